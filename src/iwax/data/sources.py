@@ -1,0 +1,82 @@
+"""Sources in order: a folder the user named is the only one asked; otherwise the first that answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from .cache import cache_label, is_cached
+from .payload import Payload, SourceError, gunzip, verify
+
+T = TypeVar("T")
+
+
+def explicit_folder(data_dir: str | os.PathLike[str] | None) -> tuple[Path, str] | None:
+    """The folder that the argument or IWAX_DATA names, and which of the two named it; None if neither does."""
+    if data_dir is not None:
+        folder, origin = Path(data_dir), "data_dir"
+    elif os.environ.get("IWAX_DATA"):
+        folder, origin = Path(os.environ["IWAX_DATA"]), "IWAX_DATA"
+    else:
+        return None
+    if not folder.is_dir():
+        raise ValueError(f"Expected {origin} to be a folder; got {folder}. Create it, or leave {origin} out.")
+    return folder, origin
+
+
+def read_file(path: Path) -> bytes:
+    """The file's bytes. Raises ValueError in one line if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"Expected {path} to be readable; got {error.strerror}. Check its permissions.") from error
+
+
+def missing_files(folder: Path, origin: str, names: Sequence[str]) -> ValueError:
+    listed = ", ".join(names)
+    return ValueError(f"Expected {origin} to hold {listed}; got {folder} without. Add them, or leave {origin} out.")
+
+
+def read_folder(payloads: Sequence[Payload], folder: Path, origin: str) -> dict[str, bytes]:
+    """Verified contents from `folder/<payload.folder>/<payload.name>`, plain or with `.gz`."""
+    if missing := [f"{p.folder}/{p.name}[.gz]" for p in payloads if find_file(folder, p) is None]:
+        raise missing_files(folder, origin, missing)
+    contents = {}
+    for payload in payloads:
+        path = find_file(folder, payload) or folder
+        content = read_file(path)
+        decoded = gunzip(content, payload.size) if path.suffix == ".gz" else content
+        contents[payload.name] = verify(payload, decoded, path)
+    return contents
+
+
+def would_ask(payloads: Sequence[Payload], data_dir: str | os.PathLike[str] | None) -> str | None:
+    """The given folder or the cache, if one of them would be asked, with what a folder lacks; None for neither."""
+    try:
+        explicit = explicit_folder(data_dir)
+    except ValueError as error:
+        return str(error)
+    if explicit is None:
+        return cache_label() if is_cached(payloads) else None
+    folder, origin = explicit
+    missing = [p.name for p in payloads if find_file(folder, p) is None]
+    return f"{origin} {folder}" + (f", which lacks {', '.join(missing)}" if missing else "")
+
+
+def find_file(folder: Path, payload: Payload) -> Path | None:
+    """`folder/<payload.folder>/<payload.name>`, plain or with `.gz`, whichever is there."""
+    plain = folder / payload.folder / payload.name
+    return next((path for path in (plain, plain.with_name(f"{plain.name}.gz")) if path.is_file()), None)
+
+
+def first_available(attempts: Sequence[tuple[str, Callable[[], T]]]) -> tuple[T, str, tuple[str, ...]]:
+    """The first attempt that gives something: (what it gave, its name, what the earlier ones answered)."""
+    tried: list[str] = []
+    for source, attempt in attempts:
+        try:
+            return attempt(), source, tuple(tried)
+        except SourceError as error:
+            tried.append(str(error))
+    raise SourceError("; ".join(tried))
