@@ -1,0 +1,1 @@
+"""Models: pairs of a generative and an inference density. They know nothing of objectives."""

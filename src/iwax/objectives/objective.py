@@ -1,0 +1,266 @@
+"""What an objective is, and how one bound gives every gradient estimator.
+
+Samples z_1 .. z_S ~ q(. | x) have log-weights log w_s = log p(x, z_s) - log q(z_s | x). An objective is a bound
+L(log w); everything else follows from its weight u = dL/dlog w:
+
+    gradient in theta    sum_s a_s grad log p(x, z_s)
+    gradient in phi      sum_s b_s (path derivative of log w_s) - sum_s c_s (score of q at z_s)
+
+    reparameterized           a = b = c = u
+    sticking-the-landing      a = b = u,  c = 0
+    doubly-reparameterized    a = u,  b = u - du_s/dlog w_s,  c = 0
+
+The coefficients are constants to differentiation, so one surrogate serves all of them (sg: stop-gradient):
+
+    J = sum sg(a) log p(x, sg z) + sum sg(b) [log p_frozen(x, z) - log q_frozen(z)] - sum sg(c) log q(sg z)
+"""
+
+import abc
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from iwax.models.model import draw, freeze
+
+__all__ = ["Coefficients", "Objective", "loss", "per_example_loss"]
+
+REPARAMETERIZED = "reparameterized"
+STICKING_THE_LANDING = "sticking-the-landing"
+DOUBLY_REPARAMETERIZED = "doubly-reparameterized"
+PATH_ONLY = (STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)  # their score coefficient is zero
+
+
+class Coefficients(NamedTuple):
+    """The three constants of a gradient estimator, each (S, *batch)."""
+
+    generative: Float[Array, "samples ..."]
+    """a: multiplies the gradient of log p(x, z_s) in the generative parameters."""
+    path: Float[Array, "samples ..."]
+    """b: multiplies the derivative of log w_s along z_s, inside which all parameters are constant."""
+    score: Float[Array, "samples ..."]
+    """c: multiplies the gradient of -log q(z_s | x) at fixed z_s."""
+
+
+class Objective(eqx.Module):
+    """A bound on log p(x), and the gradient estimator with which it is maximised.
+
+    To add one, write `formula`: the bound of one or more examples from their log-weights, (S, *batch) -> (*batch).
+    Its gradients (all three), training, evaluation and records follow; docs/add-an-objective.md walks through one.
+
+    Arrays among the fields (beta, alpha) are hyper-parameters, constant to the gradient unless named in `learned`.
+
+    Arguments:
+        num_samples: K, the number of importance samples per example (and per group, where there are groups).
+        gradient: which estimator of the bound's gradient to use; one of `gradients`.
+    """
+
+    num_samples: int = eqx.field(static=True, kw_only=True)
+    gradient: str = eqx.field(static=True, kw_only=True, default=REPARAMETERIZED)
+
+    gradients: ClassVar[tuple[str, ...]] = (REPARAMETERIZED, STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)
+    reported: ClassVar[tuple[str, ...]] = ()
+    """Names of scalar attributes that belong in every record (such as beta)."""
+
+    def __check_init__(self) -> None:
+        check_positive_integer("num_samples", self.num_samples)
+        if self.gradient not in self.gradients:
+            raise ValueError(
+                f"Expected gradient to be one of {', '.join(self.gradients)} for {type(self).__name__}; "
+                f"got {self.gradient!r}."
+            )
+
+    @abc.abstractmethod
+    def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
+        """The bound in nats, from the log-weights; the rule that a new objective writes."""
+
+    @property
+    def total_samples(self) -> int:
+        """S: how many samples of z the objective draws per example."""
+        return self.num_samples
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Names of the fields that training may change."""
+        return ()
+
+    @property
+    def is_unbiased(self) -> bool:
+        """Whether `gradient` estimates the gradient of this bound without bias.
+
+        Sticking the landing drops a term of mean zero only where the weight u is constant; with K = 1 it always is.
+        """
+        return self.gradient != STICKING_THE_LANDING or self.num_samples == 1
+
+    def bound(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
+        """The bound in nats, (S, *batch) -> (*batch): what is reported.
+
+        Raises:
+            ValueError: the leading axis does not hold `total_samples` samples.
+        """
+        if log_w.ndim == 0 or log_w.shape[0] != self.total_samples:
+            raise ValueError(
+                f"Expected log_w to have a leading axis of {self.total_samples} samples (the total_samples of this "
+                f"{type(self).__name__}); got shape {log_w.shape}."
+            )
+        objective = freeze(self)
+        for name in self.learned:
+            objective = eqx.tree_at(lambda o, name=name: getattr(o, name), objective, getattr(self, name))
+        return objective.formula(log_w)
+
+    def weight(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"]:
+        """u = dL/dlog w, the weight of each sample's total derivative."""
+        return jax.grad(lambda log_w: jnp.sum(freeze(self).bound(log_w)))(log_w)
+
+    def path_fraction(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"] | None:
+        """(u - du_s/dlog w_s) / u in closed form, where there is one and it lies in [0, 1].
+
+        With it the doubly-reparameterised gradient needs one pass through the decoder, as the plain one does. Not to
+        be computed by division: u underflows.
+        """
+        return None
+
+    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
+        """The constants a, b, c of the gradient estimator, each (S, *batch).
+
+        Arguments:
+            log_w: log-weights, (S, *batch).
+            key: used by estimators that draw, and by no other.
+        """
+        u = self.weight(log_w)
+        if self.gradient == REPARAMETERIZED:
+            return Coefficients(u, u, u)
+        if self.gradient == STICKING_THE_LANDING:
+            return Coefficients(u, u, jnp.zeros_like(u))
+        fraction = self.path_fraction(log_w)
+        path = u - _own_derivatives(self.weight, log_w) if fraction is None else u * fraction
+        return Coefficients(u, path, jnp.zeros_like(u))
+
+    def estimate(
+        self, model: Any, x: PyTree, key: PRNGKeyArray
+    ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
+        """The bound of each example, and a surrogate whose gradient is the estimator's; both (*batch), in nats.
+
+        Objectives that are no function of log-weights alone override this method, and nothing else.
+        """
+        posterior = model.posterior(x)
+        if not getattr(posterior, "has_rsample", True):
+            raise ValueError(
+                f"Expected a posterior with reparameterised samples for gradient={self.gradient!r}; got "
+                f"{type(posterior).__name__}, whose has_rsample is false. Use an objective with a score-function gradient."
+            )
+        z, log_q = draw(posterior, key, self.total_samples)
+        log_w = jax.lax.stop_gradient(checked_log_joint(model, x, z, log_q) - log_q)
+        return self.bound(log_w), self._surrogate(model, posterior, x, z, log_q, log_w, key)
+
+    def _surrogate(
+        self, model: Any, posterior: Any, x: PyTree, z: PyTree, log_q: Array, log_w: Array, key: PRNGKeyArray
+    ) -> Float[Array, " *batch"]:
+        """J, in its cheapest exact form: equal coefficients (one and the same array) share one pass.
+
+        Forward passes that look repeated here are one after compilation; what counts is the number of backward ones.
+        """
+        a, b, c = freeze(self).coefficients(log_w, key)
+        fraction = freeze(self).path_fraction(log_w) if self.gradient == DOUBLY_REPARAMETERIZED else None
+        if a is b:
+            surrogate = weighted_sum(a, model.log_joint(x, z))
+        elif fraction is not None:
+            surrogate = weighted_sum(a, model.log_joint(x, _scale_cotangents(z, fraction)))
+        else:
+            surrogate = weighted_sum(a, model.log_joint(x, freeze(z)))
+            surrogate += weighted_sum(b, freeze(model).log_joint(x, z))
+        if b is c:
+            return surrogate - weighted_sum(b, log_q)
+        surrogate -= weighted_sum(b, freeze(posterior).log_prob(z))
+        return surrogate if self.gradient in PATH_ONLY else surrogate - weighted_sum(c, posterior.log_prob(freeze(z)))
+
+
+def per_example_loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, " *batch"]:
+    """Minus the bound of each example in nats, (*batch); its gradient is that of `objective`'s estimator.
+
+    Arguments:
+        model: the pair of densities; see `iwax.models.model`.
+        objective: the bound and estimator.
+        x: a batch of data, (*batch, *event).
+        key: for the samples of z.
+    """
+    value, surrogate = objective.estimate(model, x, key)
+    return -_value_with_gradient_of(value, surrogate)
+
+
+def loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
+    """Minus the mean bound over the batch, in nats: a scalar for any training loop.
+
+    The value is the bound itself, never the surrogate, whichever gradient estimator the objective uses.
+
+    >>> import equinox as eqx, iwax, jax
+    >>> model = iwax.LinearGaussian.isotropic(2)
+    >>> x, key = jax.numpy.ones((3, 2)), jax.random.key(0)
+    >>> value, gradient = eqx.filter_value_and_grad(iwax.loss)(model, iwax.IWAE(num_samples=8), x, key)
+    """
+    return jnp.mean(per_example_loss(model, objective, x, key))
+
+
+def check_positive_integer(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"Expected {name} to be an integer of at least 1; got {value!r}.")
+
+
+def checked_log_joint(model: Any, x: PyTree, z: PyTree, log_q: Array) -> Float[Array, "samples ..."]:
+    """log p(x, z), refused where it would only broadcast against log q(z | x)."""
+    log_p = model.log_joint(x, z)
+    if jnp.shape(log_p) != jnp.shape(log_q):
+        raise ValueError(
+            f"Expected model.log_joint(x, z) to have shape (samples, *batch) = {jnp.shape(log_q)}, that of the "
+            f"posterior's log_prob; got {jnp.shape(log_p)}. iwax.check_model says what is wrong."
+        )
+    return log_p
+
+
+def weighted_sum(coefficient: Float[Array, "s *b"], term: Float[Array, "s *b"]) -> Float[Array, " *b"]:
+    """sum_s coefficient_s term_s, where a coefficient of zero multiplies nothing (not even -inf)."""
+    return jnp.sum(jnp.where(coefficient == 0, 0, coefficient * term), axis=0)
+
+
+def _own_derivatives(function: Any, log_w: Array) -> Array:
+    """d function(log_w)_s / d log_w_s for every s, by forward-mode products in O(S) memory and O(S^2) time."""
+
+    def own_derivative(s: Array) -> Array:
+        direction = jnp.zeros_like(log_w).at[s].set(1)
+        return jax.jvp(function, (log_w,), (direction,))[1][s]
+
+    return jax.lax.map(own_derivative, jnp.arange(log_w.shape[0]))
+
+
+@jax.custom_jvp
+def _value_with_gradient_of(value: Array, surrogate: Array) -> Array:
+    """value, with the derivative of value + surrogate: value + J - sg(J) without its inf - inf."""
+    return value
+
+
+@_value_with_gradient_of.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return primals[0], tangents[0] + tangents[1]
+
+
+@jax.custom_vjp
+def _scale_cotangent(leaf: Array, factor: Array) -> Array:
+    """The identity, whose cotangent is multiplied by `factor` on the way back."""
+    return leaf
+
+
+_scale_cotangent.defvjp(
+    lambda leaf, factor: (leaf, factor),
+    lambda factor, cotangent: (cotangent * factor, jnp.zeros_like(factor)),
+)
+
+
+def _scale_cotangents(z: PyTree, factor: Float[Array, "samples *batch"]) -> PyTree:
+    def scale(leaf: Array) -> Array:
+        spread = factor.reshape(factor.shape + (1,) * (leaf.ndim - factor.ndim))
+        return _scale_cotangent(leaf, jnp.broadcast_to(spread, leaf.shape))
+
+    return jax.tree.map(scale, z)

@@ -1,0 +1,177 @@
+"""The three objectives of Rainforth et al., "Tighter Variational Bounds are Not Necessarily Better" (2018).
+
+Tightening the bound (K) helps the generative network and starves the inference network of signal; each of the three
+takes a different way between the ELBO and the IWAE bound at the same budget. arXiv:1802.04537.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from iwax.objectives.iwae import IWAE
+from iwax.objectives.objective import Coefficients, Objective, check_positive_integer
+from iwax.weights import log_mean_exp, normalised_weights
+
+__all__ = ["CIWAE", "MIWAE", "PIWAE"]
+
+
+def _in_groups(log_w: Array, num_groups: int) -> Array:
+    """(M * K, *batch) -> (M, K, *batch): sample s is number k of group m, s = m K + k."""
+    return log_w.reshape(num_groups, -1, *log_w.shape[1:])
+
+
+class MIWAE(Objective):
+    """The mean of M independent IWAE bounds of K samples: (1/M) sum_m log (1/K) sum_k w_{m,k}.
+
+    Its expectation is that of IWAE(K), its variance an M-th. MIWAE(M, 1) is the ELBO with M samples and MIWAE(1, K) is
+    IWAE(K). "MIWAE" here is *multiply* importance weighted; Mattei and Frellsen's of 2019 is about missing data.
+    Sticking the landing is biased from K = 2 on.
+
+    Reference: Rainforth et al. (2018), arXiv:1802.04537.
+
+    >>> log_w = jnp.array([0.0, -jnp.inf, 0.0, 0.0])  # groups (0, -inf) and (0, 0)
+    >>> float(MIWAE(num_groups=2, num_samples=2).bound(log_w))
+    -0.3465735912322998
+    """
+
+    num_groups: int = eqx.field(static=True, kw_only=True, default=8)
+    num_samples: int = eqx.field(static=True, kw_only=True, default=8)
+
+    def __check_init__(self) -> None:
+        check_positive_integer("num_groups", self.num_groups)
+
+    @property
+    def total_samples(self) -> int:
+        return self.num_groups * self.num_samples
+
+    def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
+        return jnp.mean(log_mean_exp(_in_groups(log_w, self.num_groups), axis=1), axis=0)
+
+    def path_fraction(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"]:
+        return normalised_weights(_in_groups(log_w, self.num_groups), axis=1).reshape(log_w.shape)
+
+
+class PIWAE(Objective):
+    """Two bounds on one set of M K samples: IWAE(M K) for the generative, MIWAE(M, K) for the inference parameters.
+
+    There is no function of which this is the gradient. What it reports as its bound is IWAE(M K); the bound that the
+    inference network climbs is `inference_bound`. Sticking the landing is biased from K = 2 on.
+
+    Reference: Rainforth et al. (2018), arXiv:1802.04537.
+
+    >>> float(PIWAE(num_groups=2, num_samples=2).bound(jnp.zeros(4)))
+    0.0
+    """
+
+    num_groups: int = eqx.field(static=True, kw_only=True, default=8)
+    num_samples: int = eqx.field(static=True, kw_only=True, default=8)
+
+    def __check_init__(self) -> None:
+        check_positive_integer("num_groups", self.num_groups)
+
+    @property
+    def total_samples(self) -> int:
+        return self.num_groups * self.num_samples
+
+    @property
+    def inference_objective(self) -> MIWAE:
+        """MIWAE(M, K), the objective of the inference parameters."""
+        return MIWAE(num_groups=self.num_groups, num_samples=self.num_samples, gradient=self.gradient)
+
+    def inference_bound(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
+        """MIWAE(M, K) of the same log-weights, in nats: never above the reported bound."""
+        return self.inference_objective.bound(log_w)
+
+    def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
+        return IWAE(num_samples=self.total_samples).formula(log_w)
+
+    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
+        inference = self.inference_objective.coefficients(log_w, key)
+        return Coefficients(self.weight(log_w), inference.path, inference.score)
+
+
+class CIWAE(Objective):
+    """A convex combination of two bounds on the same K samples: beta ELBO + (1 - beta) IWAE(K).
+
+    beta = 1 is the ELBO, beta = 0 is IWAE(K). With `beta_rule`:
+
+    - "fixed": beta stays as given.
+    - "ascend": beta is learned by ascending this bound together with the networks, as the sigmoid of a free number.
+      The ELBO never exceeds the IWAE bound on the same samples, so the derivative in beta is never positive and
+      **beta goes to 0**: this is IWAE with a detour. At K = 1 it does not move at all.
+    - "descend": beta descends the bound that the networks ascend, equation (16) of the report that proposed learning
+      beta, as printed. **beta goes to 1**: this is the ELBO with a detour.
+
+    Neither has an interior optimum; they are here to show that. Sticking the landing is biased from K = 2 on.
+
+    Reference: Rainforth et al. (2018), arXiv:1802.04537.
+
+    >>> log_w = jnp.array([0.0, -2.0])
+    >>> float(CIWAE(num_samples=2, beta=1.0).bound(log_w))
+    -1.0
+    """
+
+    num_samples: int = eqx.field(static=True, kw_only=True)
+    beta_parameter: Float[Array, "..."]
+    beta_rule: str = eqx.field(static=True, kw_only=True)
+
+    beta_rules = ("fixed", "ascend", "descend")
+    reported = ("beta",)
+
+    def __init__(
+        self,
+        *,
+        num_samples: int = 64,
+        beta: float | Array = 0.5,
+        beta_rule: str = "fixed",
+        gradient: str = "reparameterized",
+    ) -> None:
+        if beta_rule not in self.beta_rules:
+            raise ValueError(f"Expected beta_rule to be one of {', '.join(self.beta_rules)}; got {beta_rule!r}.")
+        if isinstance(beta, int | float) and not 0 <= beta <= 1:
+            raise ValueError(f"Expected beta to be between 0 (IWAE) and 1 (ELBO); got {beta!r}.")
+        if isinstance(beta, int | float) and beta_rule != "fixed" and beta in (0, 1):
+            raise ValueError(f"Expected beta strictly between 0 and 1 where it is learned; got {beta!r}.")
+        self.num_samples = num_samples
+        self.gradient = gradient
+        self.beta_rule = beta_rule
+        beta = jnp.asarray(beta, dtype=float)
+        self.beta_parameter = beta if beta_rule == "fixed" else jnp.log(beta) - jnp.log1p(-beta)
+
+    @property
+    def beta(self) -> Float[Array, "..."]:
+        """The weight of the ELBO."""
+        if self.beta_rule == "fixed":
+            return self.beta_parameter
+        parameter = self.beta_parameter
+        return jax.nn.sigmoid(_reversed_gradient(parameter) if self.beta_rule == "descend" else parameter)
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        return () if self.beta_rule == "fixed" else ("beta_parameter",)
+
+    def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
+        # At its end points the mixture is one of the bounds, even where the other is -inf (0 * inf is no number).
+        beta = self.beta.astype(log_w.dtype)
+        elbo = jnp.where(beta == 0, 0, beta * jnp.mean(log_w, axis=0))
+        iwae = jnp.where(beta == 1, 0, (1 - beta) * log_mean_exp(log_w))
+        return elbo + iwae
+
+    def path_fraction(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"]:
+        # (beta/K + (1 - beta) w~^2) / (beta/K + (1 - beta) w~), without dividing by what may underflow.
+        w, beta = normalised_weights(log_w), self.beta.astype(log_w.dtype)
+        odds = jnp.log(beta / self.num_samples) - jnp.log1p(-beta) - jax.nn.log_softmax(log_w, axis=0)
+        from_elbo = jnp.where(jnp.isnan(odds), 0, jax.nn.sigmoid(odds))  # NaN: beta = 0 and w~ = 0, of weight u = 0
+        return w + (1 - w) * from_elbo
+
+
+@jax.custom_jvp
+def _reversed_gradient(x: Array) -> Array:
+    """The identity with the opposite derivative: ascending in it descends in x."""
+    return x
+
+
+@_reversed_gradient.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return primals[0], -tangents[0]

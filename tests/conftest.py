@@ -1,0 +1,19 @@
+"""Fixtures shared by all tests."""
+
+import os
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def x64():
+    """Double precision for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_surprises_from_the_surroundings():
+    """A user's data folder must not change what the tests see."""
+    os.environ.pop("IWAX_DATA", None)

@@ -1,0 +1,290 @@
+"""What every objective owes, over one table of constructors: a new objective adds a row and gets all of this."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import iwax
+from iwax.objectives.objective import _own_derivatives
+
+# Constructors by name, all with S = 6 samples.
+OBJECTIVES = {
+    "elbo": lambda **o: iwax.ELBO(num_samples=6, **o),
+    "iwae": lambda **o: iwax.IWAE(num_samples=6, **o),
+    "miwae": lambda **o: iwax.MIWAE(num_groups=2, num_samples=3, **o),
+    "piwae": lambda **o: iwax.PIWAE(num_groups=3, num_samples=2, **o),
+    "ciwae": lambda **o: iwax.CIWAE(num_samples=6, beta=0.3, **o),
+    "ciwae-0": lambda **o: iwax.CIWAE(num_samples=6, beta=0.0, **o),
+    "ciwae-1": lambda **o: iwax.CIWAE(num_samples=6, beta=1.0, **o),
+    "ciwae-ascend": lambda **o: iwax.CIWAE(num_samples=6, beta=0.3, beta_rule="ascend", **o),
+    "ciwae-descend": lambda **o: iwax.CIWAE(num_samples=6, beta=0.3, beta_rule="descend", **o),
+}
+GRADIENTS = ("reparameterized", "sticking-the-landing", "doubly-reparameterized")
+CASES = [(name, gradient) for name in OBJECTIVES for gradient in GRADIENTS]
+cases = pytest.mark.parametrize(("name", "gradient"), CASES)
+names = pytest.mark.parametrize("name", OBJECTIVES)
+
+
+def log_weights(seed, *shape, scale=3.0):
+    return scale * jax.random.normal(jax.random.key(seed), shape)
+
+
+def gradients(model, objective, x, key):
+    return eqx.filter_grad(iwax.loss)(model, objective, x, key)
+
+
+def two_layer_model():
+    return iwax.VAE(8, [3, 2], [[5], [4]], key=jax.random.key(1), data_mean=jnp.full(8, 0.4))
+
+
+BINARY = (jax.random.uniform(jax.random.key(2), (4, 8)) < 0.4).astype(float)
+
+
+def test_the_table_of_tests_covers_the_table_of_objectives():
+    assert {type(make()) for make in OBJECTIVES.values()} >= set(iwax.OBJECTIVES.values())
+
+
+@names
+@pytest.mark.parametrize("batch", [(), (5,), (2, 3)])
+def test_shapes(name, batch):
+    objective = OBJECTIVES[name]()
+    log_w = log_weights(0, 6, *batch)
+    assert objective.bound(log_w).shape == batch
+    for coefficient in objective.coefficients(log_w):
+        assert coefficient.shape == log_w.shape
+
+
+@names
+def test_a_wrong_number_of_samples_raises(name):
+    with pytest.raises(ValueError, match=r"leading axis of 6 samples .* got shape \(5, 2\)"):
+        OBJECTIVES[name]().bound(log_weights(0, 5, 2))
+
+
+@cases
+def test_the_loss_is_minus_the_bound(name, gradient):
+    """The value is the bound of the drawn log-weights: never sum w~ log w, never the surrogate."""
+    model, key = two_layer_model(), jax.random.key(3)
+    objective = OBJECTIVES[name](gradient=gradient)
+    posterior = model.posterior(BINARY)
+    z = posterior.sample(key, (6,))
+    log_w = model.log_joint(BINARY, z) - posterior.log_prob(z)
+    losses = iwax.per_example_loss(model, objective, BINARY, key)
+    np.testing.assert_allclose(losses, -objective.bound(log_w), rtol=1e-5)
+    np.testing.assert_allclose(iwax.loss(model, objective, BINARY, key), losses.mean(), rtol=1e-6)
+
+
+@names
+def test_shifting_the_log_weights_shifts_the_bound_and_nothing_else(name, x64):
+    objective, log_w = OBJECTIVES[name](gradient="doubly-reparameterized"), log_weights(4, 6, 20)
+    np.testing.assert_allclose(objective.bound(log_w + 7), objective.bound(log_w) + 7, atol=1e-12)
+    np.testing.assert_allclose(objective.coefficients(log_w + 7), objective.coefficients(log_w), atol=1e-12)
+
+
+@cases
+def test_generative_coefficients_sum_to_one(name, gradient, x64):
+    a, _, _ = OBJECTIVES[name](gradient=gradient).coefficients(log_weights(5, 6, 20))
+    np.testing.assert_allclose(a.sum(axis=0), 1, atol=1e-12)
+
+
+@names
+def test_the_closed_form_of_the_path_coefficient_is_the_automatic_one(name, x64):
+    objective, log_w = OBJECTIVES[name](gradient="doubly-reparameterized"), log_weights(6, 6, 20)
+    bound = objective.inference_objective if name == "piwae" else objective
+    automatic = bound.weight(log_w) - _own_derivatives(bound.weight, log_w)
+    np.testing.assert_allclose(objective.coefficients(log_w).path, automatic, atol=1e-12)
+
+
+@names
+def test_coefficients_by_gradient(name, x64):
+    log_w = log_weights(7, 6, 20)
+    plain = OBJECTIVES[name]().coefficients(log_w)
+    landing = OBJECTIVES[name](gradient="sticking-the-landing").coefficients(log_w)
+    np.testing.assert_array_equal(plain.path, plain.score)
+    np.testing.assert_array_equal(landing.path, plain.path)
+    np.testing.assert_array_equal(landing.score, 0)
+    np.testing.assert_array_equal(landing.generative, plain.generative)
+
+
+@cases
+def test_extreme_log_weights(name, gradient):
+    """+-1000 and ties: finite bounds and coefficients."""
+    objective = OBJECTIVES[name](gradient=gradient)
+    for log_w in ([1e3, -1e3, 0, 0, 1e3, -1e3], [-1e3] * 6, [1e3] * 6):
+        log_w = jnp.array(log_w)
+        assert jnp.isfinite(objective.bound(log_w))
+        assert all(jnp.isfinite(c).all() for c in objective.coefficients(log_w))
+
+
+class OneImpossibleSample(eqx.Module):
+    """The model of a linear-Gaussian, but for one draw of z, which has probability zero."""
+
+    base: iwax.LinearGaussian
+    generative = property(lambda self: self.base.generative)
+    inference = property(lambda self: self.base.inference)
+
+    def posterior(self, x):
+        return self.base.posterior(x)
+
+    def log_joint(self, x, z):
+        return self.base.log_joint(x, z).at[0].set(-jnp.inf)
+
+
+@cases
+def test_one_weight_of_zero_makes_no_nan(name, gradient):
+    """Where the mathematics has a value there is no NaN; the ELBO's own value is -inf."""
+    model, x = OneImpossibleSample(iwax.LinearGaussian.isotropic(2)), jnp.ones((3, 2))
+    objective = OBJECTIVES[name](gradient=gradient)
+    loss, gradient = eqx.filter_value_and_grad(iwax.loss)(model, objective, x, jax.random.key(0))
+    assert bool(jnp.isfinite(loss)) == (name in ("iwae", "miwae", "piwae", "ciwae-0"))
+    assert not jnp.isnan(loss)
+    for leaf in jax.tree.leaves(gradient):
+        assert jnp.isfinite(leaf).all()
+
+
+@cases
+def test_one_pass_is_two_passes(name, gradient, x64):
+    """The cheap surrogates equal the definition: sum a log p(x, sg z) + sum b log w(frozen) - sum c log q(sg z)."""
+    model, key = jax.tree.map(lambda a: a.astype(float), two_layer_model()), jax.random.key(8)
+    objective = OBJECTIVES[name](gradient=gradient)
+
+    def definition(model):
+        frozen = iwax.freeze(model)
+        posterior = model.posterior(BINARY)
+        z = posterior.sample(key, (6,))
+        log_w = frozen.log_joint(BINARY, z) - iwax.freeze(posterior).log_prob(z)
+        a, b, c = jax.lax.stop_gradient(objective.coefficients(jax.lax.stop_gradient(log_w)))
+        constant = jax.lax.stop_gradient(z)
+        terms = a * model.log_joint(BINARY, constant) + b * log_w - c * posterior.log_prob(constant)
+        return -jnp.mean(terms.sum(axis=0))
+
+    expected = eqx.filter_grad(definition)(model)
+    actual = gradients(model, objective, BINARY, key)
+    for leaf, expected_leaf in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(leaf, expected_leaf, atol=1e-12)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_with_one_sample_all_are_the_elbo(gradient, x64):
+    model, x, key = iwax.LinearGaussian.isotropic(3), jnp.ones((4, 3)), jax.random.key(0)
+    one = [
+        iwax.ELBO(num_samples=1, gradient=gradient),
+        iwax.IWAE(num_samples=1, gradient=gradient),
+        iwax.MIWAE(num_groups=1, num_samples=1, gradient=gradient),
+        iwax.PIWAE(num_groups=1, num_samples=1, gradient=gradient),
+        iwax.CIWAE(num_samples=1, beta=0.3, gradient=gradient),
+    ]
+    reference = eqx.filter_value_and_grad(iwax.loss)(model, one[0], x, key)
+    for objective in one[1:]:
+        result = eqx.filter_value_and_grad(iwax.loss)(model, objective, x, key)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), result, reference)
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0, 1000.0])
+def test_orderings_hold_draw_by_draw(scale, x64):
+    """ELBO <= CIWAE <= IWAE and ELBO <= MIWAE <= IWAE(M K) on the same samples; PIWAE reports IWAE(M K)."""
+    log_w = log_weights(9, 6, 500, scale=scale)
+    bound = {name: make().bound(log_w) for name, make in OBJECTIVES.items()}
+    slack = 1e-9 * scale
+    for below, above in [("elbo", "ciwae"), ("ciwae", "iwae"), ("elbo", "miwae"), ("miwae", "iwae")]:
+        assert (bound[below] <= bound[above] + slack).all()
+        assert (bound[below] < bound[above] - 1e-6).mean() > 0.9  # and strictly, almost always
+    np.testing.assert_array_equal(bound["piwae"], bound["iwae"])
+    assert (OBJECTIVES["piwae"]().inference_bound(log_w) <= bound["piwae"] + slack).all()
+    np.testing.assert_array_equal(bound["ciwae-0"], bound["iwae"])
+    np.testing.assert_array_equal(bound["ciwae-1"], bound["elbo"])
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_piwae_is_iwae_for_theta_and_miwae_for_phi(gradient, x64):
+    """On the same samples, M != K; the opposite assignment of M and K must not pass."""
+    model, key = jax.tree.map(lambda a: a.astype(float), two_layer_model()), jax.random.key(10)
+    piwae = gradients(model, iwax.PIWAE(num_groups=2, num_samples=3, gradient=gradient), BINARY, key)
+    iwae = gradients(model, iwax.IWAE(num_samples=6, gradient=gradient), BINARY, key)
+    miwae = gradients(model, iwax.MIWAE(num_groups=2, num_samples=3, gradient=gradient), BINARY, key)
+    swapped = gradients(model, iwax.MIWAE(num_groups=3, num_samples=2, gradient=gradient), BINARY, key)
+    assert_trees(piwae.generative, iwae.generative)
+    assert_trees(piwae.inference, miwae.inference)
+    with pytest.raises(AssertionError):
+        assert_trees(piwae.inference, swapped.inference)
+    with pytest.raises(AssertionError):
+        assert_trees(piwae.inference, iwae.inference)
+
+
+def assert_trees(a, b):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), a, b)
+
+
+@pytest.mark.parametrize("gradient", ["sticking-the-landing", "doubly-reparameterized"])
+@names
+def test_no_noise_at_the_exact_posterior(name, gradient, x64):
+    """Where q is the posterior the path gradients are zero draw by draw, and the plain one is not."""
+    model = iwax.LinearGaussian.isotropic(3, variance=0.5)
+    x, key = jnp.ones((4, 3)), jax.random.key(0)
+    grads = gradients(model, OBJECTIVES[name](gradient=gradient), x, key)
+    plain = gradients(model, OBJECTIVES[name](), x, key)
+    assert max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(grads.inference)) < 1e-12
+    assert max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(plain.inference)) > 1e-3
+
+
+@cases
+def test_frozen_hyper_parameters_have_no_gradient(name, gradient):
+    objective = OBJECTIVES[name](gradient=gradient)
+    model, x, key = iwax.LinearGaussian.isotropic(2), jnp.ones((3, 2)), jax.random.key(0)
+    grads = eqx.filter_grad(lambda objective: iwax.loss(model, objective, x, key))(objective)
+    leaves = jax.tree.leaves(grads)
+    if objective.learned:
+        assert leaves[0] != 0
+    else:
+        assert all(leaf == 0 for leaf in leaves)
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_gradient_of_a_learned_beta(gradient, x64):
+    """dL/d logit = beta (1 - beta) (ELBO - IWAE), for every estimator; `descend` has the opposite sign."""
+    model, x, key = iwax.LinearGaussian.isotropic(2), jnp.ones((3, 2)), jax.random.key(0)
+
+    def gradient_of_beta(rule):
+        objective = iwax.CIWAE(num_samples=6, beta=0.3, beta_rule=rule, gradient=gradient)
+        grads = eqx.filter_grad(lambda objective: iwax.loss(model, objective, x, key))(objective)
+        return -grads.beta_parameter
+
+    elbo = -iwax.loss(model, iwax.ELBO(num_samples=6), x, key)
+    iwae = -iwax.loss(model, iwax.IWAE(num_samples=6), x, key)
+    assert float(gradient_of_beta("ascend")) == pytest.approx(float(0.3 * 0.7 * (elbo - iwae)), rel=1e-12)
+    assert float(gradient_of_beta("descend")) == pytest.approx(float(0.3 * 0.7 * (iwae - elbo)), rel=1e-12)
+
+
+def test_beta_does_not_move_with_one_sample():
+    model, x, key = iwax.LinearGaussian.isotropic(2), jnp.ones((3, 2)), jax.random.key(0)
+    objective = iwax.CIWAE(num_samples=1, beta_rule="ascend")
+    grads = eqx.filter_grad(lambda objective: iwax.loss(model, objective, x, key))(objective)
+    assert float(grads.beta_parameter) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: iwax.IWAE(num_samples=0), "Expected num_samples to be an integer of at least 1; got 0"),
+        (lambda: iwax.IWAE(num_samples=2.5), "Expected num_samples to be an integer of at least 1; got 2.5"),
+        (lambda: iwax.MIWAE(num_groups=0), "Expected num_groups to be an integer of at least 1; got 0"),
+        (lambda: iwax.PIWAE(num_groups=-1), "Expected num_groups to be an integer of at least 1; got -1"),
+        (lambda: iwax.CIWAE(beta=1.5), r"Expected beta to be between 0 \(IWAE\) and 1 \(ELBO\); got 1.5"),
+        (lambda: iwax.CIWAE(beta=0, beta_rule="ascend"), "Expected beta strictly between 0 and 1 where it is learned"),
+        (lambda: iwax.CIWAE(beta_rule="up"), "Expected beta_rule to be one of fixed, ascend, descend; got 'up'"),
+        (lambda: iwax.ELBO(gradient="plain"), "Expected gradient to be one of reparameterized, .*; got 'plain'"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_which_choices_are_unbiased():
+    for name, make in OBJECTIVES.items():
+        assert make().is_unbiased
+        assert make(gradient="doubly-reparameterized").is_unbiased
+        assert make(gradient="sticking-the-landing").is_unbiased == (name == "elbo")
+    assert iwax.MIWAE(num_groups=4, num_samples=1, gradient="sticking-the-landing").is_unbiased
+    assert iwax.PIWAE(num_groups=4, num_samples=1, gradient="sticking-the-landing").is_unbiased
