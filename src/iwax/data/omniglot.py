@@ -31,7 +31,9 @@ EVALUATION = Payload(
 )
 ZIPS = (BACKGROUND, EVALUATION)
 # Background, then evaluation, both by (alphabet, character, drawer), resized.
-RESIZED = Payload("omniglot", "drawings-28x28", 32_460 * 784, "a4a848e875d335f14c63233e79824ad412db80f1b864e2c7989d7adbe5249dca")
+RESIZED = Payload(
+    "omniglot", "drawings-28x28", 32_460 * 784, "a4a848e875d335f14c63233e79824ad412db80f1b864e2c7989d7adbe5249dca"
+)
 PAYLOADS = (*ZIPS, RESIZED)
 MIRRORS = (
     "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/",
@@ -59,8 +61,8 @@ def load_omniglot(split: str, data_dir: DataDir = None) -> Dataset:
     Raises ChecksumError for an altered file, ValueError if nothing has the data.
     """
     explicit = explicit_folder(data_dir)
-    if explicit and split == "burda" and (explicit[0] / CHARDATA).is_file():
-        return load_chardata(explicit[0] / CHARDATA)
+    if chardata := _chardata(split, explicit):
+        return load_chardata(chardata)
     content, source, tried, to_keep = _obtain(explicit, read_cache)
     return _dataset(split, content, source, tried, keep(to_keep, _contents(to_keep, content)))
 
@@ -72,9 +74,12 @@ def fetch_omniglot(split: str, data_dir: DataDir = None) -> Dataset:
     return _dataset(split, content, source, tried, None)
 
 
-def whence(data_dir: DataDir = None) -> str:
+def whence(split: str, data_dir: DataDir = None) -> str:
     """The source that `load_omniglot` would turn to first here and now; nothing is downloaded or decoded."""
-    return would_ask(ZIPS, [RESIZED], data_dir) or "web mirrors"
+    asked = would_ask(ZIPS, [RESIZED], data_dir) or "web mirrors"
+    folder = data_dir or os.environ.get("IWAX_DATA")
+    chardata = _chardata(split, (Path(folder), "") if folder else None)
+    return str(chardata or asked)
 
 
 def burda(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +102,11 @@ def dd2434(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.random.RandomState(42).permutation(len(evaluation))
     moved, left = np.split(order, [24_345 - len(background)])
     return np.concatenate([background, evaluation[np.sort(moved)]]), evaluation[np.sort(left)]
+
+
+def _chardata(split: str, explicit: tuple[Path, str] | None) -> Path | None:
+    path = explicit[0] / CHARDATA if explicit and split == "burda" else None
+    return path if path and path.is_file() else None
 
 
 def resized_bytes(zips: dict[str, bytes], origin: object) -> bytes:

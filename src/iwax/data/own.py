@@ -1,0 +1,140 @@
+"""Your own data: .npy, .npz, or a folder of images."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from .checks import check_images
+from .dataset import Dataset, array_sha256
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
+GIVEN = "given"
+DEFAULT_SPLIT = "test_fraction=0.1,seed=0"
+
+
+def is_path(name: str | os.PathLike[str]) -> bool:
+    """Whether `name` is meant as a path rather than as the name of a data set."""
+    path = Path(name)
+    if isinstance(name, str) and not name:
+        return False
+    return not isinstance(name, str) or path.suffix in (".npy", ".npz") or len(path.parts) > 1 or path.is_dir()
+
+
+def load_own(path: str | os.PathLike[str], split: str | None = None) -> Dataset:
+    """Images (N, height, width) or vectors (N, D) from .npy, .npz or a folder of images.
+
+    A .npz with arrays `train` and `test`, and a folder with folders `train` and `test`, are taken as they are
+    (split "given"). Otherwise `split` is a rule, "test_fraction=0.1,seed=0" by default: that many examples,
+    drawn without replacement, are for testing. Colour images are made grey. Raises ValueError or TypeError.
+    """
+    path = Path(path)
+    parts = {name: _checked(array, f"{path}:{name}") for name, array in _read(path).items()}
+    if set(parts) == {"train", "test"}:
+        if split not in (None, GIVEN):
+            raise ValueError(f"Expected split {GIVEN!r} for {path}, which has train and test; got {split!r}. Omit it.")
+        train, test, split = parts["train"], parts["test"], GIVEN
+    elif len(parts) == 1:
+        train, test, split = split_at_random(next(iter(parts.values())), split or DEFAULT_SPLIT)
+    else:
+        raise ValueError(
+            f"Expected {path} to hold one array, or `train` and `test`; got {', '.join(sorted(parts)) or 'none'}. "
+            "Save it again with those names."
+        )
+    if train.shape[1:] != test.shape[1:]:
+        raise ValueError(
+            f"Expected train and test of {path} to have examples of one shape; got {train.shape[1:]} and "
+            f"{test.shape[1:]}. Resize one of them."
+        )
+    checksums = {"train": array_sha256(train), "test": array_sha256(test)}
+    return Dataset(train, test, str(path), split, checksums, f"your own {path}")
+
+
+def split_at_random(array: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarray, str]:
+    """(train, test, the rule in full) of an array (N, ...); both keep the array's order."""
+    fraction, seed = _parse(rule)
+    count = min(max(1, round(fraction * len(array))), len(array) - 1)
+    if count < 1:
+        raise ValueError(f"Expected at least 2 examples to split; got {len(array)}. Give `train` and `test` yourself.")
+    held_out = np.zeros(len(array), bool)
+    # RandomState, because its stream is frozen for good and so the split is too.
+    held_out[np.random.RandomState(seed).permutation(len(array))[:count]] = True
+    return array[~held_out], array[held_out], f"test_fraction={fraction:g},seed={seed}"
+
+
+def _parse(rule: str) -> tuple[float, int]:
+    values = {"test_fraction": "0.1", "seed": "0"}
+    try:
+        given = dict(part.split("=") for part in rule.split(","))
+        if unknown := given.keys() - values.keys():
+            raise ValueError(unknown)
+        values |= given
+        fraction, seed = float(values["test_fraction"]), int(values["seed"])
+        if not (0 < fraction < 1 and 0 <= seed < 2**32):
+            raise ValueError(rule)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected split of the form {DEFAULT_SPLIT!r}, fraction in (0, 1), seed in [0, 2^32); got {rule!r}. "
+            "Leave it out for that default."
+        ) from error
+    return fraction, seed
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if path.is_dir():
+        halves = [path / "train", path / "test"]
+        return {half.name: _read_images(half) for half in (halves if all(h.is_dir() for h in halves) else [path])}
+    if path.suffix not in (".npy", ".npz") or not path.is_file():
+        raise ValueError(
+            f"Expected dataset to be a .npy or .npz file or a folder of images; got {path}. Check the path."
+        )
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"data": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"Expected {path} to hold plain numeric arrays; got {error}. Save it again with numpy."
+        ) from error
+
+
+def _read_images(folder: Path) -> np.ndarray:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise ValueError(f"Expected {folder} to hold images ({', '.join(IMAGE_SUFFIXES)}); got none. Check the path.")
+    images = [_read_image(path) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape != images[0].shape:
+            raise ValueError(
+                f"Expected images of one size, {images[0].shape} as {paths[0]}; got {image.shape} in {path}. "
+                "Resize them."
+            )
+    return np.stack(images)
+
+
+def _read_image(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode[0] in "IF":  # 16 bits and more: convert("L") would clip them
+                raise ValueError(f"mode {image.mode}, more than 8 bits a channel")
+            return np.asarray(image.convert("L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"Expected {path} to be an 8-bit image; got {error}. Remove or replace it.") from error
+
+
+def _checked(array: np.ndarray, name: str) -> np.ndarray:
+    """The array as uint8, bool or float32, once it has passed `check_images`."""
+    check_images(array, "none", name)
+    if not np.issubdtype(array.dtype, np.floating):
+        return array
+    with np.errstate(over="ignore"):  # reported by the check below
+        narrow = array.astype(np.float32)
+    check_images(narrow, "none", f"{name} as float32")
+    return narrow
