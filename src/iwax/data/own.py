@@ -92,11 +92,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             f"Expected dataset to be a .npy or .npz file or a folder of images; got {path}. Check the path."
         )
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"data": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        with path.open("rb") as file:  # opened here, as numpy leaves a damaged .npz open
+            loaded = np.load(file, allow_pickle=False)
+            return {"data": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"Expected {path} to hold plain numeric arrays; got {error}. Save it again with numpy."

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from iwax.data.catalog import load
+from iwax.data.own import load_own, split_at_random
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5), dtype=np.uint8)
+VECTORS = np.random.default_rng(0).normal(size=(20, 3))
+
+
+@pytest.fixture
+def save(tmp_path):
+    def make(*arrays, **named):
+        path = tmp_path / ("own.npz" if named else "own.npy")
+        np.savez(path, **named) if named else np.save(path, arrays[0])
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("array", [IMAGES, VECTORS, IMAGES > 99, IMAGES / 255], ids=["uint8", "real", "bool", "float"])
+def test_one_array_is_split_by_rule_and_seed(save, array):
+    path = save(array)
+    data = load(path)
+    assert (len(data.train), len(data.test)) == (18, 2)
+    assert data.split == "test_fraction=0.1,seed=0"
+    assert data.train.dtype == (np.float32 if array.dtype == np.float64 else array.dtype)
+    again, other = load(str(path), data.split), load(path, "seed=1")
+    np.testing.assert_array_equal(data.test, again.test)
+    assert again.checksums == data.checksums != other.checksums
+
+
+def test_arrays_train_and_test_are_taken_as_they_are(save):
+    path = save(train=IMAGES[:15], test=IMAGES[15:])
+    for split in (None, "given"):
+        data = load(path, split)
+        np.testing.assert_array_equal(data.train, IMAGES[:15])
+        np.testing.assert_array_equal(data.test, IMAGES[15:])
+        assert data.split == "given"
+    with pytest.raises(
+        ValueError, match=r"Expected split 'given' for .*own\.npz, which has train and test; got 'seed=1'"
+    ):
+        load(path, "seed=1")
+
+
+def test_a_npz_of_one_array_is_split(save):
+    assert len(load(save(anything=IMAGES), "test_fraction=0.25").test) == 5
+
+
+def test_which_examples_are_for_testing_never_changes():
+    train, test, _ = split_at_random(np.arange(20), "test_fraction=0.2,seed=42")
+    assert test.tolist() == [0, 1, 15, 17]
+    assert train.tolist() == [i for i in range(20) if i not in test]
+
+
+@settings(deadline=None)
+@given(n=st.integers(2, 200), fraction=st.floats(0.001, 0.999), seed=st.integers(0, 2**32 - 1))
+def test_every_split_parts_the_examples_and_can_be_given_again(n, fraction, seed):
+    array = np.arange(n)
+    train, test, rule = split_at_random(array, f"test_fraction={fraction:g},seed={seed}")
+    assert len(train) > 0
+    assert len(test) > 0
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), array)
+    np.testing.assert_array_equal(split_at_random(array, rule)[1], test)
+
+
+@pytest.mark.parametrize("rule", ["half", "test_fraction=0", "test_fraction=1", "seed=-1", "seed=x", "n=3", "seed=1=2"])
+def test_a_bad_rule_is_refused(save, rule):
+    with pytest.raises(ValueError, match=rf"Expected split of the form 'test_fraction=0.1,seed=0', .*; got '{rule}'"):
+        load(save(IMAGES), rule)
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "message"),
+    [
+        (IMAGES.astype(np.int32), TypeError, r"Expected .*own\.npy:data of dtype uint8, bool or float; got int32"),
+        (IMAGES[:, :, :, None], ValueError, r"of shape \(N, height, width\) or \(N, D\); got \(20, 6, 5, 1\)"),
+        (np.zeros(5), ValueError, r"got \(5,\)"),
+        (np.zeros((0, 3)), ValueError, "to hold at least one example"),
+        (np.where(VECTORS > 1, np.nan, VECTORS), ValueError, "to be finite; got [0-9]+ NaN or infinite values"),
+        (VECTORS * 1e300, ValueError, "as float32 to be finite; got"),
+        (IMAGES[:1], ValueError, "Expected at least 2 examples to split; got 1"),
+        (np.array([{}, {}]), ValueError, r"Expected .*own\.npy to hold plain numeric arrays; got Object arrays"),
+    ],
+)
+def test_bad_arrays_are_refused(save, array, error, message):
+    with pytest.raises(error, match=message):
+        load(save(array))
+
+
+def test_bad_npz_are_refused(save):
+    with pytest.raises(ValueError, match=r"to hold one array, or `train` and `test`; got data1, data2\. Save it again"):
+        load(save(data1=IMAGES, data2=IMAGES))
+    with pytest.raises(ValueError, match=r"examples of one shape; got \(6, 5\) and \(6, 4\)\. Resize"):
+        load(save(train=IMAGES, test=IMAGES[:, :, :4]))
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+@pytest.mark.parametrize("damage", [lambda c: c[:-40], lambda c: c[:20], lambda c: b"", lambda c: b"text, not arrays"])
+def test_damaged_files_are_refused_in_one_line(save, suffix, damage):
+    path = save(IMAGES) if suffix == "npy" else save(train=IMAGES, test=IMAGES)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(
+        ValueError, match=rf"Expected .*own\.{suffix} to hold plain numeric arrays; got .*Save it again"
+    ):
+        load(path)
+
+
+def test_what_is_not_there_is_refused(tmp_path):
+    for path in (tmp_path / "own.npy", str(tmp_path / "folder"), "here/data.csv", "own.npz"):
+        with pytest.raises(
+            ValueError, match=r"Expected dataset to be a \.npy or \.npz file or a folder of images; got"
+        ):
+            load(path)
+
+
+def write(folder, images, mode="L"):
+    folder.mkdir(parents=True)
+    for index, image in enumerate(images):
+        Image.fromarray(image).convert(mode).save(folder / f"{index:03}.png")
+
+
+def test_a_folder_of_images(tmp_path):
+    write(tmp_path / "images" / "a", IMAGES[:12])
+    write(tmp_path / "images" / "b", IMAGES[12:], "RGB")
+    (tmp_path / "images" / "notes.txt").touch()
+    data = load(tmp_path / "images", "test_fraction=0.25,seed=7")
+    train, test, _ = split_at_random(IMAGES, "test_fraction=0.25,seed=7")
+    np.testing.assert_array_equal(data.train, train)
+    np.testing.assert_array_equal(data.test, test)
+
+
+def test_folders_train_and_test_are_taken_as_they_are(tmp_path):
+    write(tmp_path / "train", IMAGES[:15])
+    write(tmp_path / "test", IMAGES[15:])
+    data = load(tmp_path)
+    assert data.split == "given"
+    np.testing.assert_array_equal(data.test, IMAGES[15:])
+
+
+def test_bad_folders_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"to hold images \(\.png, .*\); got none"):
+        load(tmp_path)
+    write(tmp_path / "mixed", [IMAGES[0], IMAGES[1], IMAGES[2, :5]])
+    with pytest.raises(ValueError, match=r"one size, \(6, 5\) as .*000\.png; got \(5, 5\) in .*002\.png\. Resize"):
+        load(tmp_path / "mixed")
+    (tmp_path / "mixed" / "002.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"Expected .*002\.png to be an 8-bit image; got cannot identify"):
+        load(tmp_path / "mixed")
+    Image.fromarray(IMAGES[0].astype(np.uint16)).save(tmp_path / "mixed" / "002.png")
+    with pytest.raises(ValueError, match=r"002\.png to be an 8-bit image; got mode I;16, more than 8 bits"):
+        load_own(tmp_path / "mixed")
