@@ -33,7 +33,7 @@ def test_real_values_pass_without_binarisation_only():
         (np.zeros((2, 4), object), TypeError, "got object"),
         (np.zeros((2, 4), complex), TypeError, "got complex128"),
         (np.array([["a"]]), TypeError, "got <U1"),
-        (np.float32(1), ValueError, r"Expected images of shape \(N, height, width\) or \(N, D\); got \(\)"),
+        (np.ones(()), ValueError, r"Expected images of shape \(N, height, width\) or \(N, D\); got \(\)"),
         (np.zeros(784, np.uint8), ValueError, r"got \(784,\)"),
         (np.zeros((2, 28, 28, 1), np.uint8), ValueError, r"got \(2, 28, 28, 1\)\. Reshape them"),
         (np.zeros((0, 28, 28), np.uint8), ValueError, r"at least one example; got shape \(0, 28, 28\)"),

@@ -172,6 +172,7 @@ def test_own_chardata_is_taken_instead(chardata):
     ("changed", "message"),
     [
         ({"data": np.zeros((784, 10))}, r"Expected data in .* of shape \(784, 24345\); got \(784, 10\)"),
+        ({"data": "text"}, r"Expected data in .* of shape \(784, 24345\); got None"),
         ({"testdata": np.full((784, 8_070), np.nan)}, r"Expected testdata in .* within \[0, 1\]; got \[nan, nan\]"),
         ({"testdata": np.full((784, 8_070), 255, np.uint8)}, r"within \[0, 1\]; got \[255, 255\]"),
     ],

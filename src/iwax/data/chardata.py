@@ -28,9 +28,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     from scipy.io import loadmat
 
     try:
-        return loadmat(path, variable_names=list(COUNTS))
+        loaded = loadmat(path, variable_names=list(COUNTS))
     except Exception as error:  # loadmat raises many types for damaged files, zlib's and its own among them
         raise ValueError(f"Expected {path} to be a MATLAB file; got {error}. Replace the file.") from error
+    return {key: loaded[key] for key in COUNTS if np.asarray(loaded.get(key)).dtype.kind in "biuf"}
 
 
 def _images(path: Path, key: str, array: np.ndarray | None) -> np.ndarray:
