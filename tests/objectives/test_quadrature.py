@@ -53,14 +53,14 @@ def test_elbo_gradients_of_one_layer(gradient):
     ],
 )
 def test_iwae_gradients_of_two_layers(gradient, expected):
-    _, grad = expectation(TwoLayerModel(), iwax.IWAE(num_samples=2, gradient=gradient), 26, num_noises=2)
+    _, grad = expectation(TwoLayerModel(), iwax.IWAE(num_samples=2, gradient=gradient), 32, num_noises=2)
     assert flat(grad) == pytest.approx(expected, abs=5e-6)
 
 
 @pytest.mark.parametrize("gradient", ["reparameterized", "doubly-reparameterized"])
 def test_ciwae_gradients_of_two_layers(gradient):
     objective = iwax.CIWAE(num_samples=2, beta=0.3, gradient=gradient)
-    _, grad = expectation(TwoLayerModel(), objective, 26, num_noises=2)
+    _, grad = expectation(TwoLayerModel(), objective, 32, num_noises=2)
     assert flat(grad) == pytest.approx(TWO_LAYERS_CIWAE, abs=5e-6)
 
 
@@ -74,7 +74,7 @@ def test_elbo_gradients_of_two_layers(gradient):
 def test_a_detached_mean_and_scale_would_be_caught():
     """Negative control: the usual coding of DReG is wrong for the first of two layers, by exactly this much."""
     objective = iwax.IWAE(num_samples=2, gradient="doubly-reparameterized")
-    _, grad = expectation(TwoLayerModel(detached=True), objective, 26, num_noises=2)
+    _, grad = expectation(TwoLayerModel(detached=True), objective, 32, num_noises=2)
     wrong = {**TWO_LAYERS, "b1": 0.490055, "l": -0.304740}
     assert flat(grad) == pytest.approx(wrong, abs=5e-6)
     assert flat(grad) != pytest.approx(TWO_LAYERS, abs=1e-2)
