@@ -1,11 +1,16 @@
+__version__: str
+
 from . import data as data
 from . import objectives as objectives
+from .evaluate import Evaluation as Evaluation
+from .evaluate import evaluate as evaluate
+from .evaluate import log_likelihood as log_likelihood
 from .models.batched import batched as batched
 from .models.linear_gaussian import LinearGaussian as LinearGaussian
+from .models.model import freeze as freeze
 from .models.vae import ARCHITECTURES as ARCHITECTURES
 from .models.vae import VAE as VAE
 from .objectives import CIWAE as CIWAE
-from .models.model import freeze as freeze
 from .objectives import ELBO as ELBO
 from .objectives import IWAE as IWAE
 from .objectives import MIWAE as MIWAE
@@ -14,3 +19,5 @@ from .objectives import PIWAE as PIWAE
 from .objectives import Objective as Objective
 from .objectives import loss as loss
 from .objectives import per_example_loss as per_example_loss
+from .train import FitResult as FitResult
+from .train import fit as fit

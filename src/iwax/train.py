@@ -109,11 +109,13 @@ class Trainer:
         bounds = np.asarray(state.bounds)[: last + 1]
         if np.isfinite(bounds[-1]):
             return
-        before = f"the last finite bound was {bounds[-2]:.4f}, a step before" if last else "it was the first of an epoch"
+        before = (
+            f"the last finite bound was {bounds[-2]:.4f}, a step before" if last else "it was the first of an epoch"
+        )
         raise NonFiniteLossError(
             f"Expected a finite loss; got a bound of {bounds[-1]} at step {int(state.step)} "
-            f"(epoch {int(state.step - 1) // self.steps_per_epoch + 1}); {before}. Lower the learning rate, or look for "
-            "extreme values in the data."
+            f"(epoch {int(state.step - 1) // self.steps_per_epoch + 1}); {before}. Lower the learning rate, or look "
+            "for extreme values in the data."
         )
 
 
@@ -182,8 +184,10 @@ def run_epochs(trainer: Trainer, state: TrainState, epochs: int) -> Iterator[Tra
 def _split(model: Any, objective: Objective) -> tuple[PyTree, PyTree]:
     """(what training changes, the rest) of (model, objective)."""
     learned = jax.tree.map(lambda _: False, objective)
-    for name in objective.learned:
-        learned = eqx.tree_at(lambda o, name=name: getattr(o, name), learned, True)
+    if objective.learned:
+        learned = eqx.tree_at(
+            lambda o: [getattr(o, name) for name in objective.learned], learned, replace_fn=lambda _: True
+        )
     trained = (jax.tree.map(eqx.is_inexact_array, model), learned)
     return eqx.partition((model, objective), trained)
 

@@ -40,7 +40,9 @@ class BatchedModel(eqx.Module):
 
         def per_example(x: PyTree) -> PyTree:
             posterior = self.model.posterior(x)
-            depends_on_x, rest = eqx.partition(posterior, lambda leaf: eqx.is_array(leaf) and id(leaf) not in own_leaves)
+            depends_on_x, rest = eqx.partition(
+                posterior, lambda leaf: eqx.is_array(leaf) and id(leaf) not in own_leaves
+            )
             shared.append(rest)
             return depends_on_x
 

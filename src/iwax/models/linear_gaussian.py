@@ -1,6 +1,6 @@
 """The linear-Gaussian model: everything about it is known in closed form, so it judges all the rest.
 
-    p(z) = N(prior_mean, I),   p(x | z) = N(W z + c, diag(noise)^2),   q(z | x) = N(A x + b, diag(scale)^2)
+p(z) = N(prior_mean, I),   p(x | z) = N(W z + c, diag(noise)^2),   q(z | x) = N(A x + b, diag(scale)^2)
 """
 
 import equinox as eqx

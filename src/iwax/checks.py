@@ -1,0 +1,20 @@
+"""Checks of arguments, with messages that name the argument, the rule and the value."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["check_choice", "nearest"]
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raises ValueError unless `value` is one of `choices`; the message names the nearest of them."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(f"Expected {name} to be one of {', '.join(choices)}; got {value!r}.{nearest(value, choices)}")
+
+
+def nearest(value: Any, choices: Iterable[str]) -> str:
+    """' Did you mean ...?', or nothing where nothing is near."""
+    near = difflib.get_close_matches(str(value), list(choices), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
