@@ -122,4 +122,3 @@ def flat(gradient):
     """{"b1": ..., "l": ...}: the leaves of the inference parameters by name."""
     leaves = jax.tree_util.tree_flatten_with_path(gradient.inference)[0]
     return {path[-1].key: float(leaf) for path, leaf in leaves}
-

@@ -93,5 +93,5 @@ def test_piwae_expects_iwae_for_theta_and_miwae_for_phi(gradient):
     iwae_value, iwae_grad = expectation(ScalarModel(), iwax.IWAE(num_samples=4), 24)
     assert value == pytest.approx(iwae_value, abs=1e-12)
     assert grad.generative["mu"] == pytest.approx(iwae_grad.generative["mu"], abs=1e-12)
-    assert flat(grad) == pytest.approx(ONE_LAYER, abs=1e-5)
+    assert flat(grad) == pytest.approx(ONE_LAYER, abs=1e-4)
     assert grad.generative["mu"] != pytest.approx(-0.104832826, abs=1e-2)  # the theta of MIWAE(2, 2)

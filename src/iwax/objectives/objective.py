@@ -9,6 +9,7 @@ L(log w); everything else follows from its weight u = dL/dlog w:
     reparameterized           a = b = c = u
     sticking-the-landing      a = b = u,  c = 0
     doubly-reparameterized    a = u,  b = u - du_s/dlog w_s,  c = 0
+    score-function            b = 0,  a and c by the objective; needs no reparameterised samples
 
 The coefficients are constants to differentiation, so one surrogate serves all of them (sg: stop-gradient):
 
@@ -25,11 +26,21 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.models.model import draw, freeze
 
-__all__ = ["Coefficients", "Objective", "loss", "per_example_loss"]
+__all__ = [
+    "DOUBLY_REPARAMETERIZED",
+    "REPARAMETERIZED",
+    "SCORE_FUNCTION",
+    "STICKING_THE_LANDING",
+    "Coefficients",
+    "Objective",
+    "loss",
+    "per_example_loss",
+]
 
 REPARAMETERIZED = "reparameterized"
 STICKING_THE_LANDING = "sticking-the-landing"
 DOUBLY_REPARAMETERIZED = "doubly-reparameterized"
+SCORE_FUNCTION = "score-function"  # its path coefficient is zero
 PATH_ONLY = (STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)  # their score coefficient is zero
 
 
@@ -94,6 +105,13 @@ class Objective(eqx.Module):
         """
         return self.gradient != STICKING_THE_LANDING or self.num_samples == 1
 
+    @property
+    def target(self) -> str:
+        """The quantity whose gradient `gradient` estimates, in words; `is_unbiased` says whether it is the bound."""
+        if self.is_unbiased:
+            return "the bound"
+        return "theta: the bound; phi: not the bound, but its gradient plus E[sum_s u_s grad log q(z_s | x)]"
+
     def bound(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         """The bound in nats, (S, *batch) -> (*batch): what is reported.
 
@@ -106,9 +124,12 @@ class Objective(eqx.Module):
                 f"{type(self).__name__}); got shape {log_w.shape}."
             )
         objective = freeze(self)
-        for name in self.learned:
-            objective = eqx.tree_at(lambda o, name=name: getattr(o, name), objective, getattr(self, name))
+        if self.learned:
+            objective = eqx.tree_at(self._learned_leaves, objective, self._learned_leaves(self))
         return objective.formula(log_w)
+
+    def _learned_leaves(self, objective: "Objective") -> list[Array]:
+        return [getattr(objective, name) for name in self.learned]
 
     def weight(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"]:
         """u = dL/dlog w, the weight of each sample's total derivative."""
@@ -146,24 +167,44 @@ class Objective(eqx.Module):
         Objectives that are no function of log-weights alone override this method, and nothing else.
         """
         posterior = model.posterior(x)
-        if not getattr(posterior, "has_rsample", True):
+        z, log_q = self.draw(posterior, key)
+        log_w = jax.lax.stop_gradient(checked_log_joint(model, x, z, log_q) - log_q)
+        coefficients = freeze(self).coefficients(log_w, jax.random.fold_in(key, 1))
+        fraction = freeze(self).path_fraction(log_w) if self.gradient == DOUBLY_REPARAMETERIZED else None
+        return self.bound(log_w), self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
+
+    def draw(self, posterior: Any, key: PRNGKeyArray) -> tuple[PyTree, Float[Array, "samples *batch"]]:
+        """`total_samples` draws z and their log q(z | x).
+
+        Raises:
+            ValueError: the gradient needs reparameterised samples and the posterior has none.
+        """
+        if self.gradient != SCORE_FUNCTION and not getattr(posterior, "has_rsample", True):
             raise ValueError(
                 f"Expected a posterior with reparameterised samples for gradient={self.gradient!r}; got "
-                f"{type(posterior).__name__}, whose has_rsample is false. Use an objective with a score-function gradient."
+                f"{type(posterior).__name__}, whose has_rsample is false. Use an objective with a score-function "
+                "gradient, such as VIMCO."
             )
-        z, log_q = draw(posterior, key, self.total_samples)
-        log_w = jax.lax.stop_gradient(checked_log_joint(model, x, z, log_q) - log_q)
-        return self.bound(log_w), self._surrogate(model, posterior, x, z, log_q, log_w, key)
+        return draw(posterior, key, self.total_samples)
 
-    def _surrogate(
-        self, model: Any, posterior: Any, x: PyTree, z: PyTree, log_q: Array, log_w: Array, key: PRNGKeyArray
+    def surrogate(
+        self,
+        model: Any,
+        posterior: Any,
+        x: PyTree,
+        z: PyTree,
+        log_q: Array,
+        coefficients: Coefficients,
+        fraction: Array | None,
     ) -> Float[Array, " *batch"]:
         """J, in its cheapest exact form: equal coefficients (one and the same array) share one pass.
 
         Forward passes that look repeated here are one after compilation; what counts is the number of backward ones.
         """
-        a, b, c = freeze(self).coefficients(log_w, key)
-        fraction = freeze(self).path_fraction(log_w) if self.gradient == DOUBLY_REPARAMETERIZED else None
+        a, b, c = coefficients
+        if self.gradient == SCORE_FUNCTION:
+            surrogate = weighted_sum(a, model.log_joint(x, freeze(z)))
+            return surrogate - weighted_sum(c, posterior.log_prob(freeze(z)))
         if a is b:
             surrogate = weighted_sum(a, model.log_joint(x, z))
         elif fraction is not None:
@@ -203,10 +244,10 @@ def loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Floa
     return jnp.mean(per_example_loss(model, objective, x, key))
 
 
-def check_positive_integer(name: str, value: Any) -> None:
-    """Raises ValueError unless `value` is an integer of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ValueError(f"Expected {name} to be an integer of at least 1; got {value!r}.")
+def check_positive_integer(name: str, value: Any, least: int = 1) -> None:
+    """Raises ValueError unless `value` is an integer of at least 1 (or `least`)."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"Expected {name} to be an integer of at least {least}; got {value!r}.")
 
 
 def checked_log_joint(model: Any, x: PyTree, z: PyTree, log_q: Array) -> Float[Array, "samples ..."]:

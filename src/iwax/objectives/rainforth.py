@@ -79,6 +79,13 @@ class PIWAE(Objective):
         """MIWAE(M, K), the objective of the inference parameters."""
         return MIWAE(num_groups=self.num_groups, num_samples=self.num_samples, gradient=self.gradient)
 
+    @property
+    def target(self) -> str:
+        theta, phi = f"IWAE({self.total_samples})", f"MIWAE({self.num_groups}, {self.num_samples})"
+        if self.is_unbiased:
+            return f"theta: {theta}; phi: {phi}"
+        return f"theta: {theta}; phi: not {phi}, but its gradient plus E[sum_s u_s grad log q(z_s | x)]"
+
     def inference_bound(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         """MIWAE(M, K) of the same log-weights, in nats: never above the reported bound."""
         return self.inference_objective.bound(log_w)
