@@ -6,6 +6,7 @@ from .evaluate import Evaluation as Evaluation
 from .evaluate import evaluate as evaluate
 from .evaluate import log_likelihood as log_likelihood
 from .models.batched import batched as batched
+from .models.check import check_model as check_model
 from .models.linear_gaussian import LinearGaussian as LinearGaussian
 from .models.model import freeze as freeze
 from .models.vae import ARCHITECTURES as ARCHITECTURES
@@ -21,3 +22,4 @@ from .objectives import loss as loss
 from .objectives import per_example_loss as per_example_loss
 from .train import FitResult as FitResult
 from .train import fit as fit
+from .updates import Alternating as Alternating

@@ -1,37 +1,100 @@
 """Training recipes as values, each with its source."""
 
 import dataclasses
+from typing import Any
 
+import numpy as np
 import optax
+
+from iwax.checks import check_choice
+from iwax.objectives.objective import check_positive_integer
+from iwax.optimisers import adam
 
 __all__ = ["PROTOCOLS", "Protocol", "get_protocol"]
 
+GRADIENT_SCALES = ("mean", "sum")
+SHUFFLES = ("epoch", "never", "once")
+OUTPUT_BIASES = ("data-mean", "zero", "init")
+PERMUTATION_SEED = 123  # of "once"
+
+Stages = tuple[tuple[float, int], ...]
+DatasetFields = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+
 # The schedule of Burda et al.: stage i lasts 3^i epochs at 1e-3 10^(-i/7), i = 0..7; 3280 epochs in all.
-BURDA_STAGES = tuple((1e-3 * 10 ** (-i / 7), 3**i) for i in range(8))
+BURDA_STAGES: Stages = tuple((1e-3 * 10 ** (-i / 7), 3**i) for i in range(8))
+# The same as their code has it: 1e-3, 7.2e-4, 5.2e-4, 3.7e-4, 2.7e-4, 1.9e-4, 1.4e-4, 1e-4.
+ROUNDED_STAGES: Stages = tuple((1e-4 * round(10 ** (1 - i / 7), 1), 3**i) for i in range(8))
+
+
+def _truncated(stages: Stages, epochs: int) -> Stages:
+    """The first `epochs` epochs of a schedule."""
+    kept = []
+    for rate, length in stages:
+        if epochs > 0:
+            kept.append((rate, min(length, epochs)))
+        epochs -= length
+    return tuple(kept)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
     """How a model is initialised and trained; everything but the model, the objective and the data.
 
-    Gradients are of the mean loss over a minibatch. All rates, moments and epsilon are those of Adam (Kingma and Ba,
-    2014), applied to every parameter alike.
+    The optimiser is Adam in one of the forms of `iwax.optimisers`, applied to every parameter alike.
     """
 
     name: str
     source: str
+    """Where it is published, and what is not stated there."""
     batch_size: int
-    stages: tuple[tuple[float, int], ...]
-    """(learning rate, epochs), one after another."""
+    """Images per step; images left over from an epoch are another handful each time it is shuffled."""
+    stages: Stages
+    """(learning rate, epochs), one after another; the last rate goes on for ever."""
+    gradient_scale: str = "mean"
+    """Whether a minibatch's gradient is the "mean" or the "sum" over its images; it matters to epsilon."""
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    """Adam's, in units of the gradient."""
+    epsilon_hat: bool = False
+    """Whether epsilon stands outside the bias correction."""
+    second_moment: float = 0.0
+    """Where Adam's second moment starts."""
+    previous_moments: bool = False
+    """Theano's order of updates: each step uses the moments from before its own gradient; the first moves nothing."""
     init: str = "glorot"
     """How weights are drawn: a name in `iwax.models.networks.INITS`."""
     output_bias: str = "data-mean"
-    """Where the output layer's bias starts: "data-mean" or "zero"."""
+    """Where the output layer's bias starts: at the "data-mean" (its logit for Bernoulli), at "zero", or as `init` has
+    it ("init")."""
     scale_map: str = "exp"
     """From a linear layer to a standard deviation: "exp" or "softplus"."""
+    shuffle: str = "epoch"
+    """Whether training images are shuffled every "epoch", "never", or "once": permuted before any are held out, by
+    NumPy's old generator from seed 123, and then kept in that order."""
+    held_out: int = 0
+    """How many training images, from the end, are never trained on."""
+    by_dataset: DatasetFields = ()
+    """What is different for a data set: ((name, ((field, value), ...)), ...)."""
+
+    def __post_init__(self) -> None:
+        check_positive_integer("batch_size", self.batch_size)
+        check_positive_integer("held_out", self.held_out, least=0)
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} to be at least 0 and below 1; got {getattr(self, name)!r}.")
+        if not self.epsilon > 0:
+            raise ValueError(f"Expected epsilon to be positive; got {self.epsilon!r}.")
+        if not 0 <= self.second_moment < float("inf"):
+            raise ValueError(f"Expected second_moment to be finite and not negative; got {self.second_moment!r}.")
+        check_choice("gradient_scale", self.gradient_scale, GRADIENT_SCALES)
+        check_choice("shuffle", self.shuffle, SHUFFLES)
+        check_choice("output_bias", self.output_bias, OUTPUT_BIASES)
+        if not self.stages or not all(0 <= rate < float("inf") and epochs >= 1 for rate, epochs in self.stages):
+            raise ValueError(
+                "Expected stages to hold pairs of a finite rate, not negative, and a number of epochs, at least 1; "
+                f"got {self.stages!r}."
+            )
 
     @property
     def epochs(self) -> int:
@@ -39,39 +102,131 @@ class Protocol:
         return sum(epochs for _, epochs in self.stages)
 
     def learning_rate(self, steps_per_epoch: int) -> optax.Schedule:
-        """The rate of each step; the last stage's goes on for ever."""
+        """The rate of each step, counted from 0; the last stage's goes on for ever."""
         rates, lengths = zip(*self.stages, strict=True)
         ends = [steps_per_epoch * sum(lengths[: i + 1]) for i in range(len(lengths) - 1)]
         return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
 
     def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
         """Adam with this protocol's numbers."""
-        return optax.adam(self.learning_rate(steps_per_epoch), self.beta1, self.beta2, self.epsilon)
+        return adam(
+            self.learning_rate(steps_per_epoch),
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+            second_moment=self.second_moment,
+            epsilon_hat=self.epsilon_hat,
+            previous_moments=self.previous_moments,
+        )
 
     def scaled(self, factor: float) -> "Protocol":
         """The same schedule over `factor` times as many epochs; every stage keeps at least one."""
-        if not factor > 0:
+        if not 0 < factor < float("inf"):
             raise ValueError(f"Expected factor to be positive; got {factor!r}.")
         stages = tuple((rate, max(1, round(epochs * factor))) for rate, epochs in self.stages)
         return dataclasses.replace(self, stages=stages)
 
+    def for_dataset(self, dataset: str) -> "Protocol":
+        """The recipe for one data set, by its name, with what is different there filled in.
 
-PROTOCOLS: dict[str, Protocol] = {
-    "burda-paper": Protocol(
+        >>> get_protocol("dd2434").for_dataset("omniglot").batch_size
+        45
+        """
+        return dataclasses.replace(self, **dict(dict(self.by_dataset).get(dataset, ())), by_dataset=())
+
+    def training_images(self, images: np.ndarray) -> np.ndarray:
+        """Those of `images`, (N, *event), that are trained on, in the order in which they stand.
+
+        Raises:
+            ValueError: all of them would be held out.
+        """
+        if self.held_out >= len(images):
+            raise ValueError(
+                f"Expected held_out to leave some of the {len(images)} training images; got {self.held_out}."
+            )
+        if self.shuffle == "once":
+            images = images[np.random.RandomState(PERMUTATION_SEED).permutation(len(images))]
+        return images[: len(images) - self.held_out]
+
+
+def _by_dataset(**datasets: dict[str, Any]) -> DatasetFields:
+    return tuple((name, tuple(fields.items())) for name, fields in datasets.items())
+
+
+_PROTOCOLS = (
+    Protocol(
         name="burda-paper",
         source='Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2015), arXiv:1509.00519: the '
-        "paper's text. The output bias is not stated there; it starts at the data mean, as in the authors' code.",
+        "paper's text. The gradient's scale, the output bias and the shuffling are not stated there; here the mean, "
+        "the data mean (as in the authors' code) and a shuffle every epoch, of all training images.",
         batch_size=20,
         stages=BURDA_STAGES,
         epsilon=1e-4,
     ),
-}
+    Protocol(
+        name="burda-code",
+        source="The authors' code of the same paper, github.com/yburda/iwae, which differs from its text: beta1, the "
+        "start of the second moment, a gradient summed over the minibatch, rates rounded to two digits, every layer "
+        "drawn from the same seed, no shuffling (Omniglot is permuted once), 400 and 1,345 images held out, and the "
+        "order of Theano's updates. Its random pixels and samples cannot be had again.",
+        batch_size=20,
+        stages=ROUNDED_STAGES,
+        gradient_scale="sum",
+        beta1=0.99,
+        epsilon=1e-4,
+        epsilon_hat=True,
+        second_moment=1.0,
+        previous_moments=True,
+        init="glorot-123",
+        shuffle="never",
+        by_dataset=_by_dataset(mnist={"held_out": 400}, omniglot={"held_out": 1345, "shuffle": "once"}),
+    ),
+    Protocol(
+        name="dd2434",
+        source='Bradicic, Sitarz, Skoglund and Swartling, "Importance Weighted Autoencoders", DD2434 project report '
+        "(2024). Stated: batches of 48 (MNIST) and 45 (Omniglot), weights U(+-1/sqrt(n)), biases zero, 3280 epochs, "
+        "the rate lowered every 3^i. Left open, and here as in the paper that it follows (arXiv:1509.00519): the "
+        "rates themselves, Adam and its numbers, and sigma = exp. Left open there too, and here: the mean gradient, "
+        "and a shuffle every epoch, of all training images. A data set named neither gets 48.",
+        batch_size=48,
+        stages=BURDA_STAGES,
+        epsilon=1e-4,
+        init="uniform",
+        output_bias="zero",
+        by_dataset=_by_dataset(mnist={"batch_size": 48}, omniglot={"batch_size": 45}),
+    ),
+    Protocol(
+        name="tightiwae",
+        source='The second source report, on "Tighter Variational Bounds are Not Necessarily Better", and its code, '
+        "TightIWAE: Adam's defaults, sigma by softplus, torch's initial weights and biases (the output's too), the "
+        "rates of arXiv:1509.00519, cut off at 1000 epochs for Omniglot. Its clamp of probabilities to "
+        "[1e-5, 1 - 1e-5] is left out: logits need none. For its PIWAE see iwax.Alternating.",
+        batch_size=20,
+        stages=BURDA_STAGES,
+        init="torch",
+        output_bias="init",
+        scale_map="softplus",
+        by_dataset=_by_dataset(omniglot={"stages": _truncated(BURDA_STAGES, 1000)}),
+    ),
+    Protocol(
+        name="demo",
+        source="This project's demonstration: as far as a few thousand images and half a minute go. Not for results.",
+        batch_size=20,
+        stages=((2e-3, 3), (6e-4, 1)),
+        epsilon=1e-4,
+    ),
+)
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _PROTOCOLS}
+"""Command-line name -> recipe."""
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
-    """A protocol by name, or the one given."""
+    """A protocol by name, or the one given.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if isinstance(protocol, Protocol):
         return protocol
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"Expected protocol to be one of {', '.join(PROTOCOLS)}; got {protocol!r}.")
+    check_choice("protocol", protocol, PROTOCOLS)
     return PROTOCOLS[protocol]

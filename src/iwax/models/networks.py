@@ -6,6 +6,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from iwax.models.distributions import Bernoulli, DiagonalNormal, softplus
@@ -14,11 +15,42 @@ __all__ = ["ACTIVATIONS", "INITS", "SCALE_MAPS", "BernoulliBlock", "Dense", "Gau
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu}
 
-# Half-width of the uniform distribution of the weights, from the sizes of a layer.
-INITS: dict[str, Callable[[int, int], float]] = {
-    "glorot": lambda num_in, num_out: math.sqrt(6 / (num_in + num_out)),  # Glorot and Bengio (2010)
-    "uniform": lambda num_in, num_out: 1 / math.sqrt(num_in),
-}
+Init = Callable[[PRNGKeyArray, int, int], tuple[Array, Array]]
+"""(key, num_in, num_out) -> weight (num_in, num_out) and bias (num_out,)."""
+
+
+def _uniform(key: PRNGKeyArray, shape: tuple[int, ...], half_width: float) -> Array:
+    return jax.random.uniform(key, shape, minval=-half_width, maxval=half_width)
+
+
+def _glorot(key: PRNGKeyArray, num_in: int, num_out: int) -> tuple[Array, Array]:
+    """Glorot and Bengio (2010): U(+-sqrt(6 / (n_in + n_out))), biases zero."""
+    return _uniform(key, (num_in, num_out), math.sqrt(6 / (num_in + num_out))), jnp.zeros(num_out)
+
+
+def _glorot_123(key: PRNGKeyArray, num_in: int, num_out: int) -> tuple[Array, Array]:
+    """The same, drawn by NumPy's old generator from seed 123 for every layer, as the IWAE paper's code does.
+
+    So layers of one shape start equal (such as the two heads of a Gaussian), and the run's seed changes nothing.
+    """
+    half_width = math.sqrt(6 / (num_in + num_out))
+    weight = np.random.RandomState(123).uniform(-half_width, half_width, (num_in, num_out))
+    return jnp.asarray(weight, dtype=float), jnp.zeros(num_out)
+
+
+def _uniform_in(key: PRNGKeyArray, num_in: int, num_out: int) -> tuple[Array, Array]:
+    """U(+-1/sqrt(n_in)), biases zero."""
+    return _uniform(key, (num_in, num_out), 1 / math.sqrt(num_in)), jnp.zeros(num_out)
+
+
+def _torch(key: PRNGKeyArray, num_in: int, num_out: int) -> tuple[Array, Array]:
+    """The default of torch.nn.Linear: weights and biases U(+-1/sqrt(n_in))."""
+    weight_key, bias_key = jax.random.split(key)
+    half_width = 1 / math.sqrt(num_in)
+    return _uniform(weight_key, (num_in, num_out), half_width), _uniform(bias_key, (num_out,), half_width)
+
+
+INITS: dict[str, Init] = {"glorot": _glorot, "glorot-123": _glorot_123, "uniform": _uniform_in, "torch": _torch}
 
 # From the output of a linear layer to the log of a standard deviation.
 SCALE_MAPS: dict[str, Callable[[Array], Array]] = {"exp": lambda x: x, "softplus": lambda x: jnp.log(softplus(x))}
@@ -31,9 +63,7 @@ class Dense(eqx.Module):
     bias: Float[Array, " num_out"]
 
     def __init__(self, num_in: int, num_out: int, *, key: PRNGKeyArray, init: str = "glorot") -> None:
-        half_width = INITS[init](num_in, num_out)
-        self.weight = jax.random.uniform(key, (num_in, num_out), minval=-half_width, maxval=half_width)
-        self.bias = jnp.zeros(num_out)
+        self.weight, self.bias = INITS[init](key, num_in, num_out)
 
     def __call__(self, x: Float[Array, "*shape num_in"]) -> Float[Array, "*shape num_out"]:
         return x @ self.weight + self.bias

@@ -1,0 +1,84 @@
+"""Adam, in the forms in which the published recipes use it.
+
+After the gradient g_t of step t = 1, 2, ... (of the loss, so that parameters move against it):
+
+    m_t = beta1 m_{t-1} + (1 - beta1) g_t            m_0 = 0
+    v_t = beta2 v_{t-1} + (1 - beta2) g_t^2          v_0 = 0, or 1
+
+Kingma and Ba's algorithm 1 moves the parameters by -rate (m_t / (1 - beta1^t)) / (sqrt(v_t / (1 - beta2^t)) + epsilon).
+With `epsilon_hat` (their section 2), epsilon is added to the uncorrected root instead:
+
+    -rate sqrt(1 - beta2^t) / (1 - beta1^t)  m_t / (sqrt(v_t) + epsilon)
+
+With `previous_moments` the moments in it are m_{t-1} and v_{t-1}, while the corrections are still those of t. That is
+what a Theano program does that lists moments and parameters among one function's updates: all are computed from the
+old values, so the first step moves nothing.
+
+Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), arXiv:1412.6980.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PyTree
+
+__all__ = ["adam"]
+
+
+class AdamState(NamedTuple):
+    """The number of gradients seen, and their moments."""
+
+    step: Array
+    first: PyTree
+    second: PyTree
+
+
+def adam(
+    learning_rate: optax.Schedule,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    second_moment: float = 0.0,
+    epsilon_hat: bool = False,
+    previous_moments: bool = False,
+) -> optax.GradientTransformation:
+    """Adam as the module's docstring has it; `optax.adam` itself where nothing is out of the ordinary.
+
+    Arguments:
+        learning_rate: step number from 0 -> rate.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        epsilon: what keeps the denominator from zero, in units of the gradient.
+        second_moment: v_0.
+        epsilon_hat: whether epsilon stands outside the bias correction.
+        previous_moments: whether each step uses the moments from before its own gradient.
+
+    >>> optimiser = adam(optax.constant_schedule(0.1), beta1=0.9, beta2=0.999, epsilon=1e-8, previous_moments=True)
+    >>> updates, state = optimiser.update(jnp.asarray(2.0), optimiser.init(jnp.asarray(1.0)))
+    >>> float(updates), round(float(state.first), 6)
+    (-0.0, 0.2)
+    """
+    if not (second_moment or epsilon_hat or previous_moments):
+        return optax.adam(learning_rate, beta1, beta2, epsilon)
+
+    def init(parameters: PyTree) -> AdamState:
+        first = jax.tree.map(jnp.zeros_like, parameters)
+        return AdamState(
+            jnp.zeros([], jnp.int32), first, jax.tree.map(lambda p: jnp.full_like(p, second_moment), parameters)
+        )
+
+    def update(gradient: PyTree, state: AdamState, parameters: PyTree = None) -> tuple[PyTree, AdamState]:
+        step = state.step + 1
+        first = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.first, gradient)
+        second = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g**2, state.second, gradient)
+        root_correction = jnp.sqrt(1 - beta2**step)
+        rate = learning_rate(state.step) * root_correction / (1 - beta1**step)
+        floor = epsilon if epsilon_hat else epsilon * root_correction
+        moments = (state.first, state.second) if previous_moments else (first, second)
+        updates = jax.tree.map(lambda m, v: -rate * m / (jnp.sqrt(v) + floor), *moments)
+        return updates, AdamState(step, first, second)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,110 @@
+"""The compiled inside of training: many steps of one epoch as a single program.
+
+The data stay on the device as they are stored (uint8); shuffling, binarisation, noise and updates happen inside one
+loop. Every random number is keyed by (seed, epoch) or (seed, step), and the step to stop at is an argument of the
+program, so how a run is cut into stretches changes nothing, bit for bit.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from iwax.data import binarize
+from iwax.objectives.objective import Objective, loss
+from iwax.protocols import Protocol
+from iwax.updates import Phase, Update, phases, trainable
+
+__all__ = ["TrainState", "run_steps", "start"]
+
+
+class TrainState(eqx.Module):
+    """All that changes during training.
+
+    `opt_state` holds one state for each phase of a step; `bounds` the mean bound of each step of the current epoch, in
+    nats: (steps,), or (steps, 2) where inference and generative network are updated in turn.
+    """
+
+    model: Any
+    objective: Objective
+    opt_state: tuple[PyTree, ...]
+    step: Array
+    bounds: Array
+
+
+def start(model: Any, objective: Objective, update: Update, protocol: Protocol, num_steps: int) -> TrainState:
+    """The state before the first step, for epochs of `num_steps` steps."""
+    plan = phases(model, objective, update)
+    optimiser = protocol.optimiser(num_steps)
+    opt_state = tuple(optimiser.init(eqx.filter((model, objective), phase.mask)) for phase in plan)
+    shape = (num_steps,) if len(plan) == 1 else (num_steps, len(plan))
+    return TrainState(model, objective, opt_state, jnp.asarray(0), jnp.full(shape, jnp.nan))
+
+
+@eqx.filter_jit(donate="none")
+def run_steps(
+    state: TrainState,
+    images: Array,
+    key: PRNGKeyArray,
+    stop: Array,
+    update: Update,
+    protocol: Protocol,
+    batch_size: int,
+    binarize_rule: str,
+) -> tuple[TrainState, Array]:
+    """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether all parameters are."""
+    shuffle_key, step_key = jax.random.split(key)
+    num_steps = len(images) // batch_size
+    order = _order(protocol, jax.random.fold_in(shuffle_key, state.step // num_steps), len(images))
+    plan = phases(state.model, state.objective, update)
+    parameters, fixed = eqx.partition((state.model, state.objective), trainable(state.model, state.objective))
+
+    def go_on(carry: tuple) -> Array:
+        _, _, step, _, finite = carry
+        return (step < stop) & finite
+
+    def one_step(carry: tuple) -> tuple:
+        parameters, opt_state, step, bounds, _ = carry
+        slot = step % num_steps
+        binarize_key, sample_key = jax.random.split(jax.random.fold_in(step_key, step))
+        batch = jax.lax.dynamic_slice_in_dim(order, slot * batch_size, batch_size)
+        x = binarize(images[batch], binarize_rule, binarize_key)
+        losses, opt_states = [], []
+        for i, phase in enumerate(plan):
+            phase_key = sample_key if len(plan) == 1 else jax.random.fold_in(sample_key, i)
+            value, gradient, own = _gradient(phase, parameters, fixed, x, phase_key)
+            if protocol.gradient_scale == "sum":
+                gradient = jax.tree.map(lambda g: batch_size * g, gradient)
+            changes, phase_state = protocol.optimiser(num_steps).update(gradient, opt_state[i], own)
+            parameters = eqx.combine(optax.apply_updates(own, changes), parameters)
+            losses.append(value)
+            opt_states.append(phase_state)
+        value = losses[0] if len(plan) == 1 else jnp.stack(losses)
+        return parameters, tuple(opt_states), step + 1, bounds.at[slot].set(-value), jnp.all(jnp.isfinite(value))
+
+    carry = (parameters, state.opt_state, state.step, state.bounds, jnp.asarray(True))
+    parameters, opt_state, step, bounds, _ = jax.lax.while_loop(go_on, one_step, carry)
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(parameters)]))
+    model, objective = eqx.combine(parameters, fixed)
+    return TrainState(model, objective, opt_state, step, bounds), finite
+
+
+def _order(protocol: Protocol, key: PRNGKeyArray, num_images: int) -> Array:
+    """The order in which an epoch visits the images."""
+    return jax.random.permutation(key, num_images) if protocol.shuffle == "epoch" else jnp.arange(num_images)
+
+
+def _gradient(
+    phase: Phase, parameters: PyTree, fixed: PyTree, x: Array, key: PRNGKeyArray
+) -> tuple[Array, PyTree, PyTree]:
+    """The mean loss of a phase, its gradient in the phase's own parameters, and those parameters."""
+    own, others = eqx.partition(parameters, phase.mask)
+
+    def batch_loss(own: PyTree) -> Array:
+        model, objective = eqx.combine(own, others, fixed)
+        return loss(model, phase.objective or objective, x, key)
+
+    return *jax.value_and_grad(batch_loss)(own), own
