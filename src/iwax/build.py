@@ -12,14 +12,28 @@ from iwax.config import RunConfig
 from iwax.data import BINARIZATIONS, Dataset, check_images
 from iwax.models.networks import INITS, SCALE_MAPS
 from iwax.models.vae import ARCHITECTURES, LIKELIHOODS, VAE
-from iwax.objectives import OBJECTIVES, Objective
+from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, Objective
 from iwax.objectives.objective import check_positive_integer
-from iwax.protocols import PROTOCOLS
+from iwax.protocols import PROTOCOLS, Protocol, Stages
+from iwax.updates import UPDATES, Alternating, Update
 
-__all__ = ["build_model", "build_objective", "resolve", "training_images"]
+__all__ = ["build_model", "build_objective", "build_protocol", "build_update", "overridden", "resolve"]
 
-OUTPUT_BIASES = ("data-mean", "zero")
 OBJECTIVE_FIELDS = ("num_groups", "num_samples", "beta", "beta_rule", "gradient")
+PROTOCOL_FIELDS = tuple(
+    field.name for field in dataclasses.fields(Protocol) if field.name not in ("name", "source", "by_dataset")
+)
+EVALUATION = {"eval_images": 500, "eval_samples": 640}
+
+_CHOICES: dict[str, Any] = {
+    "model": ARCHITECTURES,
+    "likelihood": LIKELIHOODS,
+    "binarize": BINARIZATIONS,
+    "init": INITS,
+    "scale_map": SCALE_MAPS,
+    "update": UPDATES,
+}
+_COUNTS = ("epochs", "train_images", "eval_every", *EVALUATION)
 
 
 def build_objective(config: RunConfig) -> Objective:
@@ -42,53 +56,89 @@ def build_objective(config: RunConfig) -> Objective:
     return cls(**options)
 
 
+def build_protocol(config: RunConfig) -> Protocol:
+    """The recipe of a configuration: its protocol, as it is for its data set, with what the configuration overrides.
+
+    Raises:
+        ValueError: an unknown protocol, or a value out of its range.
+    """
+    protocol = _published(config)
+    given: dict[str, Any] = {name: getattr(config, name) for name in PROTOCOL_FIELDS}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "stages" in given:
+        given["stages"] = _read_stages(given["stages"])
+    protocol = dataclasses.replace(protocol, **given)
+    return protocol if config.schedule_scale is None else protocol.scaled(config.schedule_scale)
+
+
+def overridden(config: RunConfig) -> dict[str, Any]:
+    """What a configuration changes of its protocol: field -> the protocol's value and the run's."""
+    published, used = _published(config), build_protocol(config)
+    return {
+        name: {"protocol": getattr(published, name), "run": getattr(used, name)}
+        for name in PROTOCOL_FIELDS
+        if getattr(published, name) != getattr(used, name)
+    }
+
+
+def build_update(config: RunConfig) -> Update:
+    """What a step updates: "joint", or for PIWAE's (M, K) the inference network on MIWAE(M, K), then the generative
+    one on IWAE(K), as the report that alternates them does with (10, 10).
+
+    Raises:
+        ValueError: an unknown update, or an alternating one for another objective.
+    """
+    check_choice("update", config.update, UPDATES)
+    if config.update == "joint":
+        return "joint"
+    objective = build_objective(config)
+    if not isinstance(objective, PIWAE):
+        raise ValueError(
+            f"Expected objective to be piwae for an alternating update; got {config.objective!r}. "
+            "For other pairs use iwax.fit(update=iwax.Alternating(...))."
+        )
+    k, gradient = objective.num_samples, objective.gradient
+    return Alternating(
+        inference=MIWAE(num_groups=objective.num_groups, num_samples=k, gradient=gradient),
+        generative=IWAE(num_samples=k, gradient=gradient),
+    )
+
+
 def resolve(config: RunConfig) -> RunConfig:
     """The same configuration with every default written out, so that its record says all.
 
     Raises:
         ValueError: a choice that does not exist (the message names the nearest that does), or a value out of range.
     """
-    check_choice("protocol", config.protocol, PROTOCOLS)
-    protocol = PROTOCOLS[config.protocol]
+    protocol = build_protocol(config)
     objective = build_objective(config)
+    build_update(config)
     filled = {name: _plain(getattr(objective, name)) for name in OBJECTIVE_FIELDS if hasattr(objective, name)}
-    for name in ("epochs", "batch_size", "init", "output_bias", "scale_map"):
-        given = getattr(config, name)
-        filled[name] = getattr(protocol, name) if given is None else given
+    unscaled = build_protocol(dataclasses.replace(config, schedule_scale=None))
+    filled |= {name: getattr(unscaled, name) for name in PROTOCOL_FIELDS} | {"stages": _written(unscaled.stages)}
+    filled["epochs"] = protocol.epochs if config.epochs is None else config.epochs
+    filled |= _filled_evaluation(config)
     config = dataclasses.replace(config, **filled)
     for name, choices in _CHOICES.items():
         check_choice(name, getattr(config, name), choices)
-    for name in ("epochs", "batch_size", "train_images"):
+    for name in _COUNTS:
         if getattr(config, name) is not None:
             check_positive_integer(name, getattr(config, name))
     return config
 
 
-_CHOICES: dict[str, Any] = {
-    "model": ARCHITECTURES,
-    "likelihood": LIKELIHOODS,
-    "binarize": BINARIZATIONS,
-    "init": INITS,
-    "output_bias": OUTPUT_BIASES,
-    "scale_map": SCALE_MAPS,
-}
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, int | str) else round(float(value), 6)
-
-
 def training_images(config: RunConfig, data: Dataset) -> np.ndarray:
-    """The training images that a configuration asks for.
+    """The training images that a configuration asks for: the first of those that its protocol trains on.
 
     Raises:
         ValueError: more images than there are, or images that do not fit the likelihood or the binarisation.
     """
-    images = data.train
+    images = build_protocol(config).training_images(data.train)
     if config.train_images is not None:
         if config.train_images > len(images):
             raise ValueError(
-                f"Expected train_images to be at most {len(images)}, all of {data.name}; got {config.train_images}."
+                f"Expected train_images to be at most {len(images)}, all that {config.protocol} trains on of "
+                f"{data.name}; got {config.train_images}."
             )
         images = images[: config.train_images]
     check_images(images, config.binarize, "training images")
@@ -99,11 +149,45 @@ def build_model(config: RunConfig, images: np.ndarray) -> VAE:
     """The model that a (resolved) configuration names, at its initial parameters, for these training images."""
     scale = 255 if images.dtype == np.uint8 else 1
     mean = images.reshape(len(images), -1).mean(axis=0, dtype=np.float64) / scale
+    zero = np.full_like(mean, 0.5 if config.likelihood == "bernoulli" else 0.0)  # a logit of 0
+    start = {"data-mean": mean, "zero": zero, "init": None}[config.output_bias or "data-mean"]
     return ARCHITECTURES[config.model](
         key=jax.random.fold_in(jax.random.key(config.seed), 0),
         data_size=mean.size,
-        data_mean=mean.astype(np.float32) if config.output_bias == "data-mean" else None,
+        data_mean=None if start is None else start.astype(np.float32),
         init=config.init,
         scale_map=config.scale_map,
         likelihood=config.likelihood,
     )
+
+
+def _published(config: RunConfig) -> Protocol:
+    check_choice("protocol", config.protocol, PROTOCOLS)
+    return PROTOCOLS[config.protocol].for_dataset(config.dataset)
+
+
+def _filled_evaluation(config: RunConfig) -> dict[str, int]:
+    """The size of the evaluations along training, where there are any."""
+    given = {name: getattr(config, name) for name in EVALUATION if getattr(config, name) is not None}
+    if config.eval_every is not None:
+        return EVALUATION | given
+    if given:
+        name = next(iter(given))
+        raise ValueError(f"Expected {name} together with eval_every only; got {given[name]} without it.")
+    return {}
+
+
+def _written(stages: Stages) -> str:
+    return ",".join(f"{rate!r}:{epochs}" for rate, epochs in stages)
+
+
+def _read_stages(text: str) -> Stages:
+    try:
+        pairs = [part.split(":") for part in text.split(",")]
+        return tuple((float(rate), int(epochs)) for rate, epochs in pairs)
+    except ValueError:
+        raise ValueError(f"Expected stages to be RATE:EPOCHS,RATE:EPOCHS,...; got {text!r}.") from None
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | str) else round(float(value), 6)

@@ -33,14 +33,32 @@ class RunConfig:
     split: str | None = _field(None, "How the data set is split into training and test.")
     train_images: int | None = _field(None, "Use only the first this many training images; all if left out.")
     binarize: str = _field("dynamic", "dynamic (anew at each visit), fixed (once), threshold, or none for real data.")
-    protocol: str = _field("burda-paper", "Training recipe: optimiser, schedule, initialisation.")
+    protocol: str = _field("burda-paper", "Training recipe; the options down to held-out are its, if left out.")
+    batch_size: int | None = _field(None, "Images per step.")
+    stages: str | None = _field(None, "Schedule: RATE:EPOCHS,RATE:EPOCHS,...")
+    schedule_scale: float | None = _field(None, "Stretch the schedule to this many times its epochs.")
+    gradient_scale: str | None = _field(None, "Gradient of a minibatch: mean or sum over its images.")
+    beta1: float | None = _field(None, "Adam's decay of the first moment.")
+    beta2: float | None = _field(None, "Adam's decay of the second moment.")
+    epsilon: float | None = _field(None, "Adam's epsilon, in units of the gradient.")
+    epsilon_hat: bool | None = _field(None, "Whether epsilon stands outside the bias correction (true or false).")
+    second_moment: float | None = _field(None, "Where Adam's second moment starts.")
+    previous_moments: bool | None = _field(None, "Whether a step uses the moments before its gradient (true or false).")
+    init: str | None = _field(None, "Initial weights: glorot, glorot-123, uniform (+-1/sqrt(n)) or torch.")
+    output_bias: str | None = _field(None, "Where the output bias starts: data-mean, zero or init.")
+    scale_map: str | None = _field(None, "How sigma is kept positive: exp or softplus.")
+    shuffle: str | None = _field(None, "Order of the training images: anew each epoch, never, or permuted once.")
+    held_out: int | None = _field(None, "Training images, from the end, that are not trained on.")
     epochs: int | None = _field(None, "Passes over the data; cuts the protocol's schedule off there.")
-    batch_size: int | None = _field(None, "Images per step; the protocol's if left out.")
-    init: str | None = _field(None, "Initial weights: glorot or uniform (+-1/sqrt(n)); the protocol's if left out.")
-    output_bias: str | None = _field(
-        None, "Where the output bias starts: data-mean or zero; the protocol's if left out."
+    update: str = _field(
+        "joint",
+        "joint, or alternating (piwae): the inference network on MIWAE(M, K), then the generative one on IWAE(K), with "
+        "new samples and an optimiser each.",
     )
-    scale_map: str | None = _field(None, "How sigma is kept positive: exp or softplus; the protocol's if left out.")
+    init_from: str | None = _field(None, "Start from the model of this run, with a new optimiser.")
+    eval_every: int | None = _field(None, "Record log p and IWAE-64 on test images every this many epochs.")
+    eval_images: int | None = _field(None, "How many test images for that, evenly spaced; 500 if left out.")
+    eval_samples: int | None = _field(None, "Importance samples per image for that; 640 if left out.")
     seed: int = _field(0, "Seed of everything random.")
 
     def to_json(self) -> str:

@@ -1,44 +1,36 @@
-"""Start, continue and reload a run: a configuration, its folder, and the training loop between them."""
+"""Start, continue and reload a run: from a configuration or a folder to the session that trains it."""
 
 import dataclasses
-import time
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from iwax.build import build_model, build_objective, resolve, training_images
+from iwax.build import (
+    build_model,
+    build_objective,
+    build_protocol,
+    build_update,
+    overridden,
+    resolve,
+    training_images,
+)
 from iwax.config import RunConfig
 from iwax.data import Dataset, load
 from iwax.models.vae import VAE
 from iwax.objectives import Objective
 from iwax.protocols import get_protocol
-from iwax.runs import STATUS, RunFolder, environment
-from iwax.train import NonFiniteLossError, Trainer, TrainState
+from iwax.runs import ENVIRONMENT, RunFolder
+from iwax.session import Progress, Session
+from iwax.surroundings import differences, environment
+from iwax.train import Trainer, TrainState
 
 __all__ = ["Progress", "load_run", "new_run", "resume_run"]
 
-STRETCH_SECONDS = 0.5  # how long the device works between two looks at the clock
-CHECKPOINT_SECONDS = 60.0  # how much work a crash may lose
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """Where a run is: bound of the latest step in nats, seconds in all its sessions, rate in steps per second."""
-
-    step: int
-    total_steps: int
-    epoch: int
-    epochs: int
-    bound: float
-    seconds: float
-    rate: float
-
-    @property
-    def note(self) -> str:
-        return f"epoch {self.epoch}/{self.epochs}, {self.rate:.0f} steps/s, bound {self.bound:.2f}"
+MUST_FIT = ("model", "likelihood", "scale_map")  # for one run to start from the model of another
+VERSIONS = ("versions", "python", "code")  # what must be the same for a run to go on bit for bit
 
 
 def new_run(
@@ -65,42 +57,63 @@ def new_run(
 
     Raises:
         ValueError: a configuration or folder that will not do.
+        OSError: the folder cannot be written.
         NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
     """
+    _check_time_limit(time_limit)
     config = resolve(config)
     data = load(config.dataset, config.split, data_dir) if data is None else data
     config = dataclasses.replace(config, dataset=data.name, split=data.split)
     trainer, state = _prepare(config, data)
+    surroundings = environment(data, command)
+    surroundings["protocol"] = {
+        "name": config.protocol,
+        "source": get_protocol(config.protocol).source,
+        "overridden": overridden(config),
+    }
+    if config.init_from is not None:
+        model, surroundings["init_from"] = _model_of(config.init_from, config, state.model)
+        state = dataclasses.replace(state, model=model)
     folder = RunFolder(path)
-    folder.create(config, environment(data, command), overwrite=overwrite)
-    _train(folder, config, trainer, state, time_limit, on_progress)
+    folder.create(config, surroundings, overwrite=overwrite)
+    _session(folder, config, trainer, data, time_limit, on_progress).run(state)
     return folder
 
 
 def resume_run(
     path: str | Path,
     *,
+    options: dict[str, Any] | None = None,
+    force: bool = False,
     data_dir: str | None = None,
     time_limit: float | None = None,
+    command: list[str] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RunFolder:
     """Go on with a run from its last checkpoint, as if it had never stopped.
 
+    Arguments:
+        options: fields of its configuration as the caller expects them; others are refused.
+        force: go on with other versions of the code or its libraries, too; the record says so.
+
     Raises:
-        ValueError: no run, no good checkpoint, or data other than the run began with.
+        ValueError: no run, no good checkpoint, or a configuration, version or data other than the run began with.
     """
+    _check_time_limit(time_limit)
     folder = RunFolder(path)
     config = folder.config()
+    checkpoint = folder.checkpoint()
+    _check_config(folder, config, json.loads(checkpoint.notes.get("config", "null")), options or {})
     data = load(config.dataset, config.split, data_dir)
-    began = folder.json("environment.json").get("checksums")
-    if began != dict(data.checksums):
-        raise ValueError(f"Expected the data that {folder.path} began with, {began}; got {dict(data.checksums)}.")
-    trainer, state = _prepare(config, data)
-    _train(folder, config, trainer, folder.load(state), time_limit, on_progress)
+    _go_on(folder, environment(data, command), force)
+    trainer, template = _prepare(config, data)
+    _session(folder, config, trainer, data, time_limit, on_progress).run(checkpoint.fill(template))
     return folder
 
 
-def load_run(path: str | Path, *, data_dir: str | None = None) -> tuple[RunConfig, VAE, Objective, Dataset]:
+def load_run(
+    path: str | Path, *, data_dir: str | None = None, data: Dataset | None = None
+) -> tuple[RunConfig, VAE, Objective, Dataset]:
     """The configuration, model and objective of a run's last checkpoint, and its data.
 
     Raises:
@@ -108,9 +121,10 @@ def load_run(path: str | Path, *, data_dir: str | None = None) -> tuple[RunConfi
     """
     folder = RunFolder(path)
     config = folder.config()
-    data = load(config.dataset, config.split, data_dir)
-    state = folder.load(_prepare(config, data)[1])
-    return config, state.model, state.objective, data
+    data = load(config.dataset, config.split, data_dir) if data is None else data
+    checkpoint = folder.checkpoint()
+    model = checkpoint.fill(build_model(config, training_images(config, data)), ".model")
+    return config, model, checkpoint.fill(build_objective(config), ".objective"), data
 
 
 def _prepare(config: RunConfig, data: Dataset) -> tuple[Trainer, TrainState]:
@@ -119,60 +133,74 @@ def _prepare(config: RunConfig, data: Dataset) -> tuple[Trainer, TrainState]:
     images = training_images(config, data)
     trainer = Trainer(
         images=images,
-        protocol=get_protocol(config.protocol),
+        protocol=build_protocol(config),
         key=jax.random.fold_in(jax.random.key(config.seed), 1),
         batch_size=config.batch_size,
         binarize=config.binarize,
+        update=build_update(config),
     )
     return trainer, trainer.start(build_model(config, images), build_objective(config))
 
 
-def _train(
+def _session(
     folder: RunFolder,
     config: RunConfig,
     trainer: Trainer,
-    state: TrainState,
+    data: Dataset,
     time_limit: float | None,
     on_progress: Callable[[Progress], None] | None,
-) -> None:
-    """Advance to the end, writing records at epochs and checkpoints at intervals, or to the time limit."""
-    assert config.epochs is not None  # it is resolved
-    images, per_epoch = jnp.asarray(trainer.images), trainer.steps_per_epoch
-    total = config.epochs * per_epoch
-    records = folder.metrics()[: int(state.step) // per_epoch]  # later ones than the checkpoint are made again
-    folder.write_metrics(records)
-    before = folder.json(STATUS).get("seconds", 0.0)
-    begin = saved = time.monotonic()
-    stretch = 1
+) -> Session:
+    return Session(
+        folder=folder, config=config, trainer=trainer, data=data, time_limit=time_limit, on_progress=on_progress
+    )
 
-    def status(name: str, **more: Any) -> None:
-        seconds = before + time.monotonic() - begin
-        epoch = int(state.step) // per_epoch
-        folder.write_json(STATUS, {"state": name, "epoch": epoch, "epochs": config.epochs, "seconds": seconds, **more})
 
-    status("running")
-    while int(state.step) < total:
-        started, first = time.monotonic(), int(state.step)
-        try:
-            state = trainer.advance(state, images, stretch)
-        except NonFiniteLossError as error:
-            status("failed", message=str(error))
-            raise
-        now, step = time.monotonic(), int(state.step)
-        # At most twice as long as the last, since the first of all is mostly compilation.
-        stretch = max(1, min(2 * stretch, int(STRETCH_SECONDS * (step - first) / (now - started))))
-        if step % per_epoch == 0:
-            records.append(trainer.record(state))
-            folder.write_metrics(records)
-        if on_progress is not None:
-            latest = float(state.bounds[(step - 1) % per_epoch])
-            rate = (step - first) / (now - started)
-            epoch = -(-step // per_epoch)
-            on_progress(Progress(step, total, epoch, config.epochs, latest, before + now - begin, rate))
-        out_of_time = time_limit is not None and now - begin > time_limit
-        if step == total or out_of_time or now - saved > CHECKPOINT_SECONDS:
-            folder.save(state)
-            saved = now
-            status("finished" if step == total else "stopped" if out_of_time else "running")
-        if out_of_time:
-            return
+def _model_of(run: str, config: RunConfig, template: VAE) -> tuple[VAE, dict[str, Any]]:
+    """The model of another run's last checkpoint, in the form of `template`, and the record of where it is from."""
+    folder = RunFolder(run)
+    other, checkpoint = folder.config(), folder.checkpoint()
+    unfit = differences({n: getattr(other, n) for n in MUST_FIT}, {n: getattr(config, n) for n in MUST_FIT})
+    if unfit:
+        raise ValueError(f"Expected init_from to be a run of the same model; these differ: {', '.join(unfit)}.")
+    record = {"run": str(run), "objective": other.objective, "seed": other.seed, "checkpoint": checkpoint.sha256}
+    return checkpoint.fill(template, ".model"), record
+
+
+def _check_config(folder: RunFolder, config: RunConfig, began: dict | None, options: dict[str, Any]) -> None:
+    """Raises ValueError for a configuration that is not the checkpoint's, or not what the caller expects."""
+    now = dataclasses.asdict(config)
+    changed = [] if began is None else differences(began, now)
+    if changed:
+        raise ValueError(
+            f"Expected config.json of {folder.path} to be the one its checkpoint was made with; these differ: "
+            f"{', '.join(changed)}. Put it back, or start a new run with --init-from."
+        )
+    other = differences({name: now[name] for name in options}, options)
+    if other:
+        raise ValueError(
+            f"Expected {folder.path} to go on with its own options; these differ: {', '.join(other)}. Leave them out, "
+            "or start a new run with --init-from."
+        )
+
+
+def _go_on(folder: RunFolder, now: dict[str, Any], force: bool) -> None:
+    """Enter a new session into the record of a run; refuse one with other data, or other versions unless forced."""
+    began = folder.json(ENVIRONMENT)
+    other = differences({"checksums": began.get("checksums")}, {"checksums": now["checksums"]})
+    if other:
+        raise ValueError(f"Expected the data that {folder.path} began with; these differ: {', '.join(other)}.")
+    last = (began.get("sessions") or [began])[-1]
+    other = differences({name: last.get(name) for name in VERSIONS}, {name: now[name] for name in VERSIONS})
+    if other and not force:
+        commits = "" if last.get("commit") == now["commit"] else f" (commit {last.get('commit')} -> {now['commit']})"
+        raise ValueError(
+            f"Expected the code and versions that {folder.path} was trained with; these differ: {', '.join(other)}"
+            f"{commits}. Go back to them, or pass --force: the run may then differ from an undisturbed one."
+        )
+    session = {name: now[name] for name in (*VERSIONS, "commit", "device", "command")}
+    folder.write_json(ENVIRONMENT, began | {"sessions": [*began.get("sessions", []), session | {"forced": other}]})
+
+
+def _check_time_limit(seconds: float | None) -> None:
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"Expected time_limit to be positive; got {seconds!r}.")

@@ -1,43 +1,42 @@
 """The folder of a run: its configuration, its surroundings, its metrics, and a checkpoint from which it goes on.
 
 config.json              the resolved RunConfig
-environment.json         versions, device, commit, command, data and their checksums
+environment.json         versions, code, device, commit, command, data and their checksums, later sessions
 metrics.jsonl            one record per epoch; bounds in nats
+evaluations.jsonl        log p and IWAE-64 of test images along training, where asked for; in nats
 status.json              running, stopped, finished or failed; epochs and seconds
 checkpoint.safetensors   parameters, optimiser, step; the one before is kept as checkpoint.previous.safetensors
 """
 
-import hashlib
-import importlib.metadata
+import contextlib
 import json
 import os
-import platform
-import subprocess
-import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
-import safetensors.numpy
 from jaxtyping import PyTree
-from safetensors import SafetensorError, safe_open
 
+from iwax.checkpoint import Checkpoint, pack, read
 from iwax.config import RunConfig
-from iwax.data import Dataset
 
-__all__ = ["RunFolder", "environment", "list_runs"]
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing keeps two processes from one run
+    fcntl = None  # type: ignore[assignment]
 
-LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
-METRICS, STATUS, CHECKPOINT, PREVIOUS = (
-    "metrics.jsonl",
-    "status.json",
+__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATIONS", "METRICS", "STATUS", "RunFolder", "list_runs"]
+
+CONFIG, ENVIRONMENT, STATUS = "config.json", "environment.json", "status.json"
+METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+CHECKPOINT, PREVIOUS, NEW = (
     "checkpoint.safetensors",
     "checkpoint.previous.safetensors",
+    "checkpoint.new.safetensors",
 )
+LOCK = ".lock"
+RESULTS = ("evaluation.json", "evaluation.npz", "samples.png", "reconstructions.png")  # of judging; see iwax.judge
 
 
 class RunFolder:
@@ -51,34 +50,68 @@ class RunFolder:
 
         Raises:
             ValueError: the folder holds something, and `overwrite` is false or what it holds is no run.
+            OSError: it cannot be written.
         """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             if not overwrite:
                 raise ValueError(
                     f"Expected {self.path} to be a new folder; it exists. Pass --overwrite to replace the run."
                 )
-            if not (self.path / "config.json").is_file():
-                raise ValueError(f"Expected {self.path} to hold a run to overwrite; got a folder without config.json.")
-            for name in (METRICS, STATUS, CHECKPOINT, PREVIOUS):
+            if not (self.path / CONFIG).is_file():
+                raise ValueError(f"Expected {self.path} to hold a run to overwrite; got a folder without {CONFIG}.")
+        with self._writing("."):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with self.lock():
+            for name in (METRICS, EVALUATIONS, STATUS, CHECKPOINT, PREVIOUS, NEW, *RESULTS):
                 (self.path / name).unlink(missing_ok=True)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.write("environment.json", json.dumps(surroundings, indent=2) + "\n")
-        self.write("config.json", config.to_json())
+            self.write_json(ENVIRONMENT, surroundings)
+            self.write(CONFIG, config.to_json())
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Write a file whole, or not at all."""
+        """Write a file whole, or not at all.
+
+        Raises:
+            OSError: no permission, or no space left.
+        """
         content = content.encode() if isinstance(content, str) else content
-        handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, self.path / name)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with self._writing(name):
+            handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.", suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.chmod(temporary, 0o644)
+                os.replace(temporary, self.path / name)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """While inside, no other process trains this run; what an earlier one left half-written is removed.
+
+        Raises:
+            ValueError: another process trains it.
+        """
+        with self._writing(LOCK):
+            file = open(self.path / LOCK, "w")  # noqa: SIM115 (closed below)
+        with file:
+            if not _try_lock(file):
+                raise ValueError(
+                    f"Expected {self.path} to be trained by one process at a time; another one is at it. Wait for it."
+                )
+            for leftover in self.path.glob(".*.part"):
+                leftover.unlink(missing_ok=True)
+            yield
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether some process trains this run now."""
+        if not (self.path / LOCK).exists():
+            return False
+        with open(self.path / LOCK) as file:
+            return not _try_lock(file)
 
     def config(self) -> RunConfig:
         """The run's configuration.
@@ -87,17 +120,44 @@ class RunFolder:
             ValueError: the folder is no run, or its configuration is damaged.
         """
         try:
-            return RunConfig.from_json((self.path / "config.json").read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"Expected {self.path} to be the folder of a run; its config.json: {error}.") from error
+            return RunConfig.from_json((self.path / CONFIG).read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"Expected {self.path} to be the folder of a run; its {CONFIG}: {error}") from error
 
     def metrics(self) -> list[dict[str, float]]:
         """The records of the epochs so far."""
-        path = self.path / METRICS
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return self.records(METRICS)
 
-    def write_metrics(self, records: list[dict[str, float]]) -> None:
-        self.write(METRICS, "".join(json.dumps(record) + "\n" for record in records))
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The records of a .jsonl file; [] where there is none. A last line without its end is left out."""
+        path = self.path / name
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+
+    def append(self, name: str, record: dict[str, Any]) -> None:
+        """Add a record to a .jsonl file."""
+        with self._writing(name), open(self.path / name, "a") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rewind(self, step: int, epochs: int) -> None:
+        """Take back the records of later steps than `step`, by which `epochs` epochs are done.
+
+        Raises:
+            ValueError: some earlier record is missing.
+        """
+        kept = [record for record in self.records(METRICS) if record["step"] <= step]
+        if [record["epoch"] for record in kept] != list(range(1, epochs + 1)):
+            raise ValueError(
+                f"Expected {self.path / METRICS} to hold the records of epochs 1 to {epochs}, which the checkpoint has "
+                f"seen; got {len(kept)} of them."
+            )
+        for name in (METRICS, EVALUATIONS):
+            if (self.path / name).exists():
+                kept = [record for record in self.records(name) if record["step"] <= step]
+                self.write(name, "".join(json.dumps(record) + "\n" for record in kept))
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file of the run, or {} where there is none."""
@@ -108,116 +168,78 @@ class RunFolder:
         self.write(name, json.dumps(value, indent=2) + "\n")
 
     def save(self, state: PyTree) -> None:
-        """Write a checkpoint with the checksum of its content; the one before it is kept beside it."""
-        tensors = _tensors(state)
-        content = safetensors.numpy.save(tensors, metadata={"format": "iwax-1", "sha256": _checksum(tensors)})
-        self.write(CHECKPOINT + ".new", content)
+        """Write a checkpoint with the run's configuration and a checksum; the one before it is kept beside it."""
+        self.write(NEW, pack(state, {"config": self.config().to_json()}))
         if (self.path / CHECKPOINT).exists():
             os.replace(self.path / CHECKPOINT, self.path / PREVIOUS)
-        os.replace(self.path / (CHECKPOINT + ".new"), self.path / CHECKPOINT)
+        os.replace(self.path / NEW, self.path / CHECKPOINT)
 
-    def load(self, template: PyTree) -> PyTree:
-        """The last good checkpoint, in the form of `template`.
+    def checkpoint(self) -> Checkpoint:
+        """The last good checkpoint.
 
         Raises:
-            ValueError: there is none, or it does not fit the template (of another model or objective).
+            ValueError: there is none.
         """
         problems = []
-        for name in (CHECKPOINT, PREVIOUS):
-            path = self.path / name
-            if path.exists():
+        for name in (NEW, CHECKPOINT, PREVIOUS):  # newest first
+            if (self.path / name).exists():
                 try:
-                    return _fill(template, _read_checkpoint(path))
+                    return read(self.path / name)
                 except ValueError as error:
                     problems.append(str(error))
         raise ValueError(" ".join(problems) or f"Expected a checkpoint in {self.path}; there is none. Train it first.")
 
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Says in one line what could not be written."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, _NotWritableError):
+                raise
+            raise _NotWritableError(
+                f"Expected to be able to write {self.path / name}; got {error.strerror or error}. Free some space, or "
+                "choose another folder."
+            ) from error
+
+
+class _NotWritableError(OSError):
+    """A file of a run could not be written."""
+
+
+def _try_lock(file: IO) -> bool:
+    """Whether the lock on an open file was free; it is held until the file is closed."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
 
 def list_runs(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """One row for each run under a folder: what it trains, its state, and its last numbers in nats."""
-    rows = []
-    for config_path in sorted(Path(path).rglob("config.json")):
-        folder = RunFolder(config_path.parent)
+    """One row for each run under a folder: what it trains, its state, its progress, and its last numbers in nats."""
+    return [_row(RunFolder(config.parent)) for config in sorted(Path(path).rglob(CONFIG))]
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(
+        ("run", "objective", "model", "dataset", "protocol", "state", "epochs", "seconds", "bound", "log_p", "iwae_64")
+    )
+    row["run"] = str(folder.path)
+    try:
         config, status, records = folder.config(), folder.json(STATUS), folder.metrics()
-        rows.append(
-            {
-                "run": str(folder.path),
-                "objective": config.objective,
-                "model": config.model,
-                "dataset": config.dataset,
-                "state": status.get("state", "new"),
-                "epochs": f"{status.get('epoch', 0)}/{config.epochs}",
-                "bound": records[-1]["bound"] if records else None,
-                "log_p": folder.json("evaluation.json").get("log_p"),
-            }
-        )
-    return rows
-
-
-def environment(data: Dataset, command: list[str] | None = None) -> dict[str, Any]:
-    """What surrounds a run and is no choice of it: versions, machine, commit, command, and where the data came from."""
-    return {
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices()),
-        "cores": os.cpu_count(),
-        "commit": _commit(),
-        "command": sys.argv if command is None else command,
-        "dataset": data.name,
-        "split": data.split,
-        "source": data.source,
-        "checksums": dict(data.checksums),
+        judged = folder.json("evaluation.json") or (folder.records(EVALUATIONS) or [{}])[-1]
+    except ValueError as error:
+        return row | {"state": f"damaged: {error}"}
+    state = status.get("state", "new")
+    return row | {
+        **{name: getattr(config, name) for name in ("objective", "model", "dataset", "protocol")},
+        "state": "interrupted" if state == "running" and not folder.is_locked else state,
+        "epochs": f"{status.get('epoch', 0)}/{config.epochs}",
+        "seconds": status.get("seconds"),
+        "bound": records[-1]["bound"] if records else None,
+        "log_p": judged.get("log_p"),
+        "iwae_64": judged.get("iwae_64"),
     }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that iwax runs from, marked where files differ from it; None for an installed iwax."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+changes" if changed.stdout.strip() else "")
-
-
-def _tensors(tree: PyTree) -> dict[str, np.ndarray]:
-    leaves = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, eqx.is_array))[0]
-    return {jax.tree_util.keystr(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
-
-
-def _checksum(tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}\n".encode())
-        digest.update(tensors[name].tobytes())
-    return digest.hexdigest()
-
-
-def _read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Raises ValueError for a file that is truncated or altered."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            expected = (file.metadata() or {}).get("sha256")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"Expected {path} to be a whole checkpoint; it cannot be read ({error}).") from error
-    found = _checksum(tensors)
-    if found != expected:
-        raise ValueError(f"Expected {path} to have checksum {expected}; got {found}.")
-    return tensors
-
-
-def _fill(template: PyTree, tensors: dict[str, np.ndarray]) -> PyTree:
-    wanted = _tensors(template)
-    differences = sorted(set(wanted) ^ set(tensors)) or [
-        f"{name} {tensors[name].shape} for {wanted[name].shape}"
-        for name in wanted
-        if tensors[name].shape != wanted[name].shape or tensors[name].dtype != wanted[name].dtype
-    ]
-    if differences:
-        raise ValueError(f"Expected a checkpoint of the configured model; these differ: {', '.join(differences[:5])}.")
-    arrays, rest = eqx.partition(template, eqx.is_array)
-    leaves = [jnp.asarray(tensors[name]) for name in wanted]
-    return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), leaves), rest)

@@ -1,0 +1,162 @@
+"""One sitting of a run: training between two looks at the clock, and what is written and reported then."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from iwax.config import RunConfig
+from iwax.data import Dataset
+from iwax.evaluate import evaluate
+from iwax.runs import EVALUATIONS, METRICS, STATUS, RunFolder
+from iwax.train import NonFiniteLossError, Trainer, TrainState
+
+__all__ = ["Progress", "Session"]
+
+STRETCH_SECONDS = 0.5  # how long the device works between two looks at the clock
+CHECKPOINT_SECONDS = 60.0  # how much work a crash may lose
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Where a run is: bound of the latest step in nats, seconds in all its sittings, rate in steps per second."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    bound: float
+    seconds: float
+    rate: float
+
+    @property
+    def note(self) -> str:
+        return f"epoch {self.epoch}/{self.epochs}, {self.rate:.0f} steps/s, bound {self.bound:.2f}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """Trains one run from some state to its end, or to a time limit (in seconds).
+
+    Records are written as epochs end, checkpoints at intervals; a record that a crash outlives is made again.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    trainer: Trainer
+    data: Dataset
+    time_limit: float | None = None
+    on_progress: Callable[[Progress], None] | None = None
+
+    def run(self, state: TrainState) -> None:
+        """Train on from `state`.
+
+        Raises:
+            NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
+        """
+        with self.folder.lock():
+            self.folder.rewind(int(state.step), self._epochs(state))
+            self._advance(state, _Clock(self.folder.json(STATUS).get("seconds", 0.0), int(state.step)))
+
+    @property
+    def total_steps(self) -> int:
+        assert self.config.epochs is not None  # it is resolved
+        return self.config.epochs * self.trainer.steps_per_epoch
+
+    def _advance(self, state: TrainState, clock: "_Clock") -> None:
+        if int(state.step) == 0:
+            self._save(state, clock, "running")
+        self._write_status("running" if int(state.step) < self.total_steps else "finished", state, clock)
+        try:
+            for state in self.trainer.stretches(state, self.total_steps, STRETCH_SECONDS):  # noqa: B020 (kept for below)
+                if int(state.step) % self.trainer.steps_per_epoch == 0:
+                    self._write_records(state)
+                name = self._state_of(state, clock)
+                if name != "running" or clock.since_save > CHECKPOINT_SECONDS:
+                    self._save(state, clock, name)
+                self._report(state, clock)
+                if name == "stopped":
+                    return
+        except NonFiniteLossError as error:
+            self._write_status("failed", state, clock, message=str(error))
+            raise
+        except KeyboardInterrupt:
+            self._save(state, clock, self._state_of(state, clock, interrupted=True))
+            raise
+
+    def _state_of(self, state: TrainState, clock: "_Clock", interrupted: bool = False) -> str:
+        if int(state.step) == self.total_steps:
+            return "finished"
+        out_of_time = self.time_limit is not None and clock.session > self.time_limit
+        return "stopped" if out_of_time or interrupted else "running"
+
+    def _save(self, state: TrainState, clock: "_Clock", name: str) -> None:
+        self.folder.save(state)
+        clock.saved = time.monotonic()
+        self._write_status(name, state, clock)
+
+    def _write_status(self, name: str, state: TrainState, clock: "_Clock", **more: Any) -> None:
+        status = {"state": name, "epoch": self._epochs(state), "epochs": self.config.epochs, "step": int(state.step)}
+        self.folder.write_json(STATUS, {**status, "seconds": clock.total, **more})
+
+    def _write_records(self, state: TrainState) -> None:
+        """The record of the epoch just finished, and its evaluation if there is one."""
+        record, every = self.trainer.record(state), self.config.eval_every
+        if every is not None and (record["epoch"] % every == 0 or int(state.step) == self.total_steps):
+            place = {name: record[name] for name in ("epoch", "step")}
+            self.folder.append(EVALUATIONS, place | self._evaluation(state.model))
+        self.folder.append(METRICS, record)
+
+    def _evaluation(self, model: Any) -> dict[str, Any]:
+        """The summary of `evaluate` for the test images that are judged along training; see `eval_images`."""
+        size, test = self.config.eval_images, self.data.test
+        assert size is not None  # it is resolved
+        images = test[np.linspace(0, len(test) - 1, min(size, len(test))).round().astype(int)]
+        return evaluate(
+            model,
+            images,
+            jax.random.fold_in(jax.random.key(self.config.seed), 2),
+            num_samples=self.config.eval_samples or 640,
+            binarize="fixed" if self.config.binarize == "dynamic" else self.config.binarize,
+        ).summary()
+
+    def _report(self, state: TrainState, clock: "_Clock") -> None:
+        step, per_epoch = int(state.step), self.trainer.steps_per_epoch
+        rate = clock.rate(step)
+        if self.on_progress is not None:
+            bound = float(np.ravel(state.bounds[(step - 1) % per_epoch])[-1])
+            epochs = self.config.epochs or 0
+            self.on_progress(Progress(step, self.total_steps, -(-step // per_epoch), epochs, bound, clock.total, rate))
+
+    def _epochs(self, state: TrainState) -> int:
+        return int(state.step) // self.trainer.steps_per_epoch
+
+
+class _Clock:
+    """Seconds of a run (`before`, in earlier sittings, and now) and its pace."""
+
+    def __init__(self, before: float, step: int) -> None:
+        self.before, self.begin = before, time.monotonic()
+        self.saved = self.begin
+        self._last = (self.begin, step)
+
+    @property
+    def session(self) -> float:
+        return time.monotonic() - self.begin
+
+    @property
+    def total(self) -> float:
+        return self.before + self.session
+
+    @property
+    def since_save(self) -> float:
+        return time.monotonic() - self.saved
+
+    def rate(self, step: int) -> float:
+        """Steps per second since the last call."""
+        (then, first), now = self._last, time.monotonic()
+        self._last = (now, step)
+        return (step - first) / max(now - then, 1e-9)

@@ -1,0 +1,74 @@
+"""What surrounds a run and is no choice of it: versions, machine, code, command, and where the data came from."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from iwax.data import Dataset
+
+__all__ = ["differences", "environment"]
+
+LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
+
+
+def environment(data: Dataset, command: list[str] | None = None) -> dict[str, Any]:
+    """The record of a run's surroundings; `command` is the process's own if left out."""
+    return {
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "code": _code(),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices()),
+        "cores": os.cpu_count(),
+        "command": sys.argv if command is None else command,
+        "dataset": data.name,
+        "split": data.split,
+        "source": data.source,
+        "checksums": dict(data.checksums),
+    }
+
+
+def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """'name: before -> now' for every entry that is not the same, with the entries of nested records."""
+    found = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name}: {_short(old)} -> {_short(new)}")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 20 else text[:12] + "..."
+
+
+def _code() -> str:
+    """SHA-256 of the package's source files, by name."""
+    digest, package = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(
+            f"{path.relative_to(package).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return digest.hexdigest()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that iwax runs from, marked where files differ from it; None for an installed iwax."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+changes" if changed.stdout.strip() else "")
