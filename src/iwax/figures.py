@@ -6,12 +6,16 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from PIL import Image
 
 matplotlib.use("Agg")  # files only: no display is needed, and none is opened
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 __all__ = ["curves", "image_rows", "image_sheet"]
 
+GREY = 0.35  # of the lines between images
+SCALE = 3  # screen pixels per image pixel
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
@@ -21,51 +25,41 @@ def image_shape(size: int) -> tuple[int, int]:
     return (side, side) if side * side == size else (1, size)
 
 
-def image_sheet(images: np.ndarray, path: str | Path, *, columns: int = 10, title: str | None = None) -> None:
-    """A sheet of images (N, pixels) or (N, height, width), values in [0, 1], white ink on black.
-
-    Arguments:
-        images: row by row.
-        path: a .png, .pdf or .svg file.
-    """
-    rows = -(-len(images) // columns)
-    groups = {"" if i else (title or ""): images[i * columns : (i + 1) * columns] for i in range(min(rows, 1))}
-    image_rows(groups | {" " * i: images[i * columns : (i + 1) * columns] for i in range(1, rows)}, path)
+def image_sheet(images: np.ndarray, path: str | Path, *, columns: int = 10) -> None:
+    """A sheet of images (N, pixels) or (N, height, width), values in [0, 1], white ink on black, row by row."""
+    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
+    pixels = np.kron(255 * _mosaic(rows), np.ones((SCALE, SCALE)))
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
 def image_rows(rows: Mapping[str, np.ndarray], path: str | Path) -> None:
     """One labelled row of images (N, pixels) or (N, height, width) for each entry, values in [0, 1]."""
-    strips = {label: _strip(np.asarray(images)) for label, images in rows.items()}
-    width = max(strip.shape[1] for strip in strips.values())
-    height = sum(strip.shape[0] for strip in strips.values())
-    labelled = any(label.strip() for label in strips)
-    figure, axes = plt.subplots(
-        len(strips),
-        1,
-        squeeze=False,
-        figsize=(width / 40 + 1.6 * labelled, height / 40),
-        gridspec_kw={
-            "hspace": 0.02,
-            "left": 1.6 / (width / 40 + 1.6) if labelled else 0,
-            "right": 1,
-            "top": 1,
-            "bottom": 0,
-        },
-    )
-    for axis, (label, strip) in zip(axes[:, 0], strips.items(), strict=True):
-        axis.imshow(strip, cmap="gray", vmin=0, vmax=1, aspect="equal", interpolation="nearest")
-        axis.set(xticks=[], yticks=[])
-        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
-        axis.spines[:].set_visible(False)
-    figure.savefig(path, dpi=160)
+    mosaic = _mosaic(list(rows.values()))
+    height, width = mosaic.shape
+    label_width = 0.2 + 0.09 * max(map(len, rows))  # inches, at the font size below
+    figure = plt.figure(figsize=(width / 40 + label_width, height / 40))
+    left = label_width / (width / 40 + label_width)
+    axis = figure.add_axes((left, 0, 1 - left, 1))
+    axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set(xticks=[], yticks=(np.arange(len(rows)) + 0.5) * height / len(rows) - 0.5)
+    axis.set_yticklabels(list(rows), fontsize=10)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    figure.savefig(path, dpi=40 * SCALE)
     plt.close(figure)
 
 
-def _strip(images: np.ndarray) -> np.ndarray:
-    """Images side by side, two grey pixels apart."""
+def _mosaic(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of images on a grid, with a grey line of one pixel around each; short rows end in grey."""
+    columns = max(len(row) for row in rows)
+    return np.concatenate([_strip(np.asarray(row), columns) for row in rows])
+
+
+def _strip(images: np.ndarray, columns: int) -> np.ndarray:
     images = images.reshape(len(images), *(image_shape(images[0].size) if images.ndim == 2 else images.shape[1:]))
-    padded = np.pad(np.clip(images, 0, 1), ((0, 0), (1, 1), (1, 1)), constant_values=0.35)
-    return np.concatenate(list(padded), axis=1)
+    framed = np.pad(np.clip(images, 0, 1), ((0, 0), (1, 1), (1, 1)), constant_values=GREY)
+    blank = np.full((columns - len(images), *framed.shape[1:]), GREY)
+    return np.concatenate([*framed, *blank], axis=1)
 
 
 def curves(
@@ -92,6 +86,7 @@ def curves(
     axis.set(xlabel=x_label, ylabel=y_label, **axes)
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=160)
     plt.close(figure)

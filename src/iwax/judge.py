@@ -42,6 +42,7 @@ def evaluate_run(
     test_images: int | None = None,
     seed: int = 0,
     data_dir: str | None = None,
+    data: Dataset | None = None,
     on_progress: Callable[[EvaluationProgress], None] | None = None,
 ) -> dict[str, Any]:
     """The summary of a run's `evaluate`, also written to evaluation.json; values per image to evaluation.npz.
@@ -52,10 +53,11 @@ def evaluate_run(
         test_images: the first this many test images; all if left out.
         seed: of the binarisation and the samples.
         data_dir: folder of the data sets.
+        data: the data set itself, if it is loaded already.
         on_progress: called now and then.
     """
-    config, model, _, data = load_run(path, data_dir=data_dir)
-    images = _first(data.test, test_images)
+    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
+    images = _first(loaded.test, test_images)
     begin = time.monotonic()
 
     def on_batch(done: int) -> None:
@@ -98,26 +100,38 @@ def reconstruct(model: Any, x: np.ndarray, key: jax.Array) -> np.ndarray:
 
 
 def sample_sheet(
-    path: str | Path, *, num_images: int = 100, seed: int = 0, out: Path | None = None, data_dir: str | None = None
+    path: str | Path,
+    *,
+    num_images: int = 100,
+    seed: int = 0,
+    out: Path | None = None,
+    data_dir: str | None = None,
+    data: Dataset | None = None,
 ) -> Path:
     """A picture of images drawn from the model of a run; returns where it is."""
     check_positive_integer("num_images", num_images)
-    _, model, _, data = load_run(path, data_dir=data_dir)
+    _, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     out = out or Path(path) / "samples.png"
-    image_sheet(_as_images(sample_images(model, num_images, jax.random.key(seed)), data), out)
+    image_sheet(_as_images(sample_images(model, num_images, jax.random.key(seed)), loaded), out)
     return out
 
 
 def reconstruction_sheet(
-    path: str | Path, *, num_images: int = 20, seed: int = 0, out: Path | None = None, data_dir: str | None = None
+    path: str | Path,
+    *,
+    num_images: int = 20,
+    seed: int = 0,
+    out: Path | None = None,
+    data_dir: str | None = None,
+    data: Dataset | None = None,
 ) -> Path:
     """A picture of test images above what the model of a run makes of them; returns where it is."""
     check_positive_integer("num_images", num_images)
-    config, model, _, data = load_run(path, data_dir=data_dir)
+    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     binarize_key, key = jax.random.split(jax.random.key(seed))
-    x = test_examples(_first(data.test, num_images), test_rule(config), binarize_key)
+    x = test_examples(_first(loaded.test, num_images), test_rule(config), binarize_key)
     out = out or Path(path) / "reconstructions.png"
-    image_rows({"test": _as_images(x, data), "decoded": _as_images(reconstruct(model, x, key), data)}, out)
+    image_rows({"test": _as_images(x, loaded), "decoded": _as_images(reconstruct(model, x, key), loaded)}, out)
     return out
 
 

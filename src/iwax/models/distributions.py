@@ -5,6 +5,8 @@ sharing work. A draw knows its own noise, so its density needs no division; a Be
 both its density and the derivative of that.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,14 +31,23 @@ class DiagonalNormal(eqx.Module):
         self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()
     ) -> tuple[Float[Array, "*shape event"], Float[Array, "*shape"]]:
         """Reparameterised draws, (*sample_shape, *batch, event), and their log-density, (*sample_shape, *batch)."""
-        noise = jax.random.normal(key, sample_shape + jnp.shape(self.loc), self.loc.dtype)
+        return self.from_noise(jax.random.normal(key, sample_shape + jnp.shape(self.loc), self.loc.dtype))
+
+    def from_noise(
+        self, noise: Float[Array, "*shape event"]
+    ) -> tuple[Float[Array, "*shape event"], Float[Array, "*shape"]]:
+        """The draws that standard normal numbers make, and their log-density."""
         log_prob = -0.5 * noise**2 - self.log_scale - 0.5 * LOG_TWO_PI
         return self.loc + jnp.exp(self.log_scale) * noise, jnp.sum(log_prob, axis=-1)
+
+    def to_noise(self, value: Float[Array, "*shape event"]) -> Float[Array, "*shape event"]:
+        """The standard normal numbers of which `from_noise` makes `value`."""
+        return (value - self.loc) * jnp.exp(-self.log_scale)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Float[Array, "*shape event"]:
         return self.sample_and_log_prob(key, sample_shape)[0]
 
-    def log_prob(self, value: Float[Array, "*shape event"]) -> Float[Array, "*shape"]:
+    def log_prob(self, value: Float[Array, "*values event"]) -> Float[Array, "*shape"]:
         """Log-density in nats, summed over the event."""
         standardised = (value - self.loc) * jnp.exp(-self.log_scale)
         return jnp.sum(-0.5 * standardised**2 - self.log_scale - 0.5 * LOG_TWO_PI, axis=-1)
@@ -47,6 +58,8 @@ class Bernoulli(eqx.Module):
 
     logits: Float[Array, "*batch event"]
 
+    has_rsample: ClassVar[bool] = False
+
     @property
     def mean(self) -> Float[Array, "*batch event"]:
         return jax.nn.sigmoid(self.logits)
@@ -55,7 +68,7 @@ class Bernoulli(eqx.Module):
         shape = sample_shape + jnp.shape(self.logits)
         return jax.random.bernoulli(key, self.mean, shape).astype(self.logits.dtype)
 
-    def log_prob(self, value: Float[Array, "*shape event"]) -> Float[Array, "*shape"]:
+    def log_prob(self, value: Float[Array, "*values event"]) -> Float[Array, "*shape"]:
         """sum_d x_d l_d - softplus(l_d) in nats. For x between 0 and 1 this is the cross-entropy, not a density."""
         return jnp.sum(value * self.logits - softplus(self.logits), axis=-1)
 
@@ -86,15 +99,38 @@ class MarkovChain(eqx.Module):
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array | tuple[Array, ...]:
         return self.sample_and_log_prob(key, sample_shape)[0]
 
+    def from_noise(
+        self, noise: Float[Array, "*shape size"]
+    ) -> tuple[Array | tuple[Array, ...], Float[Array, "*shape"]]:
+        """The draws that standard normal numbers make, as many as all layers hold, and their joint log-density."""
+        size = self.first.loc.shape[-1]
+        z, log_prob = self.first.from_noise(noise[..., :size])
+        layers = [z]
+        for conditional in self.conditionals:
+            density, noise = conditional(layers[-1]), noise[..., size:]
+            size = density.loc.shape[-1]
+            z, log_prob_z = density.from_noise(noise[..., :size])
+            layers.append(z)
+            log_prob += log_prob_z
+        return self._in_data_order(layers), log_prob
+
+    def to_noise(self, z: Array | tuple[Array, ...]) -> Float[Array, "*shape size"]:
+        """The standard normal numbers of which `from_noise` makes z."""
+        layers = self._in_drawing_order(z)
+        densities = [self.first, *(c(below) for c, below in zip(self.conditionals, layers[:-1], strict=True))]
+        return jnp.concatenate([d.to_noise(value) for d, value in zip(densities, layers, strict=True)], axis=-1)
+
     def log_prob(self, z: Array | tuple[Array, ...]) -> Float[Array, "*shape"]:
         """Joint log-density of all layers in nats."""
-        layers = list(z) if isinstance(z, tuple) else [z]
-        if self.top_down:
-            layers = layers[::-1]
+        layers = self._in_drawing_order(z)
         log_prob = self.first.log_prob(layers[0])
         for conditional, below, z_next in zip(self.conditionals, layers[:-1], layers[1:], strict=True):
             log_prob += conditional(below).log_prob(z_next)
         return log_prob
+
+    def _in_drawing_order(self, z: Array | tuple[Array, ...]) -> list[Array]:
+        layers = list(z) if isinstance(z, tuple) else [z]
+        return layers[::-1] if self.top_down else layers
 
     def _in_data_order(self, layers: list[Array]) -> Array | tuple[Array, ...]:
         if len(layers) == 1:

@@ -11,7 +11,7 @@ A model is a pair of densities: the generative p(x, z) and the inference density
 work between sampling and density offers `sample_and_log_prob(key, sample_shape)`.
 """
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -22,6 +22,7 @@ __all__ = ["Model", "Posterior", "draw", "freeze"]
 Tree = TypeVar("Tree")
 
 
+@runtime_checkable
 class Posterior(Protocol):
     """An inference density q(z | x) for a batch of x."""
 
@@ -32,6 +33,7 @@ class Posterior(Protocol):
         """log q(z | x) in nats, summed over the event: (*sample_shape, *batch)."""
 
 
+@runtime_checkable
 class Model(Protocol):
     """A generative density and an inference density; see the head of this module."""
 

@@ -1,0 +1,38 @@
+# make demo    train and compare the six systems (about 5 minutes on 2 cores), into runs/demo
+# make test    lint, types, doctests and the core's tests
+# make check   the same, and everything slow or optional
+# make lock    write requirements.lock anew
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check lint lock clean
+
+demo: .venv/installed
+	$(BIN)/python -m iwax.experiments.demo
+
+test: lint
+	$(BIN)/pytest -q -m "not slow" src tests
+
+check: lint
+	$(BIN)/pytest -q src tests
+
+lint: .venv/installed
+	$(BIN)/ruff check src tests scripts
+	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/mypy
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iwax needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet '.[dev]'
+	build/lock/bin/pip freeze --exclude iwax > requirements.lock
+
+clean:
+	rm -rf .venv build dist

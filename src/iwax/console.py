@@ -1,0 +1,61 @@
+"""What the terminal shows: notices and a live bar on the standard error, tables of results on the standard output."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+__all__ = ["ProgressBar", "notices", "print_table", "say_source"]
+
+notices = Console(stderr=True, highlight=False)
+
+
+class ProgressBar:
+    """A live bar with rate and time left, as a context; what it gives takes objects with step, total_steps and note."""
+
+    def __init__(self, task: str = "training") -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[note]} "),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=notices,
+        )
+        self.task = self.bar.add_task(task, total=None, note="")
+
+    def __enter__(self) -> Callable[[Any], None]:
+        self.bar.start()
+        return self.update
+
+    def __exit__(self, *exception: Any) -> None:
+        self.bar.stop()
+
+    def update(self, progress: Any) -> None:
+        self.bar.update(self.task, total=progress.total_steps, completed=progress.step, note=progress.note)
+
+
+def say_source(dataset: Any) -> None:
+    """Where a data set came from, what was tried before, and its notice if it has one."""
+    for source in dataset.tried:
+        notices.print(f"  {source}", style="dim", markup=False)
+    notices.print(f"{dataset.name}: {dataset.source}", markup=False)
+    if dataset.notice:
+        notices.print(dataset.notice, style="bold yellow", markup=False)
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on the standard output, as wide as its content even where that is no terminal."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)

@@ -1,0 +1,1 @@
+"""Studies: one file each, with its runs, its table and its figures."""

@@ -1,0 +1,188 @@
+"""Does a model meet the contract? What is wrong, in words, before training finds out in other ways."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
+
+from iwax.models.model import freeze
+
+__all__ = ["ModelReport", "check_model"]
+
+MEMBERS = ("posterior", "log_joint", "generative", "inference")
+NUM_SAMPLES = 7  # unlike any likely batch size, so that axes in the wrong order show
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelReport:
+    """What `check_model` found; print it."""
+
+    model: str
+    problems: tuple[str, ...]
+    facts: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found wrong."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        verdict = "meets the contract" if self.ok else f"has {len(self.problems)} problem(s)"
+        problems = [f"  {number}. {problem}" for number, problem in enumerate(self.problems, 1)]
+        return "\n".join([f"{self.model} {verdict}.", *problems, *[f"  - {fact}" for fact in self.facts]])
+
+
+class _BrokenError(Exception):
+    """A problem after which nothing more can be checked."""
+
+
+def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
+    """Check a model against the contract of `iwax.models.model` on a batch of data.
+
+    Shapes, finite values, the posterior being a pytree, gradients that are missing, parameters in neither or both of
+    the groups `generative` and `inference`, and whether freezing the posterior really freezes it.
+
+    Arguments:
+        model: the model.
+        x: a batch of data as the model takes it, (*batch, *event).
+        key: for a few samples.
+
+    Returns:
+        A report; `report.ok`, `report.problems`, or print it.
+
+    >>> import iwax
+    >>> print(check_model(iwax.LinearGaussian.isotropic(2), jnp.ones((3, 2)), jax.random.key(0)))
+    LinearGaussian meets the contract.
+      - batch shape (3,), samples of shape (2,)
+      - 8 generative and 8 inference parameters
+    """
+    problems: list[str] = []
+    facts: list[str] = []
+    # Parameters are told apart by identity below, so no two may be one array.
+    model = jax.tree.map(lambda leaf: leaf.copy() if eqx.is_inexact_array(leaf) else leaf, model)
+    try:
+        _check_members(model)
+        z, log_q = _check_posterior(model, x, key, problems)
+        facts.append(f"batch shape {log_q.shape[1:]}, samples of shape {_event_shapes(z, log_q)}")
+        _check_joint(model, x, z, log_q, problems)
+        _check_groups(model, problems)
+        facts.append(f"{_size(model.generative):,} generative and {_size(model.inference):,} inference parameters")
+        _check_gradients(model, x, z, key, problems)
+        _check_frozen(model, x, z, problems)
+    except _BrokenError as broken:
+        problems.append(str(broken))
+    return ModelReport(type(model).__name__, tuple(problems), tuple(facts))
+
+
+def _attempt(what: str, function: Callable, *arguments: Any) -> Any:
+    """The function's value, or the problem of its having none: a user's model may raise anything."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise _BrokenError(
+            f"Expected {what} to work; got {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _check_members(model: Any) -> None:
+    missing = [name for name in MEMBERS if not hasattr(model, name)]
+    if missing:
+        raise _BrokenError(
+            f"Expected the model to have posterior(x), log_joint(x, z), generative and inference; no {missing}."
+        )
+
+
+def _check_posterior(model: Any, x: PyTree, key: PRNGKeyArray, problems: list[str]) -> tuple[PyTree, jax.Array]:
+    posterior = _attempt("model.posterior(x)", model.posterior, x)
+    leaves = jax.tree.leaves(posterior)
+    if len(leaves) == 1 and leaves[0] is posterior:
+        problems.append(
+            f"Expected the posterior to be a pytree, to be frozen; got an opaque {type(posterior).__name__}. "
+            "Make it an equinox Module, or use a numpyro distribution."
+        )
+    z = _attempt("posterior.sample(key, (7,))", posterior.sample, key, (NUM_SAMPLES,))
+    log_q = _attempt("posterior.log_prob(z)", posterior.log_prob, z)
+    for leaf in jax.tree.leaves(z):
+        if leaf.shape[: log_q.ndim] != log_q.shape or leaf.shape[0] != NUM_SAMPLES:
+            problems.append(
+                f"Expected samples of shape (7, *batch, *event) and their log_prob of (7, *batch); got {leaf.shape} "
+                f"and {log_q.shape}. log_prob must sum over the event."
+            )
+    if not jnp.isfinite(log_q).all():
+        problems.append("Expected posterior.log_prob(z) to be finite at its own samples; it is not.")
+    return z, log_q
+
+
+def _check_joint(model: Any, x: PyTree, z: PyTree, log_q: jax.Array, problems: list[str]) -> None:
+    log_p = _attempt("model.log_joint(x, z)", model.log_joint, x, z)
+    if jnp.shape(log_p) != log_q.shape:
+        raise _BrokenError(
+            f"Expected model.log_joint(x, z) to have the shape of posterior.log_prob(z), {log_q.shape}; got "
+            f"{jnp.shape(log_p)}. It must sum over the event, not over samples or examples."
+        )
+    if not jnp.isfinite(log_p).all():
+        problems.append("Expected model.log_joint(x, z) to be finite at samples of the posterior; it is not.")
+
+
+def _check_groups(model: Any, problems: list[str]) -> None:
+    own = _parameters(model)
+    generative, inference = _parameters(model.generative), _parameters(model.inference)
+    neither = [name for leaf, name in own.items() if leaf not in generative and leaf not in inference]
+    both = [name for leaf, name in own.items() if leaf in generative and leaf in inference]
+    if neither:
+        problems.append(f"Expected every parameter in model.generative or .inference; in neither: {_some(neither)}.")
+    if both:
+        problems.append(f"Expected no parameter in both model.generative and .inference; in both: {_some(both)}.")
+
+
+def _check_gradients(model: Any, x: PyTree, z: PyTree, key: PRNGKeyArray, problems: list[str]) -> None:
+    """Every generative parameter must move log p(x, z), and every inference parameter log q(z | x)."""
+    densities = {
+        "generative": ("log_joint(x, z)", lambda model: jnp.sum(model.log_joint(x, z))),
+        "inference": ("posterior(x).log_prob(z)", lambda model: jnp.sum(model.posterior(x).log_prob(z))),
+    }
+    for group, (density, function) in densities.items():
+        members = _parameters(getattr(model, group))
+        still = [name for leaf, name in _unmoved(model, eqx.filter_grad(function)(model)).items() if leaf in members]
+        if still:
+            problems.append(f"Expected {density} to depend on all of model.{group}; no gradient in {_some(still)}.")
+
+
+def _check_frozen(model: Any, x: PyTree, z: PyTree, problems: list[str]) -> None:
+    """A frozen posterior's density must have no gradient in any parameter: what it holds in a closure would leak."""
+    gradient = eqx.filter_grad(lambda model: jnp.sum(freeze(model.posterior(x)).log_prob(z)))(model)
+    still = _unmoved(model, gradient)
+    leaking = [name for leaf, name in _parameters(model).items() if leaf not in still]
+    if leaking:
+        problems.append(
+            f"Expected a frozen posterior to have no gradient in parameters; it has one in {_some(leaking)}. "
+            "Hold networks as fields of the posterior, not in closures."
+        )
+
+
+def _parameters(tree: PyTree) -> dict[int, str]:
+    """Identity of each floating-point array -> its path."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {id(leaf): jax.tree_util.keystr(path) for path, leaf in leaves if eqx.is_inexact_array(leaf)}
+
+
+def _unmoved(model: Any, gradient: PyTree) -> dict[int, str]:
+    """The parameters whose gradient is zero everywhere."""
+    pairs = zip(_parameters(model).items(), jax.tree.leaves(gradient), strict=True)
+    return {leaf: name for (leaf, name), derivative in pairs if not jnp.any(derivative != 0)}
+
+
+def _event_shapes(z: PyTree, log_q: jax.Array) -> str:
+    return " and ".join(str(leaf.shape[log_q.ndim :]) for leaf in jax.tree.leaves(z))
+
+
+def _size(tree: PyTree) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
