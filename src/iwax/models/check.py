@@ -58,7 +58,7 @@ def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
     >>> print(check_model(iwax.LinearGaussian.isotropic(2), jnp.ones((3, 2)), jax.random.key(0)))
     LinearGaussian meets the contract.
       - batch shape (3,), samples of shape (2,)
-      - 8 generative and 8 inference parameters
+      - 10 generative and 8 inference parameters
     """
     problems: list[str] = []
     facts: list[str] = []
@@ -91,9 +91,7 @@ def _attempt(what: str, function: Callable, *arguments: Any) -> Any:
 def _check_members(model: Any) -> None:
     missing = [name for name in MEMBERS if not hasattr(model, name)]
     if missing:
-        raise _BrokenError(
-            f"Expected the model to have posterior(x), log_joint(x, z), generative and inference; no {missing}."
-        )
+        raise _BrokenError(f"Expected the model to have {', '.join(MEMBERS)}; it has no {', '.join(missing)}.")
 
 
 def _check_posterior(model: Any, x: PyTree, key: PRNGKeyArray, problems: list[str]) -> tuple[PyTree, jax.Array]:
@@ -122,7 +120,7 @@ def _check_joint(model: Any, x: PyTree, z: PyTree, log_q: jax.Array, problems: l
     if jnp.shape(log_p) != log_q.shape:
         raise _BrokenError(
             f"Expected model.log_joint(x, z) to have the shape of posterior.log_prob(z), {log_q.shape}; got "
-            f"{jnp.shape(log_p)}. It must sum over the event, not over samples or examples."
+            f"{jnp.shape(log_p)}. Both must sum over the event, neither over examples."
         )
     if not jnp.isfinite(log_p).all():
         problems.append("Expected model.log_joint(x, z) to be finite at samples of the posterior; it is not.")

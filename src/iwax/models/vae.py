@@ -12,7 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 from iwax.models.networks import ACTIVATIONS, INITS, SCALE_MAPS, BernoulliBlock, GaussianBlock
@@ -106,7 +106,7 @@ class VAE(eqx.Module):
         zeros = jnp.zeros(self.latent_sizes[-1])
         return MarkovChain(DiagonalNormal(zeros, zeros), self.generative[:-1], top_down=True)
 
-    def posterior(self, x: Float[Array, "..."]) -> MarkovChain:
+    def posterior(self, x: Shaped[Array, "..."]) -> MarkovChain:
         """q(z | x) for vectors (*batch, data_size) or images of data_size pixels."""
         return MarkovChain(self.inference[0](self._vectors(x)), self.inference[1:])
 
@@ -114,7 +114,7 @@ class VAE(eqx.Module):
         """p(x | z), of vectors."""
         return self.generative[-1](z[0] if isinstance(z, tuple) else z)
 
-    def log_joint(self, x: Float[Array, "..."], z: Array | tuple[Array, ...]) -> Float[Array, "samples *batch"]:
+    def log_joint(self, x: Shaped[Array, "..."], z: Array | tuple[Array, ...]) -> Float[Array, "samples *batch"]:
         """log p(x, z) in nats, (samples, *batch)."""
         return self.prior.log_prob(z) + self.likelihood(z).log_prob(self._vectors(x))
 
