@@ -240,8 +240,9 @@ class _Tally:
 
     @property
     def relative_variance(self) -> np.ndarray:
-        """sum w~^2 - 1/k, the delta method's variance of log p^."""
-        return np.maximum(self.second / self.first**2 - 1 / self.num_samples, 0)
+        """sum w~^2 - 1/k, the delta method's variance of log p^; NaN where every weight is zero."""
+        with np.errstate(invalid="ignore"):
+            return np.maximum(self.second / self.first**2 - 1 / self.num_samples, 0)
 
 
 def _stream(
