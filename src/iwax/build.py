@@ -5,6 +5,7 @@ import inspect
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from iwax.checks import check_choice
@@ -154,7 +155,7 @@ def build_model(config: RunConfig, images: np.ndarray) -> VAE:
     return ARCHITECTURES[config.model](
         key=jax.random.fold_in(jax.random.key(config.seed), 0),
         data_size=mean.size,
-        data_mean=None if start is None else start.astype(np.float32),
+        data_mean=None if start is None else jnp.asarray(start, jnp.float32),
         init=config.init,
         scale_map=config.scale_map,
         likelihood=config.likelihood,

@@ -37,7 +37,7 @@ def new_run(
     config: RunConfig,
     path: str | Path,
     *,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
     data: Dataset | None = None,
     overwrite: bool = False,
     time_limit: float | None = None,
@@ -85,7 +85,8 @@ def resume_run(
     *,
     options: dict[str, Any] | None = None,
     force: bool = False,
-    data_dir: str | None = None,
+    data_dir: str | Path | None = None,
+    data: Dataset | None = None,
     time_limit: float | None = None,
     command: list[str] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -95,6 +96,7 @@ def resume_run(
     Arguments:
         options: fields of its configuration as the caller expects them; others are refused.
         force: go on with other versions of the code or its libraries, too; the record says so.
+        data: the data set itself, if it is loaded already.
 
     Raises:
         ValueError: no run, no good checkpoint, or a configuration, version or data other than the run began with.
@@ -104,7 +106,7 @@ def resume_run(
     config = folder.config()
     checkpoint = folder.checkpoint()
     _check_config(folder, config, json.loads(checkpoint.notes.get("config", "null")), options or {})
-    data = load(config.dataset, config.split, data_dir)
+    data = load(config.dataset, config.split, data_dir) if data is None else data
     _go_on(folder, environment(data, command), force)
     trainer, template = _prepare(config, data)
     _session(folder, config, trainer, data, time_limit, on_progress).run(checkpoint.fill(template))
@@ -112,7 +114,7 @@ def resume_run(
 
 
 def load_run(
-    path: str | Path, *, data_dir: str | None = None, data: Dataset | None = None
+    path: str | Path, *, data_dir: str | Path | None = None, data: Dataset | None = None
 ) -> tuple[RunConfig, VAE, Objective, Dataset]:
     """The configuration, model and objective of a run's last checkpoint, and its data.
 

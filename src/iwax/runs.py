@@ -124,7 +124,7 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise ValueError(f"Expected {self.path} to be the folder of a run; its {CONFIG}: {error}") from error
 
-    def metrics(self) -> list[dict[str, float]]:
+    def metrics(self) -> list[dict[str, Any]]:
         """The records of the epochs so far."""
         return self.records(METRICS)
 

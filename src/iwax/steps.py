@@ -41,7 +41,7 @@ def start(model: Any, objective: Objective, update: Update, protocol: Protocol, 
     optimiser = protocol.optimiser(num_steps)
     opt_state = tuple(optimiser.init(eqx.filter((model, objective), phase.mask)) for phase in plan)
     shape = (num_steps,) if len(plan) == 1 else (num_steps, len(plan))
-    return TrainState(model, objective, opt_state, jnp.asarray(0), jnp.full(shape, jnp.nan))
+    return TrainState(model, objective, opt_state, jnp.zeros([], int), jnp.full(shape, jnp.nan, float))
 
 
 @eqx.filter_jit(donate="none")

@@ -18,6 +18,7 @@ from iwax.updates import Update
 
 __all__ = ["FitResult", "NonFiniteLossError", "TrainState", "Trainer", "fit"]
 
+Record = dict[str, int | float]
 FIXED = 2**31 - 1  # of the key of a binarisation that is drawn once; steps have keys of their own
 
 
@@ -32,7 +33,7 @@ class FitResult:
     model: Any
     objective: Objective
     opt_state: PyTree
-    records: list[dict[str, float]]
+    records: list[Record]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Trainer:
         """The state before the first step."""
         return start(model, objective, self.update, self.protocol, self.steps_per_epoch)
 
-    def record(self, state: TrainState) -> dict[str, float]:
+    def record(self, state: TrainState) -> Record:
         """The record of the epoch that `state` has just finished; bounds in nats, averaged over its steps."""
         step = int(state.step)
         means = np.mean(np.asarray(state.bounds, np.float64), axis=0)
@@ -145,7 +146,7 @@ def fit(
     batch_size: int | None = None,
     binarize: str = "dynamic",
     update: Update = "joint",
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_epoch: Callable[[Record], None] | None = None,
 ) -> FitResult:
     """Train `model` by ascending `objective`, both of them if the objective has something to learn.
 

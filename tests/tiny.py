@@ -1,0 +1,24 @@
+"""A run so small that tests can afford many: 40 images of 16 grey pixels, one-layer, batches of 10."""
+
+import numpy as np
+
+from iwax.config import RunConfig
+from iwax.data import Dataset
+
+
+def tiny_data(seed: int = 0, train: int = 40) -> Dataset:
+    images = np.random.default_rng(seed).integers(0, 256, (train + 12, 4, 4), np.uint8)
+    return Dataset(
+        train=images[:train],
+        test=images[train:],
+        name="tiny",
+        split="standard",
+        checksums={"tiny": f"seed {seed}"},
+        source="this test",
+    )
+
+
+def tiny_config(**fields) -> RunConfig:
+    return RunConfig(
+        **{"objective": "elbo", "num_samples": 1, "dataset": "tiny", "batch_size": 10, "epochs": 2} | fields
+    )
