@@ -1,12 +1,17 @@
 """Objectives: bounds on log p(x) with their gradient estimators. One paper a file; `OBJECTIVES` is the one table."""
 
+from iwax.objectives.aisle import AISLE
 from iwax.objectives.catalog import ObjectiveInfo, describe
-from iwax.objectives.elbo import ELBO
+from iwax.objectives.elbo import ELBO, AnalyticELBO
+from iwax.objectives.gdreg import GDReG
 from iwax.objectives.iwae import IWAE
 from iwax.objectives.jackknife import JVI
 from iwax.objectives.objective import Coefficients, Objective, loss, per_example_loss
 from iwax.objectives.rainforth import CIWAE, MIWAE, PIWAE
 from iwax.objectives.renyi import VRIWAE
+from iwax.objectives.score import OVIS, VIMCO
+from iwax.objectives.thermodynamic import TVO
+from iwax.objectives.wake import RWS
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "elbo": ELBO,
@@ -16,19 +21,33 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "piwae": PIWAE,
     "vr-iwae": VRIWAE,
     "jvi": JVI,
+    "rws": RWS,
+    "aisle": AISLE,
+    "vimco": VIMCO,
+    "ovis": OVIS,
+    "tvo": TVO,
+    "elbo-analytic": AnalyticELBO,
+    "gdreg": GDReG,
 }
 """Command-line name -> class. A new objective is one file and one row here."""
 
 __all__ = [
+    "AISLE",
     "CIWAE",
     "ELBO",
     "IWAE",
     "JVI",
     "MIWAE",
     "OBJECTIVES",
+    "OVIS",
     "PIWAE",
+    "RWS",
+    "TVO",
+    "VIMCO",
     "VRIWAE",
+    "AnalyticELBO",
     "Coefficients",
+    "GDReG",
     "Objective",
     "ObjectiveInfo",
     "describe",

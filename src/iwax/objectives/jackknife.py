@@ -42,6 +42,10 @@ class JVI(Objective):
     num_samples: int = eqx.field(static=True, kw_only=True, default=50)
     order: int = eqx.field(static=True, kw_only=True, default=1)
 
+    @property
+    def needs_independence(self) -> bool:
+        return True  # or else leaving samples out says nothing of the bias
+
     def __check_init__(self) -> None:
         check_positive_integer("order", self.order, least=0)
         if self.num_samples <= self.order:

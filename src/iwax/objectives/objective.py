@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.models.model import draw, freeze
+from iwax.noise import SAMPLINGS, draw_dependent
 
 __all__ = [
     "DOUBLY_REPARAMETERIZED",
@@ -66,10 +67,12 @@ class Objective(eqx.Module):
     Arguments:
         num_samples: K, the number of importance samples per example (and per group, where there are groups).
         gradient: which estimator of the bound's gradient to use; one of `gradients`.
+        sampling: "independent", "antithetic" or "sobol" draws; the latter two only where the estimator stays valid.
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True)
     gradient: str = eqx.field(static=True, kw_only=True, default=REPARAMETERIZED)
+    sampling: str = eqx.field(static=True, kw_only=True, default="independent")
 
     gradients: ClassVar[tuple[str, ...]] = (REPARAMETERIZED, STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)
     reported: ClassVar[tuple[str, ...]] = ()
@@ -82,6 +85,21 @@ class Objective(eqx.Module):
                 f"Expected gradient to be one of {', '.join(self.gradients)} for {type(self).__name__}; "
                 f"got {self.gradient!r}."
             )
+        self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        name, size = type(self).__name__, self.total_samples
+        if self.sampling not in SAMPLINGS:
+            raise ValueError(f"Expected sampling to be one of {', '.join(SAMPLINGS)}; got {self.sampling!r}.")
+        if self.sampling != "independent" and self.needs_independence:
+            raise ValueError(
+                f"Expected sampling='independent' for {name} with gradient={self.gradient!r}, which is derived for "
+                f"independent samples and biased for others; got {self.sampling!r}."
+            )
+        if self.sampling == "antithetic" and size % 2:
+            raise ValueError(f"Expected an even number of samples for antithetic sampling; got {size} for {name}.")
+        if self.sampling == "sobol" and size & (size - 1):
+            raise ValueError(f"Expected a power of two of samples for Sobol sampling; got {size} for {name}.")
 
     @abc.abstractmethod
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
@@ -98,12 +116,22 @@ class Objective(eqx.Module):
         return ()
 
     @property
+    def has_constant_weights(self) -> bool:
+        """Whether phi's bound is a mean of log-weights, so that u does not depend on them; with K = 1 it always is."""
+        return self.num_samples == 1
+
+    @property
+    def needs_independence(self) -> bool:
+        """Whether the estimator is right for independent samples only, as all but plain derivatives are."""
+        return self.gradient == SCORE_FUNCTION or (self.gradient in PATH_ONLY and not self.has_constant_weights)
+
+    @property
     def is_unbiased(self) -> bool:
         """Whether `gradient` estimates the gradient of this bound without bias.
 
-        Sticking the landing drops a term of mean zero only where the weight u is constant; with K = 1 it always is.
+        Sticking the landing drops a term that has mean zero only where the weight u is constant.
         """
-        return self.gradient != STICKING_THE_LANDING or self.num_samples == 1
+        return self.gradient != STICKING_THE_LANDING or self.has_constant_weights
 
     @property
     def target(self) -> str:
@@ -128,7 +156,7 @@ class Objective(eqx.Module):
             objective = eqx.tree_at(self._learned_leaves, objective, self._learned_leaves(self))
         return objective.formula(log_w)
 
-    def _learned_leaves(self, objective: "Objective") -> list[Array]:
+    def _learned_leaves(self, objective: Any) -> list[Any]:
         return [getattr(objective, name) for name in self.learned]
 
     def weight(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"]:
@@ -174,10 +202,11 @@ class Objective(eqx.Module):
         return self.bound(log_w), self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
 
     def draw(self, posterior: Any, key: PRNGKeyArray) -> tuple[PyTree, Float[Array, "samples *batch"]]:
-        """`total_samples` draws z and their log q(z | x).
+        """`total_samples` draws z and their log q(z | x), dependent if `sampling` says so.
 
         Raises:
-            ValueError: the gradient needs reparameterised samples and the posterior has none.
+            ValueError: the gradient needs reparameterised samples, or the sampling `from_noise`, and the posterior
+                has none.
         """
         if self.gradient != SCORE_FUNCTION and not getattr(posterior, "has_rsample", True):
             raise ValueError(
@@ -185,7 +214,9 @@ class Objective(eqx.Module):
                 f"{type(posterior).__name__}, whose has_rsample is false. Use an objective with a score-function "
                 "gradient, such as VIMCO."
             )
-        return draw(posterior, key, self.total_samples)
+        if self.sampling == "independent":
+            return draw(posterior, key, self.total_samples)
+        return draw_dependent(posterior, key, self.total_samples, self.sampling)
 
     def surrogate(
         self,

@@ -28,7 +28,7 @@ class MIWAE(Objective):
     IWAE(K). "MIWAE" here is *multiply* importance weighted; Mattei and Frellsen's of 2019 is about missing data.
     Sticking the landing is biased from K = 2 on.
 
-    Reference: Rainforth et al. (2018), arXiv:1802.04537.
+    Reference: Rainforth et al., "Tighter Variational Bounds are Not Necessarily Better" (2018), arXiv:1802.04537.
 
     >>> log_w = jnp.array([0.0, -jnp.inf, 0.0, 0.0])  # groups (0, -inf) and (0, 0)
     >>> float(MIWAE(num_groups=2, num_samples=2).bound(log_w))
@@ -58,7 +58,7 @@ class PIWAE(Objective):
     There is no function of which this is the gradient. What it reports as its bound is IWAE(M K); the bound that the
     inference network climbs is `inference_bound`. Sticking the landing is biased from K = 2 on.
 
-    Reference: Rainforth et al. (2018), arXiv:1802.04537.
+    Reference: Rainforth et al., "Tighter Variational Bounds are Not Necessarily Better" (2018), arXiv:1802.04537.
 
     >>> float(PIWAE(num_groups=2, num_samples=2).bound(jnp.zeros(4)))
     0.0
@@ -77,7 +77,9 @@ class PIWAE(Objective):
     @property
     def inference_objective(self) -> MIWAE:
         """MIWAE(M, K), the objective of the inference parameters."""
-        return MIWAE(num_groups=self.num_groups, num_samples=self.num_samples, gradient=self.gradient)
+        return MIWAE(
+            num_groups=self.num_groups, num_samples=self.num_samples, gradient=self.gradient, sampling=self.sampling
+        )
 
     @property
     def target(self) -> str:
@@ -110,9 +112,17 @@ class CIWAE(Objective):
     - "descend": beta descends the bound that the networks ascend, equation (16) of the report that proposed learning
       beta, as printed. **beta goes to 1**: this is the ELBO with a detour.
 
-    Neither has an interior optimum; they are here to show that. Sticking the landing is biased from K = 2 on.
+    - "seed002": what the program of that report does: beta itself, without bounds, ascends the bound, whose ELBO takes
+      a sample of its own. There are 1 + K samples, the ELBO's first. From K = 2 on **beta passes 0 and falls on**,
+      where the value is no bound any more; at K = 1 it wanders at random.
 
-    Reference: Rainforth et al. (2018), arXiv:1802.04537.
+    None has an interior optimum; they are here to show that. Sticking the landing is biased from K = 2 on.
+
+    Arguments:
+        beta: the weight of the ELBO, or its initial value where it is learned.
+        beta_rule: how beta changes, see above.
+
+    Reference: Rainforth et al., "Tighter Variational Bounds are Not Necessarily Better" (2018), arXiv:1802.04537.
 
     >>> log_w = jnp.array([0.0, -2.0])
     >>> float(CIWAE(num_samples=2, beta=1.0).bound(log_w))
@@ -123,7 +133,7 @@ class CIWAE(Objective):
     beta_parameter: Float[Array, "..."]
     beta_rule: str = eqx.field(static=True, kw_only=True)
 
-    beta_rules = ("fixed", "ascend", "descend")
+    beta_rules = ("fixed", "ascend", "descend", "seed002")
     reported = ("beta",)
 
     def __init__(
@@ -133,23 +143,37 @@ class CIWAE(Objective):
         beta: float | Array = 0.5,
         beta_rule: str = "fixed",
         gradient: str = "reparameterized",
+        sampling: str = "independent",
     ) -> None:
         if beta_rule not in self.beta_rules:
             raise ValueError(f"Expected beta_rule to be one of {', '.join(self.beta_rules)}; got {beta_rule!r}.")
         if isinstance(beta, int | float) and not 0 <= beta <= 1:
             raise ValueError(f"Expected beta to be between 0 (IWAE) and 1 (ELBO); got {beta!r}.")
-        if isinstance(beta, int | float) and beta_rule != "fixed" and beta in (0, 1):
+        if isinstance(beta, int | float) and beta_rule in ("ascend", "descend") and beta in (0, 1):
             raise ValueError(f"Expected beta strictly between 0 and 1 where it is learned; got {beta!r}.")
         self.num_samples = num_samples
         self.gradient = gradient
+        self.sampling = sampling
         self.beta_rule = beta_rule
         beta = jnp.asarray(beta, dtype=float)
-        self.beta_parameter = beta if beta_rule == "fixed" else jnp.log(beta) - jnp.log1p(-beta)
+        self.beta_parameter = jnp.log(beta) - jnp.log1p(-beta) if self._is_logit else beta
+
+    @property
+    def _is_logit(self) -> bool:
+        return self.beta_rule in ("ascend", "descend")
+
+    @property
+    def total_samples(self) -> int:
+        return self.num_samples + (self.beta_rule == "seed002")
+
+    @property
+    def needs_independence(self) -> bool:
+        return super().needs_independence or self.beta_rule == "seed002"
 
     @property
     def beta(self) -> Float[Array, "..."]:
         """The weight of the ELBO."""
-        if self.beta_rule == "fixed":
+        if not self._is_logit:
             return self.beta_parameter
         parameter = self.beta_parameter
         return jax.nn.sigmoid(_reversed_gradient(parameter) if self.beta_rule == "descend" else parameter)
@@ -161,11 +185,14 @@ class CIWAE(Objective):
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         # At its end points the mixture is one of the bounds, even where the other is -inf (0 * inf is no number).
         beta = self.beta.astype(log_w.dtype)
-        elbo = jnp.where(beta == 0, 0, beta * jnp.mean(log_w, axis=0))
-        iwae = jnp.where(beta == 1, 0, (1 - beta) * log_mean_exp(log_w))
+        for_elbo, for_iwae = (log_w[:1], log_w[1:]) if self.beta_rule == "seed002" else (log_w, log_w)
+        elbo = jnp.where(beta == 0, 0, beta * jnp.mean(for_elbo, axis=0))
+        iwae = jnp.where(beta == 1, 0, (1 - beta) * log_mean_exp(for_iwae))
         return elbo + iwae
 
     def path_fraction(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"]:
+        if self.beta_rule == "seed002":
+            return jnp.concatenate([jnp.ones_like(log_w[:1]), normalised_weights(log_w[1:])])
         # (beta/K + (1 - beta) w~^2) / (beta/K + (1 - beta) w~), without dividing by what may underflow.
         w, beta = normalised_weights(log_w), self.beta.astype(log_w.dtype)
         odds = jnp.log(beta / self.num_samples) - jnp.log1p(-beta) - jax.nn.log_softmax(log_w, axis=0)
