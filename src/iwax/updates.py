@@ -1,6 +1,6 @@
 """What one training step updates, and by which objective."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -47,7 +47,8 @@ class Alternating(eqx.Module):
                 )
 
 
-Update = Literal["joint"] | Alternating
+Update = str | Alternating
+"""What `fit` takes: "joint", or an `Alternating`."""
 
 
 class Phase(NamedTuple):
