@@ -1,6 +1,7 @@
 """The command line: a thin shell over the library. Heavy imports wait inside the commands, so that --help is quick."""
 
 import dataclasses
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -8,15 +9,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from iwax import __version__
 from iwax.config import RunConfig
+from iwax.console import ProgressBar, print_table, say_source
 
 __all__ = ["main"]
-
-console = Console(stderr=True, highlight=False)  # progress and notices; results go to the standard output
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,6 +69,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the new run.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a stopped run instead.")
+@click.option("--force", is_flag=True, help="With --resume: go on with other versions of the code or libraries, too.")
 @click.option("--time-limit", type=float, metavar="MINUTES", help="Stop at a checkpoint after this time.")
 @data_dir_option
 @json_option
@@ -78,6 +77,7 @@ def train(
     out: Path | None,
     overwrite: bool,
     resume: Path | None,
+    force: bool,
     time_limit: float | None,
     data_dir: str | None,
     as_json: bool,
@@ -87,17 +87,15 @@ def train(
     given = {name: value for name, value in options.items() if value is not None}
     if (out is None) == (resume is None):
         raise click.UsageError("Expected either --out RUN, for a new run, or --resume RUN; got both or neither.")
-    if resume is not None and given:
-        raise click.UsageError(
-            f"Expected no --{next(iter(given)).replace('_', '-')} with --resume: a run keeps its options."
-        )
+    if force and resume is None:
+        raise click.UsageError("Expected --force together with --resume RUN; got it alone.")
     from iwax.launch import new_run, resume_run
 
     seconds = None if time_limit is None else 60 * time_limit
     with ProgressBar() as on_progress:
         common: dict[str, Any] = {"data_dir": data_dir, "time_limit": seconds, "on_progress": on_progress}
         if resume is not None:
-            folder = resume_run(resume, **common)
+            folder = resume_run(resume, options=given, force=force, **common)
         else:
             assert out is not None
             config = RunConfig(**given)
@@ -134,7 +132,7 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
-    _print_table(
+    print_table(
         f"{run}: {result['num_examples']} test images, k = {result['num_samples']} (nats)",
         ["quantity", "value", "error"],
         [
@@ -189,7 +187,7 @@ def runs(folder: Path, as_json: bool) -> None:
     elif not rows:
         raise click.ClickException(f"Expected runs under {folder}; there are none.")
     else:
-        _print_table(f"runs under {folder} (nats)", list(rows[0]), [[_shown(v) for v in row.values()] for row in rows])
+        print_table(f"runs under {folder} (nats)", list(rows[0]), [[_shown(v) for v in row.values()] for row in rows])
 
 
 @iwax.group(invoke_without_command=True)
@@ -222,20 +220,39 @@ def fetch(name: str, data_dir: str | None) -> None:
     from iwax.data import fetch as fetch_data
 
     dataset = fetch_data(name, data_dir)
-    _say_source(dataset)
+    say_source(dataset)
     click.echo(
         f"{dataset.name} [{dataset.split}]: {len(dataset.train):,} training and {len(dataset.test):,} test examples"
     )
 
 
 @iwax.command()
+@click.argument("name", required=False)
 @json_option
-def objectives(as_json: bool) -> None:
-    """List the objectives, their gradient estimators, and for what each is unbiased."""
+def objectives(name: str | None, as_json: bool) -> None:
+    """List the objectives: bound, options, and what each gradient estimator is unbiased for. NAME: all about one."""
+    from iwax.checks import check_choice
     from iwax.objectives import OBJECTIVES
+    from iwax.objectives.catalog import describe
 
-    for name, cls in OBJECTIVES.items():
-        click.echo(f"{name}: {(cls.__doc__ or '').strip()}\n")
+    if name is not None:
+        check_choice("objective", name, OBJECTIVES)
+    rows = [row for row in describe() if name in (None, row.name)]
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+    elif name is not None:
+        click.echo(inspect.cleandoc(OBJECTIVES[name].__doc__ or ""))
+    else:
+        for row in rows:
+            click.echo(_objective_text(row))
+
+
+def _objective_text(row: Any) -> str:
+    options = ", ".join(f"{key}={value}" for key, value in row.options.items() if key != "gradient")
+    width = max(map(len, row.targets))
+    targets = "".join(f"\n    {gradient:{width}}  {target}" for gradient, target in row.targets.items())
+    learned = "".join(f"\n    beta_rule={rule}: {what}" for rule, what in row.learned.items())
+    return f"{row.name}: {row.bound}\n    {row.class_name}({options}){targets}{learned}\n    {row.reference}\n"
 
 
 def _load_data(config: RunConfig, data_dir: str | None) -> Any:
@@ -245,53 +262,8 @@ def _load_data(config: RunConfig, data_dir: str | None) -> Any:
 
     resolve(config)
     dataset = load(config.dataset, config.split, data_dir)
-    _say_source(dataset)
+    say_source(dataset)
     return dataset
-
-
-def _say_source(dataset: Any) -> None:
-    for source in dataset.tried:
-        console.print(f"  {source}", style="dim", markup=False)
-    console.print(f"{dataset.name} from {dataset.source}", markup=False)
-    if dataset.notice:
-        console.print(dataset.notice, style="bold yellow", markup=False)
-
-
-class ProgressBar:
-    """A live bar with rate and time left, as a context; what it gives takes objects with step, total_steps and note."""
-
-    def __init__(self, task: str = "training") -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}% {task.fields[note]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self.task = self.bar.add_task(task, total=None, note="")
-
-    def __enter__(self) -> Callable:
-        self.bar.start()
-        return self.update
-
-    def __exit__(self, *exception: Any) -> None:
-        self.bar.stop()
-
-    def update(self, progress: Any) -> None:
-        self.bar.update(self.task, total=progress.total_steps, completed=progress.step, note=progress.note)
-
-
-def _print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table)
 
 
 def _shown(value: Any) -> str:

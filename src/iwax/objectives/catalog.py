@@ -24,8 +24,8 @@ class ObjectiveInfo:
     """For each of them, whether it is unbiased and for what, at the default arguments."""
     options: dict[str, str]
     """Keyword arguments of the constructor and their defaults."""
-    learned: tuple[str, ...]
-    """Options under which something of the objective itself is learned."""
+    learned: dict[str, str]
+    """Values of beta_rule under which beta is learned, and what becomes of it."""
     reference: str
 
 
@@ -52,7 +52,7 @@ def _describe(name: str, objective: type[Objective]) -> ObjectiveInfo:
         gradients=gradients,
         targets={gradient: _target(objective, gradient) for gradient in gradients},
         options=options,
-        learned=tuple(rule for rule in getattr(objective, "beta_rules", ()) if rule != "fixed"),
+        learned={rule: _item(text, rule) for rule in getattr(objective, "beta_rules", ()) if rule != "fixed"},
         reference=_reference(text),
     )
 
@@ -61,6 +61,12 @@ def _target(objective: type[Objective], gradient: str) -> str:
     """ "unbiased for the bound", or what else it estimates, at the default arguments."""
     made = objective(gradient=gradient)  # type: ignore[call-arg]
     return f"unbiased for {made.target}" if made.is_unbiased else f"biased; {made.target}"
+
+
+def _item(text: str, name: str) -> str:
+    """What a docstring's list says of `name`, in one line and without its marks of emphasis."""
+    found = re.search(rf'- "{name}": (.*?)(?:\n- |\n\n|\Z)', text, flags=re.DOTALL)
+    return " ".join(found.group(1).replace("**", "").split()) if found else ""
 
 
 def _reference(text: str) -> str:
