@@ -50,8 +50,26 @@ class ScalarPosterior(eqx.Module):
         assert sample_shape == (self.noise.shape[1],)
         return self.b + jnp.exp(self.rho) * self.noise[..., 0].T
 
+    def from_noise(self, noise):
+        """Dependent draws: the signs of the noise that is passed, the size of this node's first."""
+        z = self.b + jnp.exp(self.rho) * (jnp.sign(noise / noise[:1]) * self.noise[:, 0])[..., 0]
+        return z, self.log_prob(z)
+
     def log_prob(self, z):
         return log_normal(z, self.b, self.rho)
+
+
+class ScalarPrior(eqx.Module):
+    mu: jax.Array
+
+    def log_prob(self, z):
+        return log_normal(z, self.mu, 0.0)
+
+    def from_noise(self, noise):
+        return self.mu + noise, log_normal(noise, 0.0, 0.0)
+
+    def to_noise(self, z):
+        return z - self.mu
 
 
 class ScalarModel(eqx.Module):
@@ -67,8 +85,12 @@ class ScalarModel(eqx.Module):
     def posterior(self, x):
         return ScalarPosterior(**self.inference, noise=x)
 
+    @property
+    def prior(self):
+        return ScalarPrior(self.generative["mu"])
+
     def log_joint(self, x, z):
-        return log_normal(z, self.generative["mu"], 0.0) + log_normal(1.1, z, 0.0)
+        return self.prior.log_prob(z) + log_normal(1.1, z, 0.0)
 
 
 class TwoLayerPosterior(eqx.Module):
@@ -94,6 +116,26 @@ class TwoLayerPosterior(eqx.Module):
         return log_normal(z1, self.first["b1"], self.first["l"]) + log_normal(z2, mean, log_scale)
 
 
+class TwoLayerPrior(eqx.Module):
+    """p(z2) p(z1 | z2), of which the second is learned."""
+
+    weight: jax.Array
+    offset: jax.Array
+
+    def conditional(self, z2):
+        return self.weight * z2 + self.offset
+
+    def log_prob(self, z):
+        return log_normal(z[1], 0.0, 0.0) + log_normal(z[0], self.conditional(z[1]), jnp.log(0.8))
+
+    def from_noise(self, noise):
+        z = (self.conditional(noise[1]) + 0.8 * noise[0], noise[1])
+        return z, self.log_prob(z)
+
+    def to_noise(self, z):
+        return (z[0] - self.conditional(z[1])) / 0.8, z[1]
+
+
 class TwoLayerModel(eqx.Module):
     """The two-layer example of estimators.md 9.3; `detached` is the mistake of freezing mu and sigma."""
 
@@ -112,10 +154,11 @@ class TwoLayerModel(eqx.Module):
         return TwoLayerPosterior(**self.inference, noise=x, detached=self.detached)
 
     def log_joint(self, x, z):
-        z1, z2 = z
-        prior = log_normal(z2, 0.0, 0.0)
-        prior += log_normal(z1, self.generative["weight"] * z2 + self.generative["offset"], jnp.log(0.8))
-        return prior + log_normal(0.9, z1, jnp.log(0.6))
+        return self.prior.log_prob(z) + log_normal(0.9, z[0], jnp.log(0.6))
+
+    @property
+    def prior(self):
+        return TwoLayerPrior(**self.generative)
 
 
 def flat(gradient):
