@@ -34,7 +34,7 @@ _CHOICES: dict[str, Any] = {
     "scale_map": SCALE_MAPS,
     "update": UPDATES,
 }
-_COUNTS = ("epochs", "train_images", "eval_every", *EVALUATION)
+_COUNTS = {"epochs": 1, "train_images": 1, "eval_every": 1, "eval_images": 1, "eval_samples": 64}  # and their least
 
 
 def build_objective(config: RunConfig) -> Objective:
@@ -122,9 +122,9 @@ def resolve(config: RunConfig) -> RunConfig:
     config = dataclasses.replace(config, **filled)
     for name, choices in _CHOICES.items():
         check_choice(name, getattr(config, name), choices)
-    for name in _COUNTS:
+    for name, least in _COUNTS.items():
         if getattr(config, name) is not None:
-            check_positive_integer(name, getattr(config, name))
+            check_positive_integer(name, getattr(config, name), least)
     return config
 
 
