@@ -28,7 +28,7 @@ from iwax.objectives.objective import check_positive_integer
 __all__ = ["Evaluation", "evaluate", "log_likelihood", "unit_variances"]
 
 BLOCK = 64  # samples that share a random key; also the K of IWAE-64
-ROWS = 4096  # (example, sample) pairs on the device at a time: 13 MB of logits for MNIST, about what a cache holds
+ROWS = 2048  # (example, sample) pairs on the device at a time: 6 MB of logits for MNIST, about what a cache holds
 ACTIVE = 1e-2  # variance of a unit's posterior mean over the data, above which it is active (Burda et al., 2015)
 
 

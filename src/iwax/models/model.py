@@ -52,7 +52,7 @@ def freeze(tree: Tree) -> Tree:
 
     A frozen posterior keeps no gradient to its numbers nor to the weights of its conditional networks, yet its
     `log_prob(z)` stays differentiable in z. That is what the path derivative needs for any number of stochastic
-    layers; detaching means and scales instead is biased from two layers on (docs/pitfalls.md).
+    layers; detaching means and scales instead is biased from two layers on (docs/design-notes.md).
     """
     return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
 
