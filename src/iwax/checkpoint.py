@@ -37,7 +37,7 @@ class Checkpoint:
         tensors = {name.removeprefix(prefix): v for name, v in self.tensors.items() if name.startswith(prefix)}
         wanted = _tensors(template)
         differences = sorted(set(wanted) ^ set(tensors)) or [
-            f"{name} {tensors[name].shape} for {wanted[name].shape}"
+            f"{name} {tensors[name].dtype}{tensors[name].shape} for {wanted[name].dtype}{wanted[name].shape}"
             for name in wanted
             if tensors[name].shape != wanted[name].shape or tensors[name].dtype != wanted[name].dtype
         ]

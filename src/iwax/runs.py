@@ -238,7 +238,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         **{name: getattr(config, name) for name in ("objective", "model", "dataset", "protocol")},
         "state": "interrupted" if state == "running" and not folder.is_locked else state,
         "epochs": f"{status.get('epoch', 0)}/{config.epochs}",
-        "seconds": status.get("seconds"),
+        "seconds": round(status["seconds"]) if "seconds" in status else None,
         "bound": records[-1]["bound"] if records else None,
         "log_p": judged.get("log_p"),
         "iwae_64": judged.get("iwae_64"),
