@@ -397,18 +397,20 @@ def test_the_record_names_what_was_overridden(finished):
 
 def test_list_of_runs(tmp_path, finished, stopped):
     folder = RunFolder(tmp_path / "judged")
-    folder.path.mkdir()
-    folder.write("config.json", CONFIG.to_json())
+    folder.create(CONFIG, {})
     folder.append(runs.EVALUATIONS, {"epoch": 2, "step": 8, "log_p": -7.0, "iwae_64": -8.0})
-    (tmp_path / "damaged").mkdir()
+    RunFolder(tmp_path / "damaged").create(CONFIG, {})
     (tmp_path / "damaged" / "config.json").write_text("{")
+    (tmp_path / "no run").mkdir()
+    (tmp_path / "no run" / "config.json").write_text("{")
     rows = {os.path.basename(row["run"]): row for row in list_runs(tmp_path) + list_runs(finished)}
     assert rows["finished"]["state"] == "finished"
     assert rows["finished"]["epochs"] == "2/2"
     assert rows["finished"]["bound"] < 0
     assert rows["stopped"]["state"] == "stopped"
     assert (rows["judged"]["state"], rows["judged"]["log_p"], rows["judged"]["iwae_64"]) == ("new", -7.0, -8.0)
-    assert rows["damaged"]["state"].startswith("damaged: Expected")
+    assert rows["damaged"]["state"] == "damaged"
+    assert "no run" not in rows
     status = RunFolder(stopped).json("status.json")
     RunFolder(stopped).write_json("status.json", status | {"state": "running"})
     assert list_runs(stopped)[0]["state"] == "interrupted"

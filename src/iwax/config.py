@@ -23,7 +23,7 @@ class RunConfig:
     beta: float | None = _field(
         None, "Weight of the ELBO in ciwae, from 0 (IWAE) to 1 (ELBO); where it starts if learned."
     )
-    beta_rule: str | None = _field(None, "How ciwae's beta changes: fixed, ascend or descend.")
+    beta_rule: str | None = _field(None, "How ciwae's beta changes: fixed, ascend, descend or seed002.")
     gradient: str = _field(
         "reparameterized", "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized."
     )

@@ -220,7 +220,8 @@ def _try_lock(file: IO) -> bool:
 
 def list_runs(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """One row for each run under a folder: what it trains, its state, its progress, and its last numbers in nats."""
-    return [_row(RunFolder(config.parent)) for config in sorted(Path(path).rglob(CONFIG))]
+    folders = [config.parent for config in sorted(Path(path).rglob(CONFIG)) if (config.parent / ENVIRONMENT).exists()]
+    return [_row(RunFolder(folder)) for folder in folders]
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
@@ -231,15 +232,15 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     try:
         config, status, records = folder.config(), folder.json(STATUS), folder.metrics()
         judged = folder.json("evaluation.json") or (folder.records(EVALUATIONS) or [{}])[-1]
-    except ValueError as error:
-        return row | {"state": f"damaged: {error}"}
+    except ValueError:
+        return row | {"state": "damaged"}
     state = status.get("state", "new")
     return row | {
         **{name: getattr(config, name) for name in ("objective", "model", "dataset", "protocol")},
         "state": "interrupted" if state == "running" and not folder.is_locked else state,
         "epochs": f"{status.get('epoch', 0)}/{config.epochs}",
         "seconds": round(status["seconds"]) if "seconds" in status else None,
-        "bound": records[-1]["bound"] if records else None,
+        "bound": records[-1].get("bound") if records else None,
         "log_p": judged.get("log_p"),
         "iwae_64": judged.get("iwae_64"),
     }
