@@ -411,6 +411,10 @@ def test_list_of_runs(tmp_path, finished, stopped):
     assert (rows["judged"]["state"], rows["judged"]["log_p"], rows["judged"]["iwae_64"]) == ("new", -7.0, -8.0)
     assert rows["damaged"]["state"] == "damaged"
     assert "no run" not in rows
+    RunFolder(stopped).write_json("evaluation.json", {"log_p": -9.0})
+    assert list_runs(stopped)[0]["log_p"] == -9.0
+    os.utime(stopped / "evaluation.json", (0, 0))  # judged before it was trained on
+    assert list_runs(stopped)[0]["log_p"] is None
     status = RunFolder(stopped).json("status.json")
     RunFolder(stopped).write_json("status.json", status | {"state": "running"})
     assert list_runs(stopped)[0]["state"] == "interrupted"

@@ -36,7 +36,8 @@ CHECKPOINT, PREVIOUS, NEW = (
     "checkpoint.new.safetensors",
 )
 LOCK = ".lock"
-RESULTS = ("evaluation.json", "evaluation.npz", "samples.png", "reconstructions.png")  # of judging; see iwax.judge
+JUDGED = "evaluation.json"
+RESULTS = (JUDGED, "evaluation.npz", "samples.png", "reconstructions.png")  # of judging; see iwax.judge
 
 
 class RunFolder:
@@ -231,7 +232,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     row["run"] = str(folder.path)
     try:
         config, status, records = folder.config(), folder.json(STATUS), folder.metrics()
-        judged = folder.json("evaluation.json") or (folder.records(EVALUATIONS) or [{}])[-1]
+        judged = _judged(folder) or (folder.records(EVALUATIONS) or [{}])[-1]
     except ValueError:
         return row | {"state": "damaged"}
     state = status.get("state", "new")
@@ -244,3 +245,10 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "log_p": judged.get("log_p"),
         "iwae_64": judged.get("iwae_64"),
     }
+
+
+def _judged(folder: RunFolder) -> dict[str, Any]:
+    """The evaluation of a run, unless it was trained on since."""
+    evaluation, trained = folder.path / JUDGED, folder.path / CHECKPOINT
+    stale = evaluation.exists() and trained.exists() and evaluation.stat().st_mtime_ns < trained.stat().st_mtime_ns
+    return {} if stale else folder.json(JUDGED)
