@@ -187,9 +187,9 @@ BUGS = [
     # Dependent draws.
     Bug("antithetic pairs that are copies", "noise.py", "jnp.stack([half, -half], axis=1)",
         "jnp.stack([half, half], axis=1)", "antithetic"),
-    Bug("one scrambling for all examples", "noise.py", "jax.random.bits(key, shape, jnp.uint32)",
-        "jax.random.bits(key, shape[-1:], jnp.uint32)", "sobol"),
-    Bug("Sobol points not scrambled", "noise.py", "x = _reverse_bits(points) + seed", "x = _reverse_bits(points) + 0 * seed",
+    Bug("one scrambling for all examples", "noise.py", "jax.random.bits(key, (5, *shape), jnp.uint32)",
+        "jax.random.bits(key, (5, *shape[-1:]), jnp.uint32)", "sobol"),
+    Bug("Sobol points not scrambled", "noise.py", "shift, *multipliers = seeds", "shift, *multipliers = 0 * seeds",
         "sobol"),
 ]  # fmt: skip
 

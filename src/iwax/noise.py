@@ -60,21 +60,23 @@ def _sobol_normal(key: PRNGKeyArray, num_samples: int, shape: tuple[int, ...], d
     points = scipy.stats.qmc.Sobol(shape[-1], scramble=False).random_base2(num_samples.bit_length() - 1)
     points = np.floor(points * 2**32).astype(np.uint32)
     points = points.reshape(num_samples, *(1,) * (len(shape) - 1), shape[-1])
-    scrambled = _scramble(jnp.asarray(points), jax.random.bits(key, shape, jnp.uint32))
+    scrambled = _scramble(jnp.asarray(points), jax.random.bits(key, (5, *shape), jnp.uint32))
     # As many leading bits as the type holds, at the centre of their cell: never 0 or 1.
     bits = 23 if dtype == jnp.float32 else 32
     uniform = ((scrambled >> (32 - bits)).astype(dtype) + 0.5) / 2**bits
     return jax.scipy.special.ndtri(uniform)
 
 
-def _scramble(points: UInt32[Array, "..."], seed: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    """A random nested (Owen) scrambling by a hash, in which each bit depends on the ones above it alone.
+def _scramble(points: UInt32[Array, "samples ..."], seeds: UInt32[Array, "5 ..."]) -> UInt32[Array, "samples ..."]:
+    """A nested scrambling, as Owen's: each bit is changed by a random function of the bits above it.
 
-    Reference: Laine and Karras, "Stratified Sampling for Stochastic Transparency" (2011), for the hash.
+    That keeps the evenness of the points; the random shift makes each of them uniform exactly. The form is that of
+    Laine and Karras, "Stratified Sampling for Stochastic Transparency" (2011), with multipliers drawn at random.
     """
-    x = _reverse_bits(points) + seed
-    for multiplier in (0x6C50B47C, 0xB82F1E52, 0xC7AFE638, 0x8D22F6E6):
-        x = x ^ (x * jnp.uint32(multiplier))
+    shift, *multipliers = seeds
+    x = _reverse_bits(points) + shift
+    for multiplier in multipliers:
+        x = x ^ (x * (multiplier & jnp.uint32(0xFFFFFFFE)))
     return _reverse_bits(x)
 
 

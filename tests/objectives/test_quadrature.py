@@ -188,10 +188,10 @@ def test_generalised_double_reparametrisation_of_a_conditional_prior():
     "make",
     [
         lambda: iwax.IWAE(num_samples=2),
-        lambda: iwax.CIWAE(num_samples=2, beta=0.3),
-        lambda: iwax.CIWAE(num_samples=1, beta=0.3, beta_rule="seed002"),
+        pytest.param(lambda: iwax.CIWAE(num_samples=2, beta=0.3), marks=pytest.mark.slow),
+        pytest.param(lambda: iwax.CIWAE(num_samples=1, beta=0.3, beta_rule="seed002"), marks=pytest.mark.slow),
         lambda: VRIWAE(num_samples=2, alpha=0.5),
-        lambda: JVI(num_samples=2),
+        pytest.param(lambda: JVI(num_samples=2), marks=pytest.mark.slow),
     ],
 )
 def test_the_gradient_is_that_of_the_expected_bound(make):

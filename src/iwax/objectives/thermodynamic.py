@@ -20,7 +20,8 @@ def thermodynamic_integrand(
     Left sums are lower bounds and right sums upper bounds, up to the bias of self-normalised weights.
     """
     v = _tempered(log_w, t)
-    return jnp.sum(jnp.where(v == 0, 0, v * log_w), axis=0)
+    total = jnp.sum(jnp.where(v == 0, 0, v * log_w), axis=0)
+    return jnp.where(jnp.max(log_w, axis=0) == -jnp.inf, -jnp.inf, total)
 
 
 def _tempered(log_w: Array, t: float | Array) -> Array:
