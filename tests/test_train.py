@@ -166,3 +166,16 @@ class TestWhatIsRefused:
             NonFiniteLossError, match=r"got parameters that are not at step 1 \(epoch 1\); it was the first"
         ):
             fit(Root(jnp.zeros([])), iwax.ELBO(), np.zeros((8, 1, 1), np.float32), epochs=1)
+
+
+def test_infinities_that_a_model_starts_with_are_its_own():
+    class Masked(Probe):
+        mask: jax.Array
+
+        def log_joint(self, x, z):
+            shifts = jax.nn.logsumexp(jnp.stack([self.generative, self.generative]) + self.mask)
+            return self.posterior(x).log_prob(z) - (shifts - 1.0) ** 2
+
+    model = Masked(jnp.zeros([]), jnp.asarray([0.0, -jnp.inf]))
+    result = fit(model, iwax.ELBO(), np.zeros((8, 1, 1), np.float32), epochs=3)
+    assert result.records[-1]["bound"] > result.records[0]["bound"]

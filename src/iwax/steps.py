@@ -55,11 +55,11 @@ def run_steps(
     batch_size: int,
     binarize_rule: str,
 ) -> tuple[TrainState, Array]:
-    """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether all parameters are."""
+    """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether the parameters still are."""
     shuffle_key, step_key = jax.random.split(key)
     num_steps = len(images) // batch_size
     order = _order(protocol, jax.random.fold_in(shuffle_key, state.step // num_steps), len(images))
-    plan = phases(state.model, state.objective, update)
+    plan, optimiser = phases(state.model, state.objective, update), protocol.optimiser(num_steps)
     parameters, fixed = eqx.partition((state.model, state.objective), trainable(state.model, state.objective))
 
     def go_on(carry: tuple) -> Array:
@@ -72,29 +72,49 @@ def run_steps(
         binarize_key, sample_key = jax.random.split(jax.random.fold_in(step_key, step))
         batch = jax.lax.dynamic_slice_in_dim(order, slot * batch_size, batch_size)
         x = binarize(images[batch], binarize_rule, binarize_key)
-        losses, opt_states = [], []
-        for i, phase in enumerate(plan):
-            phase_key = sample_key if len(plan) == 1 else jax.random.fold_in(sample_key, i)
-            value, gradient, own = _gradient(phase, parameters, fixed, x, phase_key)
-            if protocol.gradient_scale == "sum":
-                gradient = jax.tree.map(lambda g: batch_size * g, gradient)
-            changes, phase_state = protocol.optimiser(num_steps).update(gradient, opt_state[i], own)
-            parameters = eqx.combine(optax.apply_updates(own, changes), parameters)
-            losses.append(value)
-            opt_states.append(phase_state)
+        parameters, opt_state, losses = _update(plan, protocol, optimiser, parameters, opt_state, fixed, x, sample_key)
         value = losses[0] if len(plan) == 1 else jnp.stack(losses)
-        return parameters, tuple(opt_states), step + 1, bounds.at[slot].set(-value), jnp.all(jnp.isfinite(value))
+        return parameters, opt_state, step + 1, bounds.at[slot].set(-value), jnp.all(jnp.isfinite(value))
 
     carry = (parameters, state.opt_state, state.step, state.bounds, jnp.asarray(True))
-    parameters, opt_state, step, bounds, _ = jax.lax.while_loop(go_on, one_step, carry)
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(parameters)]))
-    model, objective = eqx.combine(parameters, fixed)
-    return TrainState(model, objective, opt_state, step, bounds), finite
+    after, opt_state, step, bounds, _ = jax.lax.while_loop(go_on, one_step, carry)
+    # A model may hold infinities from the start, as masks do.
+    lost = jax.tree.map(_lost, after, parameters)
+    model, objective = eqx.combine(after, fixed)
+    return TrainState(model, objective, opt_state, step, bounds), ~jnp.any(jnp.stack(jax.tree.leaves(lost)))
+
+
+def _lost(new: Array, old: Array) -> Array:
+    """Whether something that was finite is no longer."""
+    return jnp.any(jnp.isfinite(old) & ~jnp.isfinite(new))
 
 
 def _order(protocol: Protocol, key: PRNGKeyArray, num_images: int) -> Array:
     """The order in which an epoch visits the images."""
     return jax.random.permutation(key, num_images) if protocol.shuffle == "epoch" else jnp.arange(num_images)
+
+
+def _update(
+    plan: tuple[Phase, ...],
+    protocol: Protocol,
+    optimiser: optax.GradientTransformation,
+    parameters: PyTree,
+    opt_state: tuple[PyTree, ...],
+    fixed: PyTree,
+    x: Array,
+    key: PRNGKeyArray,
+) -> tuple[PyTree, tuple[PyTree, ...], tuple[Array, ...]]:
+    """One step: the phases after one another, on one minibatch. Parameters, optimisers and losses."""
+    states, losses = list(opt_state), []
+    for i, phase in enumerate(plan):
+        phase_key = key if len(plan) == 1 else jax.random.fold_in(key, i)
+        value, gradient, own = _gradient(phase, parameters, fixed, x, phase_key)
+        if protocol.gradient_scale == "sum":
+            gradient = jax.tree.map(lambda g: len(x) * g, gradient)
+        changes, states[i] = optimiser.update(gradient, states[i], own)
+        parameters = eqx.combine(optax.apply_updates(own, changes), parameters)
+        losses.append(value)
+    return parameters, tuple(states), tuple(losses)
 
 
 def _gradient(
