@@ -167,6 +167,17 @@ def test_an_interruption_from_the_keyboard_loses_nothing(tmp_path, undisturbed):
     assert_same(resume_run(tmp_path / "run", data=DATA).path, undisturbed)
 
 
+def test_an_alternating_run_goes_on_as_well(tmp_path):
+    config = tiny_config(objective="piwae", num_groups=3, num_samples=2, update="alternating", protocol="tightiwae")
+    folder = new_run(config, tmp_path / "run", data=DATA, time_limit=1e-9)
+    assert folder.json("status.json")["step"] == 1
+    resume_run(folder.path, data=DATA)
+    new_run(config, tmp_path / "undisturbed", data=DATA)
+    for name in (runs.CHECKPOINT, runs.METRICS):
+        assert (folder.path / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+    assert {"bound", "inference_bound"} <= set(folder.metrics()[0])
+
+
 def test_a_finished_run_has_nothing_left_to_do(tmp_path):
     folder = new_run(tiny_config(), tmp_path / "run", data=DATA)
     before = {name: (folder.path / name).read_bytes() for name in (runs.CHECKPOINT, runs.METRICS)}

@@ -37,7 +37,8 @@ class VAE(eqx.Module):
         likelihood: "bernoulli" (binary data; logits) or "gaussian" (real data; mean and scale are both learned).
         activation: "tanh", "relu" or "silu".
         scale_map: "exp" or "softplus", from a linear layer to a standard deviation.
-        init: "glorot", uniform of half-width sqrt(6 / (n_in + n_out)), or "uniform", 1 / sqrt(n_in). Biases are zero.
+        init: "glorot", uniform of half-width sqrt(6 / (n_in + n_out)), or "uniform", 1 / sqrt(n_in), both with zero
+            biases; "torch", 1 / sqrt(n_in) for biases, too; "glorot-123", that of the IWAE paper's code, without `key`.
         data_mean: mean of the training data, (data_size,) or image-shaped; the output starts there: for Bernoulli as
             the logit of the mean clipped to [0.001, 0.999]. Left out, the output bias starts at zero.
 
