@@ -89,6 +89,10 @@ def train(
         raise click.UsageError("Expected either --out RUN, for a new run, or --resume RUN; got both or neither.")
     if force and resume is None:
         raise click.UsageError("Expected --force together with --resume RUN; got it alone.")
+    if overwrite and resume is not None:
+        raise click.UsageError(
+            "Expected --overwrite together with --out RUN; got it with --resume, which keeps the run."
+        )
     from iwax.launch import new_run, resume_run
 
     seconds = None if time_limit is None else 60 * time_limit
