@@ -195,6 +195,8 @@ def test_one_weight_of_zero_makes_no_nan(name, gradient):
     loss, gradient = eqx.filter_value_and_grad(iwax.loss)(model, objective, x, jax.random.key(0))
     assert bool(jnp.isfinite(loss)) == (name not in HOLD_THE_ELBO)
     assert not jnp.isnan(loss)
+    if name not in ("gdreg", "elbo-analytic"):
+        assert bool(jnp.isfinite(objective.estimate(model, x, jax.random.key(0))[1]).all()) or name in HOLD_THE_ELBO
     for leaf in jax.tree.leaves(gradient):
         assert jnp.isfinite(leaf).all()
 
@@ -266,6 +268,15 @@ def test_orderings_hold_draw_by_draw(scale, x64):
     np.testing.assert_array_equal(bound["ciwae-1"], bound["elbo"])
     np.testing.assert_allclose(bound["vr-iwae-0"], bound["iwae"], rtol=1e-12)
     np.testing.assert_allclose(bound["vr-iwae-1"], bound["elbo"], rtol=1e-12)
+
+
+def test_groups_are_consecutive_samples():
+    """Sample s is number k of group m, s = m K + k: M = 3 groups of K = 2, and not the other way round."""
+    log_w = jnp.array([0.0, 0.0, -jnp.inf, 1.0, 2.0, 2.0])
+    expected = (0.0 + (1.0 - np.log(2)) + 2.0) / 3
+    assert float(iwax.MIWAE(num_groups=3, num_samples=2).bound(log_w)) == pytest.approx(expected)
+    a = iwax.MIWAE(num_groups=3, num_samples=2).coefficients(log_w).generative
+    np.testing.assert_allclose(a, [1 / 6, 1 / 6, 0, 1 / 3, 1 / 6, 1 / 6], rtol=1e-6)
 
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
