@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.models.model import draw, freeze
 from iwax.noise import SAMPLINGS, draw_dependent
+from iwax.objectives.autodiff import own_derivatives, scale_cotangents, value_with_gradient_of, weighted_sum
 
 __all__ = [
     "DOUBLY_REPARAMETERIZED",
@@ -184,7 +185,7 @@ class Objective(eqx.Module):
         if self.gradient == STICKING_THE_LANDING:
             return Coefficients(u, u, jnp.zeros_like(u))
         fraction = self.path_fraction(log_w)
-        path = u - _own_derivatives(self.weight, log_w) if fraction is None else u * fraction
+        path = u - own_derivatives(self.weight, log_w) if fraction is None else u * fraction
         return Coefficients(u, path, jnp.zeros_like(u))
 
     def estimate(
@@ -239,7 +240,7 @@ class Objective(eqx.Module):
         if a is b:
             surrogate = weighted_sum(a, model.log_joint(x, z))
         elif fraction is not None:
-            surrogate = weighted_sum(a, model.log_joint(x, _scale_cotangents(z, fraction)))
+            surrogate = weighted_sum(a, model.log_joint(x, scale_cotangents(z, fraction)))
         else:
             surrogate = weighted_sum(a, model.log_joint(x, freeze(z)))
             surrogate += weighted_sum(b, freeze(model).log_joint(x, z))
@@ -259,7 +260,7 @@ def per_example_loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyAr
         key: for the samples of z.
     """
     value, surrogate = objective.estimate(model, x, key)
-    return -_value_with_gradient_of(value, surrogate)
+    return -value_with_gradient_of(value, surrogate)
 
 
 def loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
@@ -290,49 +291,3 @@ def checked_log_joint(model: Any, x: PyTree, z: PyTree, log_q: Array) -> Float[A
             f"posterior's log_prob; got {jnp.shape(log_p)}. iwax.check_model says what is wrong."
         )
     return log_p
-
-
-def weighted_sum(coefficient: Float[Array, "s *b"], term: Float[Array, "s *b"]) -> Float[Array, " *b"]:
-    """sum_s coefficient_s term_s, where a coefficient of zero multiplies nothing (not even -inf)."""
-    return jnp.sum(jnp.where(coefficient == 0, 0, coefficient * term), axis=0)
-
-
-def _own_derivatives(function: Any, log_w: Array) -> Array:
-    """d function(log_w)_s / d log_w_s for every s, by forward-mode products in O(S) memory and O(S^2) time."""
-
-    def own_derivative(s: Array) -> Array:
-        direction = jnp.zeros_like(log_w).at[s].set(1)
-        return jax.jvp(function, (log_w,), (direction,))[1][s]
-
-    return jax.lax.map(own_derivative, jnp.arange(log_w.shape[0]))
-
-
-@jax.custom_jvp
-def _value_with_gradient_of(value: Array, surrogate: Array) -> Array:
-    """value, with the derivative of value + surrogate: value + J - sg(J) without its inf - inf."""
-    return value
-
-
-@_value_with_gradient_of.defjvp
-def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    return primals[0], tangents[0] + tangents[1]
-
-
-@jax.custom_vjp
-def _scale_cotangent(leaf: Array, factor: Array) -> Array:
-    """The identity, whose cotangent is multiplied by `factor` on the way back."""
-    return leaf
-
-
-_scale_cotangent.defvjp(
-    lambda leaf, factor: (leaf, factor),
-    lambda factor, cotangent: (cotangent * factor, jnp.zeros_like(factor)),
-)
-
-
-def _scale_cotangents(z: PyTree, factor: Float[Array, "samples *batch"]) -> PyTree:
-    def scale(leaf: Array) -> Array:
-        spread = factor.reshape(factor.shape + (1,) * (leaf.ndim - factor.ndim))
-        return _scale_cotangent(leaf, jnp.broadcast_to(spread, leaf.shape))
-
-    return jax.tree.map(scale, z)

@@ -1,0 +1,57 @@
+"""The differentiation rules on which the surrogate of an objective rests."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+__all__ = ["own_derivatives", "scale_cotangents", "value_with_gradient_of", "weighted_sum"]
+
+
+def weighted_sum(coefficient: Float[Array, "s *b"], term: Float[Array, "s *b"]) -> Float[Array, " *b"]:
+    """sum_s coefficient_s term_s, where a coefficient of zero multiplies nothing (not even -inf)."""
+    return jnp.sum(jnp.where(coefficient == 0, 0, coefficient * term), axis=0)
+
+
+def own_derivatives(function: Any, log_w: Array) -> Array:
+    """d function(log_w)_s / d log_w_s for every s, by forward-mode products in O(S) memory and O(S^2) time."""
+
+    def own_derivative(s: Array) -> Array:
+        direction = jnp.zeros_like(log_w).at[s].set(1)
+        return jax.jvp(function, (log_w,), (direction,))[1][s]
+
+    return jax.lax.map(own_derivative, jnp.arange(log_w.shape[0]))
+
+
+@jax.custom_jvp
+def value_with_gradient_of(value: Array, surrogate: Array) -> Array:
+    """value, with the derivative of value + surrogate: value + J - sg(J) without its inf - inf."""
+    return value
+
+
+@value_with_gradient_of.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return primals[0], tangents[0] + tangents[1]
+
+
+@jax.custom_vjp
+def _scale_cotangent(leaf: Array, factor: Array) -> Array:
+    """The identity, whose cotangent is multiplied by `factor` on the way back."""
+    return leaf
+
+
+_scale_cotangent.defvjp(
+    lambda leaf, factor: (leaf, factor),
+    lambda factor, cotangent: (cotangent * factor, jnp.zeros_like(factor)),
+)
+
+
+def scale_cotangents(z: PyTree, factor: Float[Array, "samples *batch"]) -> PyTree:
+    """z, through which cotangents pass multiplied by each sample's `factor`."""
+
+    def scale(leaf: Array) -> Array:
+        spread = factor.reshape(factor.shape + (1,) * (leaf.ndim - factor.ndim))
+        return _scale_cotangent(leaf, jnp.broadcast_to(spread, leaf.shape))
+
+    return jax.tree.map(scale, z)
