@@ -167,6 +167,7 @@ def test_an_interruption_from_the_keyboard_loses_nothing(tmp_path, undisturbed):
     assert_same(resume_run(tmp_path / "run", data=DATA).path, undisturbed)
 
 
+@pytest.mark.slow
 def test_an_alternating_run_goes_on_as_well(tmp_path):
     config = tiny_config(objective="piwae", num_groups=3, num_samples=2, update="alternating", protocol="tightiwae")
     folder = new_run(config, tmp_path / "run", data=DATA, time_limit=1e-9)

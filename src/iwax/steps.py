@@ -37,6 +37,7 @@ class TrainState(eqx.Module):
 
 def start(model: Any, objective: Objective, update: Update, protocol: Protocol, num_steps: int) -> TrainState:
     """The state before the first step, for epochs of `num_steps` steps."""
+    model, objective = jax.tree.map(_strongly_typed, (model, objective))
     plan = phases(model, objective, update)
     optimiser = protocol.optimiser(num_steps)
     opt_state = tuple(optimiser.init(eqx.filter((model, objective), phase.mask)) for phase in plan)
@@ -82,6 +83,11 @@ def run_steps(
     lost = jax.tree.map(_lost, after, parameters)
     model, objective = eqx.combine(after, fixed)
     return TrainState(model, objective, opt_state, step, bounds), ~jnp.any(jnp.stack(jax.tree.leaves(lost)))
+
+
+def _strongly_typed(leaf: Any) -> Any:
+    """The same array without JAX's weak type, which the first step would take away: and the program compile twice."""
+    return jnp.asarray(leaf, leaf.dtype) if eqx.is_inexact_array(leaf) else leaf
 
 
 def _lost(new: Array, old: Array) -> Array:
