@@ -1,6 +1,7 @@
 """The command line as a user meets it: what works, and one line with exit status 2 for what cannot."""
 
 import gzip
+import inspect
 import json
 import re
 import subprocess
@@ -10,6 +11,8 @@ import jax
 import numpy as np
 import pytest
 
+import iwax
+from iwax.build import OBJECTIVE_FIELDS
 from iwax.cli import main
 
 TINY = ["--dataset", "mnist-sample", "--train-images", "200", "--epochs", "1", "--batch-size", "100"]
@@ -57,6 +60,20 @@ def test_train_writes_a_whole_run(trained):
     environment = json.loads((trained / "environment.json").read_text())
     assert environment["checksums"]
     assert environment["versions"]["jax"] == jax.__version__
+
+
+def test_the_record_says_what_the_gradient_estimates(trained, capsys, tmp_path):
+    assert json.loads((trained / "environment.json").read_text())["objective"]["is_unbiased"] is True
+    biased = ["--objective", "iwae", "--num-samples", "2", "--gradient", "sticking-the-landing"]
+    assert run(capsys, "train", *TINY, *biased, "--out", tmp_path / "run")[0] == 0
+    record = json.loads((tmp_path / "run" / "environment.json").read_text())["objective"]
+    assert record["is_unbiased"] is False
+    assert "not the bound" in record["target"]
+
+
+def test_every_option_of_every_objective_is_an_option_of_train():
+    options = {name for cls in iwax.OBJECTIVES.values() for name in inspect.signature(cls).parameters}
+    assert options == set(OBJECTIVE_FIELDS)
 
 
 def test_evaluate(trained, capsys):

@@ -20,7 +20,8 @@ from iwax.updates import UPDATES, Alternating, Update
 
 __all__ = ["build_model", "build_objective", "build_protocol", "build_update", "overridden", "resolve"]
 
-OBJECTIVE_FIELDS = ("num_groups", "num_samples", "beta", "beta_rule", "gradient")
+_FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
+OBJECTIVE_FIELDS = tuple(_FIELDS[_FIELDS.index("objective") + 1 : _FIELDS.index("model")])
 PROTOCOL_FIELDS = tuple(
     field.name for field in dataclasses.fields(Protocol) if field.name not in ("name", "source", "by_dataset")
 )

@@ -24,8 +24,20 @@ class RunConfig:
         None, "Weight of the ELBO in ciwae, from 0 (IWAE) to 1 (ELBO); where it starts if learned."
     )
     beta_rule: str | None = _field(None, "How ciwae's beta changes: fixed, ascend, descend or seed002.")
-    gradient: str = _field(
-        "reparameterized", "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized."
+    alpha: float | None = _field(None, "Order of vr-iwae, from 0 (IWAE) towards 1 (ELBO).")
+    order: int | None = _field(None, "Order of the jackknife (jvi).")
+    divergence: str | None = _field(None, "What aisle's phi descends: kl or chi-square.")
+    baseline: str | None = _field(None, "Of vimco: geometric or arithmetic.")
+    num_auxiliary: int | None = _field(None, "Auxiliary samples of ovis's baseline; 0 for its approximation.")
+    gamma: float | None = _field(None, "Of ovis's approximation: 0 is unbiased.")
+    num_intervals: int | None = _field(None, "Intervals of tvo's Riemann sum.")
+    first_point: float | None = _field(None, "First inverse temperature of tvo after 0.")
+    backward: str | None = _field(None, "Samples that iwae's backward pass takes: all, or resampled (one).")
+    sampling: str | None = _field(None, "Draws of z: independent, antithetic or sobol (where the estimator allows).")
+    gradient: str | None = _field(
+        None,
+        "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized or score-function; the objective's "
+        "first if left out.",
     )
     model: str = _field("one-layer", "Architecture: one-layer, two-layer or larger.")
     likelihood: str = _field("bernoulli", "p(x|z): bernoulli for binary data, gaussian for real data.")

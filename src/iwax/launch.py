@@ -71,6 +71,7 @@ def new_run(
         "source": get_protocol(config.protocol).source,
         "overridden": overridden(config),
     }
+    surroundings["objective"] = {name: getattr(state.objective, name) for name in ("is_unbiased", "target")}
     if config.init_from is not None:
         model, surroundings["init_from"] = _model_of(config.init_from, config, state.model)
         state = dataclasses.replace(state, model=model)
