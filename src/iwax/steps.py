@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.data import binarize
+from iwax.models.model import freeze
 from iwax.objectives.objective import Objective, loss
 from iwax.protocols import Protocol
 from iwax.updates import Phase, Update, phases, trainable
@@ -25,7 +26,7 @@ class TrainState(eqx.Module):
     """All that changes during training.
 
     `opt_state` holds one state for each phase of a step; `bounds` the mean bound of each step of the current epoch, in
-    nats: (steps,), or (steps, 2) where inference and generative network are updated in turn.
+    nats: (steps,), or (steps, 2) where inference and generative network climb different bounds, in that order.
     """
 
     model: Any
@@ -41,7 +42,8 @@ def start(model: Any, objective: Objective, update: Update, protocol: Protocol, 
     plan = phases(model, objective, update)
     optimiser = protocol.optimiser(num_steps)
     opt_state = tuple(optimiser.init(eqx.filter((model, objective), phase.mask)) for phase in plan)
-    shape = (num_steps,) if len(plan) == 1 else (num_steps, len(plan))
+    num_bounds = sum(2 if hasattr(phase.objective or objective, "inference_objective") else 1 for phase in plan)
+    shape = (num_steps,) if num_bounds == 1 else (num_steps, num_bounds)
     return TrainState(model, objective, opt_state, jnp.zeros([], int), jnp.full(shape, jnp.nan, float))
 
 
@@ -74,7 +76,7 @@ def run_steps(
         batch = jax.lax.dynamic_slice_in_dim(order, slot * batch_size, batch_size)
         x = binarize(images[batch], binarize_rule, binarize_key)
         parameters, opt_state, losses = _update(plan, protocol, optimiser, parameters, opt_state, fixed, x, sample_key)
-        value = losses[0] if len(plan) == 1 else jnp.stack(losses)
+        value = losses[0] if len(losses) == 1 else jnp.stack(losses)
         return parameters, opt_state, step + 1, bounds.at[slot].set(-value), jnp.all(jnp.isfinite(value))
 
     carry = (parameters, state.opt_state, state.step, state.bounds, jnp.asarray(True))
@@ -114,23 +116,27 @@ def _update(
     states, losses = list(opt_state), []
     for i, phase in enumerate(plan):
         phase_key = key if len(plan) == 1 else jax.random.fold_in(key, i)
-        value, gradient, own = _gradient(phase, parameters, fixed, x, phase_key)
+        values, gradient, own = _gradient(phase, parameters, fixed, x, phase_key)
         if protocol.gradient_scale == "sum":
             gradient = jax.tree.map(lambda g: len(x) * g, gradient)
         changes, states[i] = optimiser.update(gradient, states[i], own)
         parameters = eqx.combine(optax.apply_updates(own, changes), parameters)
-        losses.append(value)
+        losses += values
     return parameters, tuple(states), tuple(losses)
 
 
 def _gradient(
     phase: Phase, parameters: PyTree, fixed: PyTree, x: Array, key: PRNGKeyArray
-) -> tuple[Array, PyTree, PyTree]:
-    """The mean loss of a phase, its gradient in the phase's own parameters, and those parameters."""
+) -> tuple[list[Array], PyTree, PyTree]:
+    """The mean losses of a phase (the last is its own), its gradient in its own parameters, and those parameters."""
     own, others = eqx.partition(parameters, phase.mask)
 
-    def batch_loss(own: PyTree) -> Array:
+    def batch_loss(own: PyTree) -> tuple[Array, list[Array]]:
         model, objective = eqx.combine(own, others, fixed)
-        return loss(model, phase.objective or objective, x, key)
+        objective = phase.objective or objective
+        # The same key, so the same samples: the other bound costs next to nothing.
+        other = getattr(objective, "inference_objective", None)
+        return loss(model, objective, x, key), [] if other is None else [loss(freeze(model), other, x, key)]
 
-    return *jax.value_and_grad(batch_loss)(own), own
+    (value, more), gradient = jax.value_and_grad(batch_loss, has_aux=True)(own)
+    return [*more, value], gradient, own
