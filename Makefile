@@ -12,10 +12,10 @@ demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
 
 test: lint
-	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow" src tests
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not slow" src tests
 
 check: lint
-	$(BIN)/pytest -q -n auto --dist loadfile src tests
+	$(BIN)/pytest -q -n auto --dist worksteal src tests
 
 lint: .venv/installed
 	$(BIN)/ruff check src tests scripts
