@@ -12,6 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
@@ -67,7 +68,7 @@ class VAE(eqx.Module):
         activation: str = "tanh",
         scale_map: str = "exp",
         init: str = "glorot",
-        data_mean: Float[Array, "..."] | None = None,
+        data_mean: Float[Array | np.ndarray, "..."] | None = None,
     ) -> None:
         if len(latent_sizes) != len(hidden_sizes) or not latent_sizes:
             raise ValueError(
@@ -141,7 +142,7 @@ def _architecture(latent_sizes: Sequence[int], hidden_sizes: Sequence[Sequence[i
     def build(
         *,
         key: PRNGKeyArray,
-        data_mean: Float[Array, "..."] | None = None,
+        data_mean: Float[Array | np.ndarray, "..."] | None = None,
         init: str = "glorot",
         data_size: int = 784,
         **options: Any,
