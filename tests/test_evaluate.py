@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import iwax
-from iwax.evaluate import _Tally, unit_variances
+from iwax.evaluate import unit_variances
+from iwax.streaming import Tally
 
 KEY = jax.random.key(0)
 
@@ -91,7 +92,7 @@ def test_streaming_equals_one_shot():
     log_w = np.random.default_rng(0).normal(scale=30, size=(5, 640))
     log_w[0, :64] = -np.inf
     log_w[1] = -np.inf
-    tally = _Tally(5, 640)
+    tally = Tally(5, 640)
     for start in range(0, 640, 128):
         tally.add(slice(0, 5), log_w[:, start : start + 128])
     expected = np.logaddexp.reduce(log_w, axis=1) - np.log(640)
