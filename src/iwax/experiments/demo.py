@@ -23,7 +23,7 @@ from iwax.runs import RunFolder
 __all__ = ["SYSTEMS", "main"]
 
 BUDGET = 64  # samples of z per image, the same for every system
-IMAGES, EPOCHS, TEST_IMAGES, EVALUATION_SAMPLES = 6000, 4, 500, 2560
+IMAGES, EPOCHS, TEST_IMAGES, EVALUATION_SAMPLES = 5000, 4, 500, 1920
 
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "elbo": ("VAE, ELBO(64)", {"objective": "elbo", "num_samples": 64}),
