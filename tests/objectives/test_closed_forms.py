@@ -96,6 +96,7 @@ def test_others_with_the_gradient_of_iwae(objective):
     assert abs(z_score(b, 0.0636, tolerance=2e-4)) < LIMIT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "objective",
     [iwax.IWAE(num_samples=4, backward="resampled"), GDReG(num_samples=4), iwax.PIWAE(num_groups=2, num_samples=2)],
@@ -152,6 +153,7 @@ def test_vr_iwae_grows_to_the_renyi_bound():
     assert means[-1] == pytest.approx(-0.291907, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_thermodynamic_sums():
     """Left and right Riemann sums on {0, 1/2, 1}, whose exact values are known, with many samples."""
     log_w = log_weights(4000, 500)
@@ -170,6 +172,7 @@ def integrand(b, t, s2=2 / 3, v=0.5, m=X / 2):
     return -0.5 * jnp.log(v / s2) - posterior_term + (1 / r + delta**2 * (t / (v * r)) ** 2) / (2 * s2)
 
 
+@pytest.mark.slow
 def test_the_thermodynamic_gradient():
     """With many samples, that of the exact left sum in b: all its terms carry a score function."""
     _, b, _ = replicates(TVO(num_samples=200, num_intervals=2, first_point=0.5), 4000)

@@ -27,6 +27,7 @@ MANY = {  # the samples of a bound, by name
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MANY)
 def test_ten_thousand_samples(name, x64):
     """float32 agrees with float64, and coefficients stay finite, with weights over 60 nats."""
@@ -41,12 +42,10 @@ def test_ten_thousand_samples(name, x64):
         assert coefficient.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("name", [name for name in MANY if name != "jvi"])
 def test_all_weights_of_zero_give_minus_infinity_and_no_nan(name):
     value = MANY[name].bound(jnp.full(10_000, -jnp.inf))
-    assert float(value) == -jnp.inf or name == "jvi"  # which is a difference of infinities
-    if name != "jvi":
-        assert not jnp.isnan(value)
+    assert float(value) == -jnp.inf  # the jackknife is a difference of infinities, so has no value
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])

@@ -129,6 +129,7 @@ def test_other_estimators_of_one_layer(objective, expected):
     assert grad.generative["mu"] == pytest.approx(MU, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_ovis_with_an_auxiliary_sample():
     value, grad = expectation(ScalarModel(), OVIS(num_samples=2, num_auxiliary=1), 40)
     assert value == pytest.approx(L2, abs=1e-6)
@@ -146,6 +147,7 @@ class ChiSquarePath(AISLE):
         return None
 
 
+@pytest.mark.slow
 def test_the_chi_square_of_aisle_by_score_functions():
     _, grad = expectation(ScalarModel(), AISLE(num_samples=2, divergence="chi-square", gradient="score-function"), 120)
     _, expected = expectation(ScalarModel(), ChiSquarePath(num_samples=2), 120)
@@ -176,6 +178,7 @@ def test_wake_phi_of_two_layers(objective):
     assert flat(grad) == pytest.approx(TWO_LAYERS_RWS, abs=5e-6)
 
 
+@pytest.mark.slow
 def test_generalised_double_reparametrisation_of_a_conditional_prior():
     _, grad = expectation(TwoLayerModel(), GDReG(num_samples=2), 32, num_noises=2)
     _, plain = expectation(TwoLayerModel(), iwax.IWAE(num_samples=2), 32, num_noises=2)
@@ -184,6 +187,7 @@ def test_generalised_double_reparametrisation_of_a_conditional_prior():
         assert grad.generative[name] == pytest.approx(plain.generative[name], abs=5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
