@@ -220,7 +220,9 @@ def check_list(source: pathlib.Path) -> None:
     for number, bug in enumerate(BUGS, start=1):
         count = (source / bug.file).read_text().count(bug.right)
         if count != 1:
-            raise ValueError(f"Expected the text of bug {number} ({bug.what}) once in {bug.file}; got it {count} times.")
+            raise ValueError(
+                f"Expected the text of bug {number} ({bug.what}) once in {bug.file}; got it {count} times."
+            )
 
 
 def plant(number: int, folder: pathlib.Path, quick: bool) -> Outcome:
@@ -263,7 +265,11 @@ def page(kept: dict[str, dict[str, str]]) -> str:
     final = kept["first"] | kept["final"]
     counts = [f"{sum(map(bool, kept['first'].values()))} of {len(kept['first'])} in the first run"]
     counts.append(f"{sum(map(bool, final.values()))} of {len(BUGS)} now")
-    lines = [HEAD, f"Caught: {', '.join(counts)}.\n\n", "| | bug | seen | first run | now caught by |\n|---|---|---|---|---|\n"]
+    lines = [
+        HEAD,
+        f"Caught: {', '.join(counts)}.\n\n",
+        "| | bug | seen | first run | now caught by |\n|---|---|---|---|---|\n",
+    ]
     for number, bug in enumerate(BUGS, start=1):
         first, now = kept["first"].get(str(number)), final.get(str(number))
         first_words = "not run" if first is None else "caught" if first else "**survived**"
@@ -288,7 +294,9 @@ def main() -> None:
         for number in arguments.only or range(1, len(BUGS) + 1):
             outcome = plant(number, pathlib.Path(folder), arguments.quick)
             outcomes.append(outcome)
-            print(f"{number:3} {outcome.seconds:6.1f} s  {outcome.caught_by or 'SURVIVED'}  ({outcome.what})", flush=True)
+            print(
+                f"{number:3} {outcome.seconds:6.1f} s  {outcome.caught_by or 'SURVIVED'}  ({outcome.what})", flush=True
+            )
             if arguments.record:
                 record(arguments.record, outcome)
     caught = sum(bool(outcome.caught_by) for outcome in outcomes)
