@@ -135,7 +135,7 @@ def train(
 
 
 def linear_gaussian_study(
-    *, num_seeds: int = 8, num_steps: int = 3000, num_samples: int = 64, betas: tuple[float, ...] = (0.05, 0.5, 0.95)
+    *, num_seeds: int = 4, num_steps: int = 1500, num_samples: int = 16, betas: tuple[float, ...] = (0.05, 0.5, 0.95)
 ) -> list[dict[str, Any]]:
     """A row for each rule and initial beta, on a linear-Gaussian model whose posterior q cannot match.
 
