@@ -11,8 +11,9 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
 
+# Tests are mostly compilation, so the quick ones compile without optimising; `make check` optimises.
 test: lint
-	$(BIN)/pytest -q -n auto --dist worksteal -m "not slow" src tests
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/pytest -q -n auto --dist worksteal -m "not slow" src tests
 
 check: lint
 	$(BIN)/pytest -q -n auto --dist worksteal src tests

@@ -15,6 +15,8 @@ from iwax.objectives import JVI, TVO, VRIWAE, AnalyticELBO, GDReG
 from iwax.objectives.thermodynamic import thermodynamic_integrand
 from iwax.weights import renyi_bound
 
+pytestmark = pytest.mark.slow  # every estimator's core is proven in the other files
+
 D, X, DELTA = 20, 0.6, 0.1  # q's mean lies DELTA below the posterior's in each coordinate
 LIMIT = 4.5
 

@@ -12,6 +12,8 @@ from iwax.objectives import JVI, OVIS, RWS, TVO, VIMCO, VRIWAE
 from iwax.objectives.objective import Objective
 from iwax.weights import leave_one_out_log_sum_exp, leave_one_out_sum, renyi_bound
 
+pytestmark = pytest.mark.slow  # every estimator's core is proven in the other files
+
 KEY = jax.random.key(0)
 MANY = {  # the samples of a bound, by name
     "elbo": iwax.ELBO(num_samples=10_000),

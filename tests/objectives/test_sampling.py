@@ -10,6 +10,8 @@ import iwax
 from iwax.noise import draw_dependent
 from iwax.objectives import GDReG
 
+pytestmark = pytest.mark.slow  # every estimator's core is proven in the other files
+
 X = jnp.ones((300, 3))
 MODEL = iwax.LinearGaussian.isotropic(3)
 SAMPLINGS = ("antithetic", "sobol")
