@@ -1,4 +1,4 @@
-# make demo    train and compare the six systems (about 5 minutes on 2 cores), into runs/demo
+# make demo    train and compare the six systems (about 3 minutes on 2 idle cores), into runs/demo
 # make test    lint, types, doctests and the core's tests
 # make check   the same, and everything slow or optional
 # make lock    write requirements.lock anew
