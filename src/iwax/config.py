@@ -73,6 +73,11 @@ class RunConfig:
     eval_samples: int | None = _field(None, "Importance samples per image for that; 640 if left out.")
     seed: int = _field(0, "Seed of everything random.")
 
+    @property
+    def test_binarize(self) -> str:
+        """How test images are binarised: once, where training images are drawn anew."""
+        return "fixed" if self.binarize == "dynamic" else self.binarize
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iwax.config import RunConfig
 from iwax.data import Dataset
 from iwax.evaluate import Evaluation, evaluate, test_examples
 from iwax.figures import image_rows, image_sheet
@@ -64,7 +63,7 @@ def evaluate_run(
         if on_progress is not None:
             on_progress(EvaluationProgress(done, len(images), time.monotonic() - begin))
 
-    rule = test_rule(config)
+    rule = config.test_binarize
     result = evaluate(model, images, jax.random.key(seed), num_samples=num_samples, binarize=rule, on_batch=on_batch)
     summary = {
         "objective": config.objective,
@@ -77,14 +76,6 @@ def evaluate_run(
     folder.write("evaluation.npz", _arrays(result))
     folder.write_json("evaluation.json", summary)
     return summary
-
-
-def test_rule(config: RunConfig) -> str:
-    """How test images are binarised: once, where training images are drawn anew."""
-    return "fixed" if config.binarize == "dynamic" else config.binarize
-
-
-test_rule.__test__ = False  # type: ignore[attr-defined]  # or pytest would collect it
 
 
 def sample_images(model: Any, num_images: int, key: jax.Array) -> np.ndarray:
@@ -129,7 +120,7 @@ def reconstruction_sheet(
     check_positive_integer("num_images", num_images)
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     binarize_key, key = jax.random.split(jax.random.key(seed))
-    x = test_examples(_first(loaded.test, num_images), test_rule(config), binarize_key)
+    x = test_examples(_first(loaded.test, num_images), config.test_binarize, binarize_key)
     out = out or Path(path) / "reconstructions.png"
     image_rows({"test": _as_images(x, loaded), "decoded": _as_images(reconstruct(model, x, key), loaded)}, out)
     return out

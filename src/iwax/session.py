@@ -120,7 +120,7 @@ class Session:
             images,
             jax.random.fold_in(jax.random.key(self.config.seed), 2),
             num_samples=self.config.eval_samples or 640,
-            binarize="fixed" if self.config.binarize == "dynamic" else self.config.binarize,
+            binarize=self.config.test_binarize,
         ).summary()
 
     def _report(self, state: TrainState, clock: "_Clock") -> None:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from iwax.checks import check_choice
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 from iwax.models.networks import ACTIVATIONS, INITS, SCALE_MAPS, BernoulliBlock, GaussianBlock
 
@@ -75,10 +76,10 @@ class VAE(eqx.Module):
                 "Expected hidden_sizes to hold one list of widths per stochastic layer; got "
                 f"{len(hidden_sizes)} for {len(latent_sizes)} layers."
             )
-        _check_choice("likelihood", likelihood, LIKELIHOODS)
-        _check_choice("activation", activation, ACTIVATIONS)
-        _check_choice("scale_map", scale_map, SCALE_MAPS)
-        _check_choice("init", init, INITS)
+        check_choice("likelihood", likelihood, LIKELIHOODS)
+        check_choice("activation", activation, ACTIVATIONS)
+        check_choice("scale_map", scale_map, SCALE_MAPS)
+        check_choice("init", init, INITS)
         options: dict[str, Any] = {"init": init, "activation": activation}
         depth, sizes = len(latent_sizes), (data_size, *latent_sizes)
         up_keys, down_keys = jax.random.split(key, (2, depth))
@@ -131,11 +132,6 @@ class VAE(eqx.Module):
                 x = x.reshape(*x.shape[:-axes], self.data_size)
                 return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
         raise ValueError(f"Expected x to have {self.data_size} values per example in its last axes; got {x.shape}.")
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str] | dict[str, Any]) -> None:
-    if value not in choices:
-        raise ValueError(f"Expected {name} to be one of {', '.join(choices)}; got {value!r}.")
 
 
 def _architecture(latent_sizes: Sequence[int], hidden_sizes: Sequence[Sequence[int]]) -> Callable[..., VAE]:
