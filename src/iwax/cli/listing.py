@@ -1,0 +1,99 @@
+"""`iwax runs`, `data` and `objectives`: what there is."""
+
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iwax.cli.options import data_dir_option, json_option
+from iwax.console import print_table, say_source
+
+__all__ = ["data", "objectives", "runs"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="runs")
+@json_option
+def runs(folder: Path, as_json: bool) -> None:
+    """List the runs under FOLDER (./runs): state, progress and last numbers."""
+    from iwax.runs import list_runs
+
+    rows = list_runs(folder)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        raise click.ClickException(f"Expected runs under {folder}; there are none.")
+    else:
+        print_table(f"runs under {folder} (nats)", list(rows[0]), [[_shown(v) for v in row.values()] for row in rows])
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+@data_dir_option
+@json_option
+def data(context: click.Context, data_dir: str | None, as_json: bool) -> None:
+    """List the data sets, where they would come from, and their checksums."""
+    if context.invoked_subcommand is not None:
+        return
+    from iwax.data import describe
+
+    rows = describe(data_dir)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2, default=dict))
+        return
+    for row in rows:
+        size = "x".join(map(str, row.shape))
+        click.echo(f"{row.name} [{row.split}]: {row.train:,} training and {row.test:,} test examples, {size}")
+        click.echo(f"    {row.description}; {row.licence}\n    from: {row.source}")
+        for name, checksum in row.checksums.items():
+            click.echo(f"    sha256 {checksum}  {name}")
+
+
+@data.command()
+@click.argument("name")
+@data_dir_option
+def fetch(name: str, data_dir: str | None) -> None:
+    """Put a data set into the cache, verified."""
+    from iwax.data import fetch as fetch_data
+
+    dataset = fetch_data(name, data_dir)
+    say_source(dataset)
+    click.echo(
+        f"{dataset.name} [{dataset.split}]: {len(dataset.train):,} training and {len(dataset.test):,} test examples"
+    )
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def objectives(name: str | None, as_json: bool) -> None:
+    """List the objectives: bound, options, and what each gradient estimator is unbiased for. NAME: all about one."""
+    from iwax.checks import check_choice
+    from iwax.objectives import OBJECTIVES
+    from iwax.objectives.catalog import describe
+
+    if name is not None:
+        check_choice("objective", name, OBJECTIVES)
+    rows = [row for row in describe() if name in (None, row.name)]
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+    elif name is not None:
+        click.echo(inspect.cleandoc(OBJECTIVES[name].__doc__ or ""))
+    else:
+        for row in rows:
+            click.echo(_objective_text(row))
+
+
+def _objective_text(row: Any) -> str:
+    options = ", ".join(f"{key}={value}" for key, value in row.options.items() if key != "gradient")
+    width = max(map(len, row.targets))
+    targets = "".join(f"\n    {gradient:{width}}  {target}" for gradient, target in row.targets.items())
+    learned = "".join(f"\n    beta_rule={rule}: {what}" for rule, what in row.learned.items())
+    return f"{row.name}: {row.bound}\n    {row.class_name}({options}){targets}{learned}\n    {row.reference}\n"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)

@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import get_type_hints
+
+import click
+
+from iwax.config import RunConfig
+
+__all__ = ["config_options", "data_dir_option", "json_option"]
+
+data_dir_option = click.option("--data-dir", type=click.Path(), help="Folder of data sets, before all other sources.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def config_options(command: Callable) -> Callable:
+    """One option for each field of RunConfig."""
+    hints = get_type_hints(RunConfig)
+    for field in reversed(dataclasses.fields(RunConfig)):
+        kind = next(t for t in getattr(hints[field.name], "__args__", (hints[field.name],)) if t is not type(None))
+        command = click.option(
+            "--" + field.name.replace("_", "-"),
+            type=kind,
+            default=None,
+            help=field.metadata["help"] + ("" if field.default is None else f"  [default: {field.default}]"),
+        )(command)
+    return command
