@@ -1,22 +1,20 @@
-"""Pictures: sheets of images, and training curves, in the colour-blind-safe palette of Okabe and Ito."""
+"""Pictures: sheets of images, and training curves."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-matplotlib.use("Agg")  # files only: no display is needed, and none is opened
-import matplotlib.pyplot as plt
-from matplotlib.ticker import MaxNLocator
+from iwax.plots import COLOURS, LINE_STYLES, plot
 
 __all__ = ["curves", "image_rows", "image_sheet"]
 
 GREY = 0.35  # of the lines between images
 SCALE = 3  # screen pixels per image pixel
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def image_shape(size: int) -> tuple[int, int]:
@@ -77,16 +75,10 @@ def curves(
         path: a .png, .pdf or .svg file.
         axes: further properties of the axes (title, xscale, ...).
     """
-    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    styles = ("-", "--", "-.", ":")
-    for i, (label, (x, y)) in enumerate(lines.items()):
-        axis.plot(
-            x, y, label=label, color=COLOURS[i % len(COLOURS)], linestyle=styles[i % len(styles)], marker="o", ms=3
-        )
-    axis.set(xlabel=x_label, ylabel=y_label, **axes)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(alpha=0.25)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=160)
-    plt.close(figure)
+    with plot(path) as axis:
+        for i, (label, (x, y)) in enumerate(lines.items()):
+            style = LINE_STYLES[i % len(LINE_STYLES)]
+            axis.plot(x, y, label=label, color=COLOURS[i % len(COLOURS)], linestyle=style, marker="o", ms=3)
+        axis.set(xlabel=x_label, ylabel=y_label, **axes)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend()
