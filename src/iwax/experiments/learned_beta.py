@@ -9,7 +9,8 @@ and leave theta to IWAE(K):
   moments: (V_II - V_EI) / (V_EE + V_II - 2 V_EI + |mu_E - mu_I|^2), V being traces of covariances;
 - "held-out": beta climbs the held-out IWAE bound after the step, whose derivative is <grad L_val, g_E - g_I>.
 
-`python -m iwax.experiments.learned_beta` runs the linear-Gaussian study and prints its table.
+`python -m iwax.experiments.learned_beta` runs the linear-Gaussian study and prints its table;
+`iwax.experiments.learned_beta_mnist` is the same on MNIST.
 """
 
 import functools
@@ -25,7 +26,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.models.linear_gaussian import LinearGaussian
 from iwax.objectives import ELBO, IWAE, loss
 
-__all__ = ["RULES", "Outcome", "linear_gaussian_study", "minimum_mean_square_beta", "mnist_study", "train"]
+__all__ = ["RULES", "Outcome", "linear_gaussian_study", "minimum_mean_square_beta", "train"]
 
 RULES = ("fixed", "fixed-phi", "ascend", "descend", "mean-square", "held-out")
 PHI_ONLY = ("fixed-phi", "mean-square", "held-out")
@@ -157,26 +158,6 @@ def linear_gaussian_study(
                 row[name], row[f"{name}_error"] = float(values.mean()), float(values.std(ddof=1) / num_seeds**0.5)
             rows.append(row)
     return rows
-
-
-def mnist_study(
-    images: Array, held_out: Array, *, rule: str, beta: float, key: PRNGKeyArray, num_steps: int, **options: Any
-) -> Outcome:
-    """`train` for the one-layer model of Burda et al. on images in [0, 1], binarised anew at each visit.
-
-    It takes hours on a CPU for a full schedule; evaluate the outcome's model with `iwax.evaluate`.
-    """
-    from iwax.models.vae import ARCHITECTURES
-
-    model_key, key = jax.random.split(key)
-    model = ARCHITECTURES["one-layer"](key=model_key, data_mean=jnp.mean(images, axis=0), data_size=images[0].size)
-
-    def prepare(x: Array, key: PRNGKeyArray) -> Array:
-        return jax.random.bernoulli(key, x).astype(x.dtype)
-
-    return train(
-        model, images, held_out, rule=rule, beta=beta, key=key, num_steps=num_steps, prepare=prepare, **options
-    )
 
 
 def _one_linear_gaussian(
