@@ -30,16 +30,23 @@ def image_sheet(images: np.ndarray, path: str | Path, *, columns: int = 10) -> N
     Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
-def image_rows(rows: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """One labelled row of images (N, pixels) or (N, height, width) for each entry, values in [0, 1]."""
+def image_rows(rows: Mapping[str, np.ndarray], path: str | Path, *, captions: Sequence[str] = ()) -> None:
+    """One labelled row of images (N, pixels) or (N, height, width) for each entry, values in [0, 1].
+
+    `captions`, if given, stand below the columns.
+    """
     mosaic = _mosaic(list(rows.values()))
     height, width = mosaic.shape
     label_width = 0.2 + 0.09 * max(map(len, rows))  # inches, at the font size below
-    figure = plt.figure(figsize=(width / 40 + label_width, height / 40))
-    left = label_width / (width / 40 + label_width)
-    axis = figure.add_axes((left, 0, 1 - left, 1))
+    caption_height = 0.22 if captions else 0
+    size = (width / 40 + label_width, height / 40 + caption_height)
+    figure = plt.figure(figsize=size)
+    left, bottom = label_width / size[0], caption_height / size[1]
+    axis = figure.add_axes((left, bottom, 1 - left, 1 - bottom))
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axis.set(xticks=[], yticks=(np.arange(len(rows)) + 0.5) * height / len(rows) - 0.5)
+    columns = max(map(len, rows.values()))
+    axis.set_xticks((np.arange(len(captions)) + 0.5) * width / columns - 0.5, captions, fontsize=9)
+    axis.set_yticks((np.arange(len(rows)) + 0.5) * height / len(rows) - 0.5)
     axis.set_yticklabels(list(rows), fontsize=10)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

@@ -37,7 +37,10 @@ CHECKPOINT, PREVIOUS, NEW = (
 )
 LOCK = ".lock"
 JUDGED = "evaluation.json"
-RESULTS = (JUDGED, "evaluation.npz", "samples.png", "reconstructions.png")  # of judging; see iwax.judge
+RESULTS = (  # of judging; see iwax.judge, annealing, similarity and implicit
+    *(JUDGED, "evaluation.npz", "samples.png", "reconstructions.png"),
+    *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json"),
+)
 
 
 class RunFolder:

@@ -5,7 +5,7 @@ import sys
 import click
 
 from iwax import __version__
-from iwax.cli import judging, listing, training
+from iwax.cli import judging, listing, posterior, training
 
 __all__ = ["main"]
 
@@ -17,6 +17,7 @@ __all__ = ["main"]
         judging.evaluate,
         judging.sample,
         judging.reconstruct,
+        posterior.ssim,
         listing.runs,
         listing.data,
         listing.objectives,
