@@ -20,6 +20,7 @@ from .objectives import PIWAE as PIWAE
 from .objectives import Objective as Objective
 from .objectives import loss as loss
 from .objectives import per_example_loss as per_example_loss
+from .snr import gradient_snr as gradient_snr
 from .train import FitResult as FitResult
 from .train import fit as fit
 from .updates import Alternating as Alternating
