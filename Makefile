@@ -1,12 +1,13 @@
 # make demo    train and compare the six systems (about 3 minutes on 2 idle cores), into runs/demo
 # make test    lint, types, doctests and the core's tests
 # make check   the same, and everything slow or optional
+# make bench   time iwax beside PyTorch, Pythae and NumPyro (an hour; ARGS=--quick: 15 minutes), into runs/bench
 # make lock    write requirements.lock anew
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check lint lock clean
+.PHONY: demo test check bench lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
@@ -18,9 +19,17 @@ test: lint
 check: lint
 	$(BIN)/pytest -q -n auto --dist worksteal src tests
 
+bench: .venv/installed .venv-peers/installed
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.venv-peers/installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
+	touch $@
+
 lint: .venv/installed
-	$(BIN)/ruff check src tests scripts
-	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/ruff format --check src tests scripts benchmarks
 	$(BIN)/mypy
 
 .venv/installed: requirements.lock pyproject.toml
@@ -36,4 +45,4 @@ lock:
 	build/lock/bin/pip freeze --exclude iwax > requirements.lock
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-peers build dist

@@ -1,0 +1,1 @@
+"""Speed of iwax beside its peers, measured in one run: `make bench`."""
