@@ -24,7 +24,7 @@ __all__ = ["STARTS", "betas_figure", "one_run", "table"]
 
 STARTS = dict.fromkeys(RULES, (0.05, 0.5, 0.95)) | {"fixed": (0.0, 0.5, 1.0), "fixed-phi": (0.5, 1.0)}
 IMAGES, HELD_OUT, TEST_IMAGES = 20_000, 500, 1000
-NUM_STEPS, NUM_SAMPLES, BATCH = 5000, 16, 50
+NUM_STEPS, NUM_SAMPLES, BATCH = 3000, 16, 50
 
 
 def one_run(data: Dataset, *, rule: str, beta: float, seed: int, num_steps: int = NUM_STEPS) -> dict[str, Any]:
