@@ -1,0 +1,287 @@
+"""Importance-weighted bounds and their gradient estimators as a loss of NumPyro's `SVI`.
+
+Each particle runs the guide for its draws r, and then both programs again on these draws, to take two kinds of
+derivative apart (sg: stop-gradient). Model and guide may share parameters: what a parameter is to the gradient follows
+from the run in which it is live.
+
+    num_A, log q_A    parameters live, draws constant
+    num_B, log q_B    parameters constant, draws live
+
+    log w = sg(num - log q)
+    J = sum_s  a_s num_A  +  b_s (num_B - log q_B)  -  c_s log q_A
+
+num is the model's log-density minus that of the guide's Delta and factor sites, and a, b, c are the objective's
+coefficients. Where they are equal, J is sum_s a_s log w_s of a single run.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+try:
+    from numpyro.handlers import seed, substitute, trace
+    from numpyro.infer import elbo
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError('iwax.contrib.numpyro needs NumPyro: pip install "iwax[numpyro]".') from error
+
+from iwax.contrib._plates import (
+    Layout,
+    Site,
+    Trace,
+    check_guide_class,
+    check_guide_densities,
+    is_delta,
+    plate_ratio,
+    plate_sizes,
+    read_layout,
+    sample_sites,
+)
+from iwax.models.model import freeze
+from iwax.objectives import ELBO, IWAE, AnalyticELBO, GDReG, Objective
+from iwax.objectives.autodiff import value_with_gradient_of, weighted_sum
+from iwax.objectives.objective import PATH_ONLY, SCORE_FUNCTION
+
+__all__ = ["ImportanceWeightedELBO"]
+
+INSTEAD = {
+    AnalyticELBO: "the divergence from the prior in closed form; use iwax.ELBO, or NumPyro's TraceMeanField_ELBO",
+    GDReG: "the prior's own reparametrisation; use iwax.IWAE with gradient='doubly-reparameterized'",
+}
+
+
+class ImportanceWeightedELBO(elbo.ELBO):
+    """Any bound and gradient estimator of iwax as `SVI(model, guide, optim, loss=ImportanceWeightedELBO(objective))`.
+
+    The loss is minus the bound in nats, summed over the data and scaled up where they are subsampled. Draws are those
+    of `RenyiELBO` from the same key, so that IWAE with the plain gradient equals `RenyiELBO(alpha=0)` where the latter
+    is right.
+
+    A plate that holds every site of model and guide has one importance weight for each of its elements; all else is
+    summed inside a weight. docs/numpyro.md has the rule, and what is refused and why.
+
+    Arguments:
+        objective: an iwax objective that is a function of log-weights.
+        joint: one weight for all sites, whatever the plates.
+        vectorize_particles: whether to map over particles by `jax.vmap` (or by the callable given) or one by one.
+
+    Raises:
+        ValueError: here, if the objective does not fit; from the loss, if a site does not, by name.
+
+    References: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2015), arXiv:1509.00519; Tucker,
+    Lawson, Gu and Maddison, "Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives" (2018),
+    arXiv:1810.04152.
+
+    >>> import iwax, numpyro, numpyro.distributions as dist
+    >>> from numpyro.infer import SVI
+    >>> def model(x):
+    ...     with numpyro.plate("data", len(x)):
+    ...         z = numpyro.sample("z", dist.Normal(0, 1))
+    ...         numpyro.sample("x", dist.Normal(z, 1), obs=x)
+    >>> def guide(x):
+    ...     slope = numpyro.param("slope", 0.1)
+    ...     with numpyro.plate("data", len(x)):
+    ...         numpyro.sample("z", dist.Normal(slope * x, 0.7))
+    >>> loss = ImportanceWeightedELBO(iwax.IWAE(num_samples=8, gradient="doubly-reparameterized"))
+    >>> svi = SVI(model, guide, numpyro.optim.Adam(0.01), loss=loss)
+    >>> result = svi.run(jax.random.key(0), 300, jnp.linspace(-2, 2, 9), progress_bar=False)
+    >>> print(round(float(result.params["slope"]), 1))  # the posterior mean is x / 2
+    0.5
+    """
+
+    def __init__(
+        self, objective: Any, *, joint: bool = False, vectorize_particles: bool | Callable[..., Any] = True
+    ) -> None:
+        _check_objective(objective)
+        super().__init__(num_particles=objective.total_samples, vectorize_particles=vectorize_particles)
+        self.objective = objective
+        self.joint = joint
+        self.can_infer_discrete = objective.gradient == SCORE_FUNCTION
+        self._is_total_derivative = _has_equal_coefficients(objective)
+
+    def loss(
+        self,
+        rng_key: PRNGKeyArray,
+        param_map: dict[str, Any],
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Array:
+        """Minus the bound in nats, whose gradient in `param_map` is that of the objective's estimator."""
+        check_guide_class(guide)
+        plate_key, key = jax.random.split(rng_key)
+        program = _Program(_seed_plates(model, plate_key), _seed_plates(guide, plate_key))
+        keys = jax.random.split(key, self.num_particles)
+        inputs = (param_map, args, kwargs)
+        layout = self._layout(program, keys[0], inputs)
+        # One more child of the key: under threefry, fold_in(key, i) is the i-th key of a split.
+        coefficient_key = jax.random.fold_in(key, self.num_particles)
+        run = self._particle()
+        num, log_q, path = self.vectorize_particles_fn(lambda key: run(program, layout, key, inputs), keys)
+        log_w = freeze(num - log_q)
+        a, b, c = freeze(self.objective).coefficients(log_w, coefficient_key)
+        if self._is_total_derivative:
+            surrogate = weighted_sum(a, path)
+        else:
+            surrogate = weighted_sum(a, num) + weighted_sum(b, path)
+            surrogate -= 0 if self.objective.gradient in PATH_ONLY else weighted_sum(c, log_q)
+        return -layout.scale * jnp.sum(value_with_gradient_of(self.objective.bound(log_w), surrogate))
+
+    def _particle(self) -> Callable[..., tuple[Array, Array, Array]]:
+        """The run of one particle: num_A, log q_A, and what the path coefficient multiplies."""
+        if self._is_total_derivative:
+            return _one_run
+        return _constant_run if self.objective.gradient == SCORE_FUNCTION else _two_runs
+
+    def loss_with_mutable_state(self, *args: Any, **kwargs: Any) -> Any:
+        """The loss; programs with mutable sites are refused by it, by name."""
+        return {"loss": self.loss(*args, **kwargs), "mutable_state": None}
+
+    def _layout(self, program: "_Program", key: PRNGKeyArray, inputs: PyTree) -> Layout:
+        """Read off one abstract run, which computes nothing."""
+        traces: list[Trace] = []
+        jax.eval_shape(lambda key: traces.extend(program.run(key, inputs, {})), key)
+        model_trace, guide_trace = traces
+        layout = read_layout(model_trace, guide_trace, joint=self.joint, linear=_is_linear(self.objective))
+        check_guide_densities(model_trace, guide_trace, layout.random, self.objective)
+        return layout
+
+
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """A model and its guide; runs with the same key draw the same numbers, whatever is substituted."""
+
+    model: Callable[..., Any]
+    guide: Callable[..., Any]
+
+    def run(self, key: PRNGKeyArray, inputs: PyTree, draws: dict[str, Array]) -> tuple[Trace, Trace]:
+        """Traces of model and guide at these inputs (parameters, args, kwargs), with `draws` put in place."""
+        params, args, kwargs = inputs
+        guide_trace = self.run_guide(key, inputs, draws)
+        drawn = {
+            name: site["value"]
+            for name, site in guide_trace.items()
+            if site["type"] == "plate" or (site["type"] == "sample" and not site["is_observed"])
+        }
+        model = seed(self.model, jax.random.split(key)[0])
+        return trace(substitute(model, {**params, **drawn})).get_trace(*args, **kwargs), guide_trace
+
+    def run_guide(self, key: PRNGKeyArray, inputs: PyTree, draws: dict[str, Array]) -> Trace:
+        """Substituting outside of the seed keeps the keys of all other sites as they were."""
+        params, args, kwargs = inputs
+        guide = seed(self.guide, jax.random.split(key)[1])
+        return trace(substitute(guide, {**params, **draws})).get_trace(*args, **kwargs)
+
+
+def _seed_plates(program: Callable[..., Any], key: PRNGKeyArray) -> Callable[..., Any]:
+    """The program with its subsamples drawn, the same for all particles and runs."""
+    return seed(program, key, hide_types=["sample", "prng_key", "control_flow"])
+
+
+def _one_run(program: _Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
+    """Everything live: for equal coefficients, which multiply the total derivative of log w."""
+    num, log_q = _terms(program.run(key, inputs, {}), layout)
+    return num, log_q, num - log_q
+
+
+def _two_runs(program: _Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
+    """The two kinds of derivative apart."""
+    draws = _draws(program, layout, key, inputs)
+    num, log_q = _terms(program.run(key, inputs, freeze(draws)), layout)
+    path_num, path_log_q = _terms(program.run(key, freeze(inputs), draws), layout)
+    return num, log_q, path_num - path_log_q
+
+
+def _constant_run(program: _Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
+    """No path derivative: the draws may be discrete."""
+    num, log_q = _terms(program.run(key, inputs, freeze(_draws(program, layout, key, inputs))), layout)
+    return num, log_q, jnp.zeros_like(num)
+
+
+def _draws(program: _Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> dict[str, Array]:
+    guide_trace = program.run_guide(key, inputs, {})
+    return {name: guide_trace[name]["value"] for name in layout.random}
+
+
+def _terms(traces: tuple[Trace, Trace], layout: Layout) -> tuple[Array, Array]:
+    """num and log q, one value for each element of the layout's plates."""
+    model_trace, guide_trace = traces
+    num = log_q = jnp.zeros(())
+    for name, site in sample_sites(model_trace).items():
+        num += _log_prob(name, site, site, plate_sizes(model_trace), layout)
+    for name, site in sample_sites(guide_trace).items():
+        place = model_trace[name] if is_delta(site) and name in model_trace else site
+        log_prob = _log_prob(name, site, place, plate_sizes(guide_trace), layout)
+        num, log_q = (num, log_q + log_prob) if name in layout.random else (num - log_prob, log_q)
+    return num, log_q
+
+
+def _log_prob(name: str, site: Site, place: Site, sizes: dict[str, tuple[int, int]], layout: Layout) -> Array:
+    """The scaled log-density of a site, without the scale of the layout's plates, summed down to them.
+
+    Arguments:
+        place: the site whose plates say where the density belongs.
+    """
+    try:
+        extra = [site["intermediates"]] if site["intermediates"] else []
+        log_prob = site["fn"].log_prob(site["value"], *extra)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"Expected a distribution that can evaluate the density of any value, which this estimator needs; got "
+            f"{type(site['fn']).__name__} at site {name!r}, whose transform has no inverse. Use "
+            "gradient='reparameterized'."
+        ) from error
+    own = {frame.name for frame in site["cond_indep_stack"]}
+    if site["scale"] is not None:
+        log_prob *= site["scale"] / math.prod(plate_ratio(sizes, plate) for plate in layout.plates if plate in own)
+    dims = {frame.name: frame.dim for frame in place["cond_indep_stack"]}
+    kept = [log_prob.ndim + dims[plate] for plate in layout.plates]
+    others = [axis for axis in range(log_prob.ndim) if axis not in kept]
+    return jnp.sum(jnp.transpose(log_prob, [*kept, *others]), axis=tuple(range(len(kept), log_prob.ndim)))
+
+
+def _is_linear(objective: Objective) -> bool:
+    """Whether the bound is a mean of log-weights."""
+    return isinstance(objective, ELBO) or objective.total_samples == 1
+
+
+def _has_equal_coefficients(objective: Objective) -> bool:
+    """Whether a, b and c are one and the same array, as iwax's surrogate tells it too."""
+    found: list[bool] = []
+
+    def look(log_w: Array, key: PRNGKeyArray) -> None:
+        a, b, c = objective.coefficients(log_w, key)
+        found.append(a is b and b is c)
+
+    jax.eval_shape(look, jnp.zeros(objective.total_samples), jax.random.key(0))
+    return found[0]
+
+
+def _check_objective(objective: Any) -> None:
+    """Refuses objectives that are no function of log-weights, or that `SVI` cannot train."""
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
+        )
+    kind = type(objective)
+    if kind.estimate not in (Objective.estimate, IWAE.estimate):  # IWAE's, for one resampled draw, only saves work
+        needs = INSTEAD.get(kind, "more than log-weights: it overrides `estimate`")
+        raise ValueError(
+            f"Expected an objective that is a function of log-weights, all that a NumPyro program offers; got "
+            f"{kind.__name__}, which needs {needs}."
+        )
+    if objective.sampling != "independent":
+        raise ValueError(
+            f"Expected an objective with sampling='independent', since NumPyro's sites draw their own numbers; got "
+            f"{objective.sampling!r}."
+        )
+    if objective.learned:
+        raise ValueError(
+            f"Expected an objective without learned fields, since SVI trains param sites only; got {kind.__name__} "
+            f"with {', '.join(objective.learned)}. Fix it, or train with iwax.fit."
+        )
