@@ -1,13 +1,19 @@
 """Evaluation against closed forms; what chunks and batches may change; errors that are errors."""
 
+import sys
+import tracemalloc
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 import iwax
-from iwax.evaluate import unit_variances
-from iwax.streaming import Tally
+from iwax.evaluate import evaluate_batches, gather, samples_in_blocks
+from iwax.models.distributions import DiagonalNormal
+from iwax.streaming import ROWS, Tally, _log_weights, chunk_shape, log_weights
 
 KEY = jax.random.key(0)
 
@@ -94,19 +100,11 @@ def test_streaming_equals_one_shot():
     log_w[1] = -np.inf
     tally = Tally(5, 640)
     for start in range(0, 640, 128):
-        tally.add(slice(0, 5), log_w[:, start : start + 128])
+        tally.add(log_w[:, start : start + 128])
     expected = np.logaddexp.reduce(log_w, axis=1) - np.log(640)
     np.testing.assert_allclose(tally.log_mean, expected, rtol=1e-12)
     weights = np.exp(log_w[2:] - np.logaddexp.reduce(log_w[2:], axis=1, keepdims=True))
     np.testing.assert_allclose(tally.relative_variance[2:], (weights**2).sum(axis=1) - 1 / 640, rtol=1e-10)
-
-
-def test_unit_variances_of_the_linear_gaussian_model():
-    """Var_x(E_q[z | x]) = A Cov(x) A^T = 1/2 for the toy; a single-sample estimate would add q's own 2/3."""
-    model, x = toy(size=4, num_examples=4000)
-    (variances,) = unit_variances(model, x, KEY)
-    np.testing.assert_allclose(variances, 0.5, atol=0.06)
-    assert abs(variances.mean() + 2 / 3 - 0.5) > 0.06
 
 
 def test_active_units_by_layer():
@@ -149,3 +147,131 @@ def test_bad_arguments(arguments, message):
     model, x = toy(size=2, num_examples=3)
     with pytest.raises(ValueError, match=message):
         iwax.evaluate(model, 10 * jnp.asarray(x), KEY, **arguments)
+
+
+def test_bounds_of_any_block_size_come_from_the_same_samples():
+    """IWAE-K of blocks that chunks cut in two, against all log-weights at once."""
+    model, x = toy(size=3, num_examples=3)
+    result = iwax.evaluate(model, x, KEY, num_samples=1100, block_size=(50, 7, 1), binarize="none", rows=300)
+    assert result.num_samples == 1050
+    assert result.block_size == 50
+    log_w = log_weights(model, x, jax.random.split(KEY, 3)[1], num_samples=1050)
+    for size in (50, 7, 1):
+        expected = (logsumexp(log_w.reshape(3, -1, size), axis=2) - np.log(size)).mean(axis=1)
+        np.testing.assert_allclose(result.bounds[size], expected, rtol=1e-6)
+    np.testing.assert_allclose(result.elbo, result.bounds[1], rtol=1e-12)
+    assert (result.bounds[7] - result.bounds[50] < 0).all()  # negative control: they differ
+    assert set(result.summary()) >= {"iwae_50", "iwae_7", "iwae_1", "elbo", "reconstruction", "kl"}
+
+
+def test_the_elbo_and_its_parts_are_the_closed_forms():
+    """z-scores over 40 examples; the KL by its closed form for Gaussians. A nat more in 100 must fail."""
+    model, x = toy()
+    result = iwax.evaluate(model, x, KEY, num_samples=6400, binarize="none")
+    z = (result.elbo - np.asarray(model.elbo(x))) / result.elbo_error
+    assert abs(z.mean()) < 4 / np.sqrt(40)
+    assert 0.7 < z.std() < 1.4
+    assert abs(((result.elbo - 0.01 - np.asarray(model.elbo(x))) / result.elbo_error).mean()) > 4 / np.sqrt(40)
+    kl = 0.5 * np.sum(np.asarray(x / 2) ** 2 + 2 / 3 - 1 - np.log(2 / 3), axis=1)
+    gap = result.kl - kl
+    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(40)
+    assert abs(gap.std() / 40**0.5) < 0.02
+    np.testing.assert_allclose(result.reconstruction, result.elbo + result.kl)
+
+
+class Bare(eqx.Module):
+    """A model of two numbers with a label as a pytree, and neither prior nor likelihood: log w = N(-s^2/2, s^2)."""
+
+    sigma: float = 0.8
+
+    def posterior(self, x):
+        zeros = jnp.zeros_like(x["value"])
+        return DiagonalNormal(zeros, zeros)
+
+    def log_joint(self, x, z):
+        log_prior = jnp.sum(-0.5 * z**2 - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
+        return log_prior + self.sigma * z[..., 0] - self.sigma**2 / 2 + x["label"]
+
+
+def test_log_normal_weights_of_a_model_whose_data_are_a_pytree():
+    """log p(x) = the label, ELBO = label - s^2/2, ESS/k -> exp(-s^2) (estimators.md 9.5)."""
+    x = {"value": jnp.zeros((20, 2)), "label": jnp.arange(20.0)}
+    batches = list(evaluate_batches(Bare(), x, KEY, num_samples=6400))
+    values = {name: np.concatenate([batch[name] for _, batch in batches]) for name in batches[0][1]}
+    z = (values["log_likelihood"] - np.arange(20)) / values["mc_error"]
+    assert abs(z.mean()) < 4 / np.sqrt(20)
+    assert abs(z + 0.1 / values["mc_error"]).mean() > 4 / np.sqrt(20)  # a tenth of a nat must fail
+    assert values["ess"].mean() / 6400 == pytest.approx(np.exp(-(0.8**2)), rel=0.03)
+    assert (values["elbo"] - np.arange(20)).mean() == pytest.approx(-0.32, abs=4 * 0.8 / np.sqrt(20 * 6400))
+    assert "kl" not in values
+    result = gather(values, (64,), (), 6400, "")
+    assert result.reconstruction is None
+    assert "prior" in result.notes[0]
+    assert "reconstruction" not in result.summary()
+    np.testing.assert_allclose(iwax.log_likelihood(Bare(), x, KEY, num_samples=6400), values["log_likelihood"])
+
+
+def test_effective_sample_size_where_the_means_differ_too():
+    """ESS/k -> 0.4126 for |delta|^2 = 0.2 in 20 dimensions (estimators.md 9.1); for delta = 0 it is 0.5245."""
+    model, _ = toy()
+    shifted = eqx.tree_at(lambda m: m.inference.offset, model, jnp.full(20, 0.1))
+    x = model.sample(KEY, 20)
+    values = [batch["ess"] for _, batch in evaluate_batches(shifted, np.asarray(x), KEY, num_samples=19_200)]
+    assert np.concatenate(values).mean() / 19_200 == pytest.approx(0.4126, rel=0.03)
+
+
+def test_memory_does_not_grow_with_the_number_of_samples():
+    """On the device by what the compiler allots; on the host by what numpy allocates. All at once must fail."""
+    model = iwax.VAE(12, [3], [[4]], key=KEY)
+    x = np.zeros((2, 12), np.float32)
+
+    def on_device(num_samples):
+        batch, blocks = chunk_shape(2, num_samples, ROWS)
+        lowered = _log_weights.lower(model, x[:batch], jnp.arange(batch), jnp.arange(blocks), KEY, True)
+        sizes = lowered.compile().compiled.memory_analysis()
+        return sizes.temp_size_in_bytes + sizes.output_size_in_bytes
+
+    def on_host(function, num_samples):
+        function(num_samples)  # compiled, and imported
+        tracemalloc.start()
+        function(num_samples)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    def streamed(num_samples):
+        return iwax.log_likelihood(model, x, KEY, num_samples=num_samples)
+
+    def with_khat(num_samples):  # whose tail is 3 sqrt(k) weights
+        return list(evaluate_batches(model, x, KEY, num_samples=num_samples - num_samples % 64))
+
+    assert on_device(50_000) < 1.25 * on_device(5_000)  # the last chunk of 5,000 is a little smaller
+    assert on_host(streamed, 50_000) < 1.25 * on_host(streamed, 5_000)
+    assert on_host(with_khat, 50_000) < 1e6  # bytes
+    at_once = [on_host(lambda n: log_weights(model, x, KEY, num_samples=n), n) for n in (5_000, 50_000)]
+    assert at_once[1] > 5 * at_once[0]
+
+
+def test_without_arviz_stats_the_rest_is_done(monkeypatch):
+    model, x = toy(size=2, num_examples=3)
+    monkeypatch.setattr(sys.modules["iwax.evaluate"], "has_khat", lambda: False)
+    result = iwax.evaluate(model, x, KEY, num_samples=640, binarize="none")
+    assert np.isnan(result.khat).all()
+    assert "iwax[diagnostics]" in result.notes[0]
+    assert result.summary()["khat_quantiles"] is None
+    assert result.advice is None
+    assert np.isfinite(result.log_likelihood).all()
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "sizes", "message"),
+    [
+        (640, (50, 64), "common multiple of at most num_samples=640; got 50, 64, with 1600"),
+        (640, (0,), "Expected block_size to be an integer of at least 1; got 0"),
+        (640, (), "Expected block_size to be at least one number of samples; got none"),
+        (640, (64, 1000), "Expected num_samples to be at least 1000, one block of IWAE-1000; got 640"),
+    ],
+)
+def test_bad_block_sizes(num_samples, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        samples_in_blocks(num_samples, sizes)

@@ -5,27 +5,34 @@ For each example, k log-weights log w_s = log p(x, z_s) - log q(z_s | x), z_s ~ 
     log p^(x) = log (1/k) sum_s w_s                 a lower bound on log p(x) in expectation
     IWAE-K    = mean over the k/K disjoint blocks of K samples of their log mean weight
     -KL(Q||P) = IWAE-K - log p^(x)                  never positive, as both come from the same samples
+    ELBO      = mean log w = E_q[log p(x | z)] - E_q[log q(z | x) - log p(z)]
+    k-hat     shape of the tail of the weights      above 0.7 the rest is not to be trusted
 
 How they are drawn and summed is in `iwax.streaming`.
 """
 
 import dataclasses
-from collections.abc import Callable
+import importlib.util
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.data import Dataset, binarize, check_images, test_set_hash
 from iwax.objectives.objective import check_positive_integer
-from iwax.streaming import BLOCK, ROWS, Tally, stream_log_weights
+from iwax.pareto import LIMIT, khat_advice, pareto_khat, tail_size
+from iwax.streaming import ROWS, Tally, tallies
+from iwax.units import ACTIVE, unit_variances
 
-__all__ = ["Evaluation", "evaluate", "log_likelihood", "unit_variances"]
+__all__ = ["Evaluation", "evaluate", "evaluate_batches", "log_likelihood", "samples_in_blocks"]
 
-ACTIVE = 1e-2  # variance of a unit's posterior mean over the data, above which it is active (Burda et al., 2015)
+BLOCK_SIZE = 64  # the K of Rainforth et al. (2018), Table 1
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+NO_KHAT = 'k-hat is missing, as arviz-stats is not installed: pip install "iwax[diagnostics]".'
+NO_SPLIT = "The ELBO's reconstruction and KL parts are missing, as the model has no `prior` and `likelihood`."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,25 +41,43 @@ class Evaluation:
 
     Attributes:
         log_likelihood: log p^(x) from `num_samples` samples, a stochastic lower bound.
-        iwae: mean of the IWAE bounds of disjoint blocks of `block_size` samples.
-        mc_error: standard error of log_likelihood from the finite number of samples, by the delta method.
-        bias: its estimated bias, -mc_error^2 / 2: how far below log p(x) it is expected to lie.
-        ess: effective sample size, between 1 and `num_samples`.
+        mc_error: its standard error from the finite number of samples, by the delta method.
+        ess: effective sample size of the weights, between 1 and `num_samples`.
+        khat: Pareto k-hat, the shape of their tail; NaN where there is no tail, or no arviz-stats (see `notes`).
+        bounds: K -> IWAE-K, the mean over disjoint blocks of K samples.
+        elbo: mean log-weight.
+        elbo_error: its standard error from the finite number of samples.
+        kl: E_q[log q(z|x) - log p(z)], or None if the model has no `prior` and `likelihood`.
         unit_variances: for each stochastic layer, the variance over examples of each unit's posterior mean.
         num_samples: k, samples per example.
-        block_size: K of `iwae`.
+        block_size: K of `iwae` and `neg_kl`.
         test_hash: SHA-256 of the examples as they were evaluated (binarised).
+        notes: what is missing and why.
     """
 
     log_likelihood: np.ndarray
-    iwae: np.ndarray
     mc_error: np.ndarray
-    bias: np.ndarray
     ess: np.ndarray
+    khat: np.ndarray
+    bounds: dict[int, np.ndarray]
+    elbo: np.ndarray
+    elbo_error: np.ndarray
+    kl: np.ndarray | None
     unit_variances: tuple[np.ndarray, ...]
     num_samples: int
     block_size: int
     test_hash: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bias(self) -> np.ndarray:
+        """Estimated bias of log_likelihood, -mc_error^2 / 2: how far below log p(x) it is expected to lie."""
+        return -(self.mc_error**2) / 2
+
+    @property
+    def iwae(self) -> np.ndarray:
+        """IWAE-K for K = `block_size`."""
+        return self.bounds[self.block_size]
 
     @property
     def neg_kl(self) -> np.ndarray:
@@ -64,26 +89,53 @@ class Evaluation:
         return self.iwae - self.log_likelihood
 
     @property
+    def reconstruction(self) -> np.ndarray | None:
+        """E_q[log p(x|z)] = ELBO + KL, or None as `kl`."""
+        return None if self.kl is None else self.elbo + self.kl
+
+    @property
     def active_units(self) -> tuple[int, ...]:
         """Number of active units of each stochastic layer, nearest the data first."""
         return tuple(int(np.sum(variances > ACTIVE)) for variances in self.unit_variances)
 
+    @property
+    def khat_above_limit(self) -> float:
+        """Fraction of the examples whose k-hat is above 0.7; NaN where no example has one."""
+        known = self.khat[~np.isnan(self.khat)]
+        return float(np.mean(known > LIMIT)) if len(known) else math.nan
+
+    @property
+    def advice(self) -> str | None:
+        """What to do about weights that are not to be trusted; None if all are."""
+        return khat_advice(self.khat_above_limit)
+
     def summary(self) -> dict[str, Any]:
         """Means over the examples in nats, each beside its errors: Monte-Carlo, bias, and over examples, apart."""
         n = len(self.log_likelihood)
+        split = {} if self.kl is None else {"reconstruction": _mean(self.reconstruction), "kl": _mean(self.kl)}
         return {
-            "log_p": float(np.mean(self.log_likelihood)),
+            "log_p": _mean(self.log_likelihood),
             "log_p_mc_error": float(np.sqrt(np.sum(self.mc_error**2)) / n),
-            "log_p_bias": float(np.mean(self.bias)),
+            "log_p_bias": _mean(self.bias),
             "log_p_test_error": standard_error(self.log_likelihood),
-            f"iwae_{self.block_size}": float(np.mean(self.iwae)),
-            "neg_kl": float(np.mean(self.neg_kl)),
+            **{f"iwae_{size}": _mean(bound) for size, bound in self.bounds.items()},
+            "iwae_samples": self.block_size,
+            "neg_kl": _mean(self.neg_kl),
             "neg_kl_test_error": standard_error(self.neg_kl),
-            "ess": float(np.mean(self.ess)),
+            "elbo": _mean(self.elbo),
+            "elbo_mc_error": float(np.sqrt(np.sum(self.elbo_error**2)) / n),
+            "elbo_test_error": standard_error(self.elbo),
+            **split,
+            "ess": _mean(self.ess),
+            "ess_quantiles": _quantiles(self.ess),
+            "khat_quantiles": _quantiles(self.khat),
+            "khat_above_0.7": None if math.isnan(self.khat_above_limit) else self.khat_above_limit,
             "active_units": list(self.active_units),
             "num_examples": n,
             "num_samples": self.num_samples,
             "test_hash": self.test_hash,
+            "notes": list(self.notes),
+            "advice": self.advice,
         }
 
 
@@ -93,24 +145,26 @@ def evaluate(
     key: PRNGKeyArray,
     *,
     num_samples: int = 5000,
+    block_size: int | Sequence[int] = BLOCK_SIZE,
     binarize: str = "fixed",
     rows: int = ROWS,
     on_batch: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Log-likelihood, IWAE-64, -KL(Q||P), their errors, and active units on test examples.
+    """Log-likelihood, IWAE-K, -KL(Q||P), ELBO, their errors, k-hat, and active units on test examples.
 
     Arguments:
         model: the pair of densities; see `iwax.models.model`.
         data: a `Dataset`, of which the test half is used, or an array (N, *event).
         key: seed of the binarisation and of all samples.
-        num_samples: k; 64 floor(k / 64) samples are drawn per example, the same for every number reported.
+        num_samples: k, cut down to a multiple of the block sizes, so that every number is from the same samples.
+        block_size: K of IWAE-K; several of them give several bounds, and the first gives -KL(Q||P).
         binarize: "fixed" draws black and white once from `key` (examples of 0 and 1 stay as they are), "threshold",
             or "none" for real-valued data.
         rows: (example, sample) pairs on the device at a time; changes rounding and speed only.
         on_batch: called with the number of examples done, now and then.
 
     Raises:
-        ValueError: fewer than 64 samples, or data that cannot be binarised.
+        ValueError: fewer samples than one block, or data that cannot be binarised.
 
     >>> import iwax
     >>> model = iwax.LinearGaussian.isotropic(2)
@@ -119,45 +173,34 @@ def evaluate(
     >>> bool((evaluation.neg_kl <= 0).all())
     True
     """
-    check_positive_integer("num_samples", num_samples)
-    if num_samples < BLOCK:
-        raise ValueError(f"Expected num_samples to be at least {BLOCK}, one block of IWAE-{BLOCK}; got {num_samples}.")
-    num_samples -= num_samples % BLOCK
+    sizes = (block_size,) if isinstance(block_size, int) else tuple(block_size)
+    num_samples = samples_in_blocks(num_samples, sizes)
     binarize_key, sample_key, unit_key = jax.random.split(key, 3)
     x = test_examples(data, binarize, binarize_key)
-    tally = Tally(len(x), num_samples)
-    for examples, log_w in stream_log_weights(model, x, sample_key, num_samples, rows):
-        tally.add(examples, log_w)
+    batches = []
+    for examples, values in evaluate_batches(
+        model, x, sample_key, num_samples=num_samples, block_sizes=sizes, rows=rows
+    ):
+        batches.append(values)
         if on_batch is not None:
             on_batch(examples.stop)
-    log_mean = tally.log_mean
-    return Evaluation(
-        log_likelihood=log_mean,
-        # Jensen's inequality holds draw by draw; the minimum takes away what rounding adds to equal weights.
-        iwae=np.minimum(tally.block_sum / (num_samples // BLOCK), log_mean),
-        mc_error=np.sqrt(tally.relative_variance),
-        bias=-tally.relative_variance / 2,
-        ess=1 / (tally.relative_variance + 1 / num_samples),
-        unit_variances=unit_variances(model, x, unit_key),
-        num_samples=num_samples,
-        block_size=BLOCK,
-        test_hash=test_set_hash(x),
-    )
+    values = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    return gather(values, sizes, unit_variances(model, x, unit_key), num_samples, test_set_hash(x))
 
 
 def log_likelihood(
-    model: Any, x: Array | np.ndarray, key: PRNGKeyArray, *, num_samples: int = 5000, rows: int = ROWS
+    model: Any, x: PyTree, key: PRNGKeyArray, *, num_samples: int = 5000, rows: int = ROWS
 ) -> Float[np.ndarray, " batch"]:
     """log p^(x) = log (1/k) sum_s w_s of each example in nats, float64, (N,); memory does not grow with k.
 
     Arguments:
         model: the pair of densities; see `iwax.models.model`.
-        x: examples as the model takes them (binarised already), (N, *event).
+        x: examples as the model takes them (binarised already), every leaf (N, *event).
         key: seed of the samples.
         num_samples: k.
         rows: (example, sample) pairs on the device at a time; changes rounding and speed only.
 
-    >>> import iwax
+    >>> import iwax, jax.numpy as jnp
     >>> model = iwax.LinearGaussian.isotropic(2)
     >>> x = jnp.ones((1, 2))
     >>> error = log_likelihood(model, x, jax.random.key(0)) - model.log_evidence(x)
@@ -165,31 +208,94 @@ def log_likelihood(
     True
     """
     check_positive_integer("num_samples", num_samples)
-    tally = Tally(len(x), num_samples)
-    for examples, log_w in stream_log_weights(model, x, key, num_samples, rows):
-        tally.add(examples, log_w)
-    return tally.log_mean
+    check_positive_integer("rows", rows)
+    batches = tallies(model, x, key, num_samples=num_samples, rows=rows)
+    return np.concatenate([tally.log_mean for _, tally in batches])
 
 
-def unit_variances(
-    model: Any, x: Array | np.ndarray, key: PRNGKeyArray, *, num_samples: int = 128
-) -> tuple[np.ndarray, ...]:
-    """Var_x(E_q[u | x]) of every latent unit u, a float64 array (event size,) for each stochastic layer.
+def evaluate_batches(
+    model: Any,
+    x: PyTree,
+    key: PRNGKeyArray,
+    *,
+    num_samples: int,
+    block_sizes: Sequence[int] = (BLOCK_SIZE,),
+    rows: int = ROWS,
+    start: int = 0,
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """What `evaluate` finds, batch by batch of examples: (which examples, name -> (examples,)), in nats.
 
-    The posterior means are averages over samples of the whole chain, so one rule serves every layer; the variance that
-    those averages add is subtracted (a single sample per example, as in the paper's code, inflates upper layers).
+    Draws are keyed by example and sample: what is found for an example does not depend on where one starts.
 
-    Reference: Burda, Grosse and Salakhutdinov (2015), arXiv:1509.00519, section 5.
+    Arguments:
+        num_samples: k, a multiple of every block size; see `samples_in_blocks`.
+        start: the first example, one at which an earlier call ended a batch.
     """
-    means, noise = [], []
-    for start in range(0, len(x), ROWS):
-        batch_key = jax.random.fold_in(key, start)
-        mean, variance = _unit_moments(model, jnp.asarray(x[start : start + ROWS]), batch_key, num_samples)
-        means.append([np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(mean)])
-        noise.append([np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(variance)])
-    across = [np.concatenate(batches).var(axis=0, ddof=1) for batches in zip(*means, strict=True)]
-    within = [np.concatenate(batches).mean(axis=0) for batches in zip(*noise, strict=True)]
-    return tuple((a - w / num_samples).ravel() for a, w in zip(across, within, strict=True))
+    check_positive_integer("rows", rows)
+    split = has_split(model)
+    tail = tail_size(num_samples) + 1 if has_khat() else 0
+    for examples, tally in tallies(
+        model, x, key, num_samples=num_samples, rows=rows, start=start, split=split, block_sizes=block_sizes,
+        tail_size=tail,
+    ):  # fmt: skip
+        yield examples, _values(tally, split, tail > 0)
+
+
+def samples_in_blocks(num_samples: int, sizes: Sequence[int]) -> int:
+    """The largest number of samples up to `num_samples` that is whole blocks of every size.
+
+    Raises:
+        ValueError: there is none.
+    """
+    check_positive_integer("num_samples", num_samples)
+    for size in sizes:
+        check_positive_integer("block_size", size)
+    if not sizes:
+        raise ValueError("Expected block_size to be at least one number of samples; got none.")
+    if num_samples < max(sizes):
+        raise ValueError(
+            f"Expected num_samples to be at least {max(sizes)}, one block of IWAE-{max(sizes)}; got {num_samples}."
+        )
+    common = math.lcm(*sizes)
+    if num_samples < common:
+        raise ValueError(
+            f"Expected the block sizes to have a common multiple of at most num_samples={num_samples}; got "
+            f"{', '.join(map(str, sizes))}, with {common}. Draw more samples, or evaluate them one by one."
+        )
+    return num_samples - num_samples % common
+
+
+def gather(
+    values: dict[str, np.ndarray],
+    sizes: Sequence[int],
+    variances: tuple[np.ndarray, ...],
+    num_samples: int,
+    test_hash: str,
+) -> Evaluation:
+    """An `Evaluation` from what `evaluate_batches` found."""
+    bounds = {size: values[f"iwae_{size}"] for size in sizes}
+    rest: dict[str, Any] = {name: value for name, value in values.items() if not name.startswith("iwae_")}
+    notes = [NO_SPLIT] if "kl" not in rest else []
+    notes += [] if has_khat() else [NO_KHAT]
+    return Evaluation(
+        **{"kl": None} | rest,
+        bounds=bounds,
+        unit_variances=variances,
+        num_samples=num_samples,
+        block_size=sizes[0],
+        test_hash=test_hash,
+        notes=tuple(notes),
+    )
+
+
+def has_split(model: Any) -> bool:
+    """Whether the ELBO can be split into reconstruction and KL."""
+    return hasattr(model, "prior") and hasattr(model, "likelihood")
+
+
+def has_khat() -> bool:
+    """Whether arviz-stats is installed."""
+    return importlib.util.find_spec("arviz_stats") is not None
 
 
 def test_examples(data: Dataset | np.ndarray | Array, rule: str, key: PRNGKeyArray) -> np.ndarray:
@@ -207,21 +313,27 @@ def standard_error(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
-@eqx.filter_jit
-def _unit_moments(model: Any, x: Array, key: PRNGKeyArray, num_samples: int) -> tuple[PyTree, PyTree]:
-    """Mean and variance of each unit over samples from q(z | x), of (N, *event) each."""
-    posterior = model.posterior(x)
+def _values(tally: Tally, split: bool, khat: bool) -> dict[str, np.ndarray]:
+    """Per example: the fields of `Evaluation` of that shape, and iwae_K for each K."""
+    log_mean, variance = tally.log_mean, tally.relative_variance
+    return {
+        "log_likelihood": log_mean,
+        "mc_error": np.sqrt(variance),
+        "ess": 1 / (variance + 1 / tally.num_samples),
+        "khat": pareto_khat(tally.tail, tally.num_samples) if khat else np.full(len(log_mean), math.nan),
+        # Jensen's inequality holds draw by draw; the minimum takes away what rounding adds to equal weights.
+        **{f"iwae_{size}": np.minimum(bound.mean, log_mean) for size, bound in tally.bounds.items()},
+        "elbo": tally.elbo,
+        "elbo_error": tally.elbo_error,
+        **({"kl": tally.kl_sum / tally.num_samples} if split else {}),
+    }
 
-    def add(i: Array, sums: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
-        z = posterior.sample(jax.random.fold_in(key, i), (1,))
-        return (
-            jax.tree.map(lambda s, z: s + z[0], sums[0], z),
-            jax.tree.map(lambda s, z: s + z[0] ** 2, sums[1], z),
-        )
 
-    z = jax.eval_shape(lambda: posterior.sample(key, (1,)))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), z)
-    first, second = jax.lax.fori_loop(0, num_samples, add, (zeros, zeros))
-    mean = jax.tree.map(lambda s: s / num_samples, first)
-    variance = jax.tree.map(lambda s, m: (s - num_samples * m**2) / (num_samples - 1), second, mean)
-    return mean, variance
+def _mean(values: np.ndarray | None) -> float:
+    return float(np.mean(values)) if values is not None else math.nan
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float] | None:
+    """Quantiles over the examples that have a value, by their probability."""
+    known = values[~np.isnan(values)]
+    return {f"{q:g}": float(np.quantile(known, q)) for q in QUANTILES} if len(known) else None

@@ -60,7 +60,7 @@ def new_run(
         OSError: the folder cannot be written.
         NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
     """
-    _check_time_limit(time_limit)
+    check_time_limit(time_limit)
     config = resolve(config)
     data = load(config.dataset, config.split, data_dir) if data is None else data
     config = dataclasses.replace(config, dataset=data.name, split=data.split)
@@ -102,7 +102,7 @@ def resume_run(
     Raises:
         ValueError: no run, no good checkpoint, or a configuration, version or data other than the run began with.
     """
-    _check_time_limit(time_limit)
+    check_time_limit(time_limit)
     folder = RunFolder(path)
     config = folder.config()
     checkpoint = folder.checkpoint()
@@ -204,6 +204,7 @@ def _go_on(folder: RunFolder, now: dict[str, Any], force: bool) -> None:
     folder.write_json(ENVIRONMENT, began | {"sessions": [*began.get("sessions", []), session | {"forced": other}]})
 
 
-def _check_time_limit(seconds: float | None) -> None:
+def check_time_limit(seconds: float | None) -> None:
+    """Raises ValueError for a time limit that is not positive, in seconds."""
     if seconds is not None and not seconds > 0:
         raise ValueError(f"Expected time_limit to be positive; got {seconds!r}.")

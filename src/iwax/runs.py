@@ -37,8 +37,9 @@ CHECKPOINT, PREVIOUS, NEW = (
 )
 LOCK = ".lock"
 JUDGED = "evaluation.json"
-RESULTS = (  # of judging; see iwax.judge, annealing, similarity and implicit
-    *(JUDGED, "evaluation.npz", "samples.png", "reconstructions.png"),
+UNFINISHED = "evaluation.partial"
+RESULTS = (  # of judging; see iwax.judge, judgement, annealing, similarity and implicit
+    *(JUDGED, "evaluation.npz", UNFINISHED, "judgement.json", "samples.png", "reconstructions.png"),
     *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json"),
 )
 
@@ -101,7 +102,7 @@ class RunFolder:
         with self._writing(LOCK):
             file = open(self.path / LOCK, "w")  # noqa: SIM115 (closed below)
         with file:
-            if not _try_lock(file):
+            if not try_lock(file):
                 raise ValueError(
                     f"Expected {self.path} to be trained by one process at a time; another one is at it. Wait for it."
                 )
@@ -115,7 +116,7 @@ class RunFolder:
         if not (self.path / LOCK).exists():
             return False
         with open(self.path / LOCK) as file:
-            return not _try_lock(file)
+            return not try_lock(file)
 
     def config(self) -> RunConfig:
         """The run's configuration.
@@ -211,7 +212,7 @@ class _NotWritableError(OSError):
     """A file of a run could not be written."""
 
 
-def _try_lock(file: IO) -> bool:
+def try_lock(file: IO) -> bool:
     """Whether the lock on an open file was free; it is held until the file is closed."""
     if fcntl is None:
         return True

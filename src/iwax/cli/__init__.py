@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; `iwax train --resume RUN` goes on from the last checkpoint.", 130)
+        _fail("interrupted; `iwax train --resume RUN` goes on with training, the same command with an evaluation.", 130)
     except FloatingPointError as error:
         _fail(str(error), 1)
     except (ValueError, TypeError, OSError) as error:

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from iwax.cli.options import data_dir_option, json_option
-from iwax.console import ProgressBar, print_table
+from iwax.console import ProgressBar, notices, print_table
 
 __all__ = ["evaluate", "reconstruct", "sample"]
 
@@ -14,37 +15,84 @@ __all__ = ["evaluate", "reconstruct", "sample"]
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--num-samples", type=int, default=5000, show_default=True, help="k: importance samples per image.")
+@click.option(
+    "--iwae-samples",
+    type=int,
+    multiple=True,
+    default=(64,),
+    show_default=True,
+    help="K of IWAE-K from the same samples; may be given several times, and the first gives -KL(Q||P).",
+)
 @click.option("--test-images", type=int, help="Use only the first this many test images; all if left out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
+@click.option(
+    "--rows", type=int, default=2048, show_default=True, help="Samples on the device at a time: speed and rounding."
+)
+@click.option("--anew", is_flag=True, help="Compute again what is finished, too.")
+@click.option("--time-limit", type=float, metavar="MINUTES", help="Stop after this time; the same command goes on.")
 @data_dir_option
 @json_option
-def evaluate(
-    run: Path, num_samples: int, test_images: int | None, seed: int, data_dir: str | None, as_json: bool
-) -> None:
-    """Judge a run on test images: log p, IWAE-64 and -KL(Q||P) from the same samples, and active units."""
+def evaluate(run: Path, time_limit: float | None, as_json: bool, **options: Any) -> None:
+    """Judge a run on test images: log p with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and active units."""
     from iwax.judge import evaluate_run
 
+    seconds = None if time_limit is None else 60 * time_limit
     with ProgressBar("evaluating") as on_progress:
-        result = evaluate_run(
-            run, num_samples=num_samples, test_images=test_images, seed=seed, data_dir=data_dir, on_progress=on_progress
-        )
+        result = evaluate_run(run, time_limit=seconds, on_progress=on_progress, say=_notice, **options)
     if as_json:
         click.echo(json.dumps(result, indent=2))
-        return
-    print_table(
-        f"{run}: {result['num_examples']} test images, k = {result['num_samples']} (nats)",
-        ["quantity", "value", "error"],
-        [
-            ["log p", f"{result['log_p']:.3f}", f"{result['log_p_mc_error']:.3f} Monte Carlo"],
-            ["", "", f"{result['log_p_bias']:.3f} bias"],
-            ["", "", f"{result['log_p_test_error']:.3f} over test images"],
-            ["IWAE-64", f"{result['iwae_64']:.3f}", ""],
-            ["-KL(Q||P)", f"{result['neg_kl']:.3f}", f"{result['neg_kl_test_error']:.3f} over test images"],
-            ["active units", " + ".join(map(str, result["active_units"])), ""],
-            ["effective samples", f"{result['ess']:.0f}", ""],
-            ["test set", result["test_hash"][:16], "SHA-256"],
-        ],
-    )
+    elif result["state"] == "stopped":
+        click.echo(
+            f"{run}: stopped after {result['num_examples']} of {result['total_examples']} test images, "
+            f"{result['seconds']:.0f} s; the same command goes on."
+        )
+    else:
+        print_table(
+            f"{run}: {result['num_examples']} test images, k = {result['num_samples']} (nats)",
+            ["quantity", "value", "error"],
+            _evaluation_rows(result),
+        )
+        for warning in filter(None, (*result["notes"], result["advice"])):
+            notices.print(warning, style="bold yellow", markup=False)
+
+
+def _evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
+    """The table of an evaluation: every number beside its errors."""
+
+    def nats(label: str, name: str, *errors: tuple[str, str]) -> list[list[str]]:
+        notes = [f"{result[error]:.3f} {what}" for error, what in errors] or [""]
+        return [[label if i == 0 else "", f"{result[name]:.3f}" if i == 0 else "", n] for i, n in enumerate(notes)]
+
+    def spread(label: str, name: str, digits: int) -> list[list[str]]:
+        low, middle, high = (f"{result[name][q]:.{digits}f}" for q in ("0.05", "0.5", "0.95"))
+        return [[label, middle, f"{low} to {high} in 90 % of images"]]
+
+    bounds = [name for name in result if name.startswith("iwae_") and name != "iwae_samples"]
+    over_images = "over test images"
+    rows = [
+        *nats(
+            "log p",
+            "log_p",
+            ("log_p_mc_error", "Monte Carlo"),
+            ("log_p_bias", "bias"),
+            ("log_p_test_error", over_images),
+        ),
+        *(row for name in bounds for row in nats(f"IWAE-{name[5:]}", name)),
+        *nats("-KL(Q||P)", "neg_kl", ("neg_kl_test_error", over_images)),
+        *nats("ELBO", "elbo", ("elbo_mc_error", "Monte Carlo"), ("elbo_test_error", over_images)),
+        *(nats("  E_q log p(x|z)", "reconstruction") + nats("  KL(q||p)", "kl") if "kl" in result else []),
+        *spread("effective samples", "ess_quantiles", 1),
+    ]
+    if result["khat_quantiles"] is not None:
+        rows += spread("Pareto k-hat", "khat_quantiles", 2)
+        rows.append(["", f"{result['khat_above_0.7']:.1%}", "of images above 0.7"])
+    rows.append(["active units", " + ".join(map(str, result["active_units"])), "A_u above 0.01"])
+    rows.append(["test set", result["test_hash"][:16], "SHA-256"])
+    return rows
+
+
+def _notice(message: str) -> None:
+    notices.print(message, markup=False)
 
 
 @click.command()

@@ -102,9 +102,19 @@ def _mean_bound_without(log_w: Array, num_left_out: int) -> Array:
         return log_mean_exp(log_w)
     if num_left_out == 1:
         log_sum = leave_one_out_log_sum_exp(log_w)
+    elif num_left_out == 2:
+        log_sum = _leave_two_out_log_sum_exp(log_w)
     else:
         log_sum = jax.nn.logsumexp(_subsets(log_w, num_left_out), axis=1)
     return jnp.mean(log_sum, axis=0) - jnp.log(jnp.asarray(log_w.shape[0] - num_left_out, log_w.dtype))
+
+
+def _leave_two_out_log_sum_exp(log_w: Array) -> Array:
+    """log of the sum without samples i < j: (pairs, *batch), in O(K) for each i."""
+    num_samples = log_w.shape[0]
+    first = jnp.eye(num_samples, dtype=bool).reshape((num_samples,) * 2 + (1,) * (log_w.ndim - 1))
+    without = jax.vmap(leave_one_out_log_sum_exp)(jnp.where(first, -jnp.inf, log_w))
+    return without[np.triu_indices(num_samples, 1)]
 
 
 def _mean_weight_without(log_w: Array, num_left_out: int, power: int) -> Array:
