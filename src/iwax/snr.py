@@ -156,7 +156,7 @@ def gradient_snr(
     key: PRNGKeyArray,
     *,
     num_replicates: int = 1000,
-    direction: GradientSNR | None = None,
+    direction: tuple[PyTree, PyTree] | None = None,
     rows: int = ROWS,
     on_batch: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> GradientSNR:
@@ -168,7 +168,8 @@ def gradient_snr(
         x: a batch of N examples as the model takes them (binarised already), (N, *event).
         key: seed of all samples.
         num_replicates: gradients to take, at least 4; the error of an SNR is about 1 / sqrt(num_replicates).
-        direction: its mean gradients are the directions of `dsnr_along`, such as those of a large K.
+        direction: of `dsnr_along`: two pytrees like model.generative and model.inference, such as the mean gradients
+            at a large K.
         rows: (example, sample) pairs on the device at a time (the samples of one example stay together); memory
             grows neither with N nor with num_replicates.
         on_batch: called with the gradients of each batch of replicates, uphill and flat: two arrays (batch,
@@ -188,7 +189,7 @@ def gradient_snr(
     check_positive_integer("rows", rows)
     num_examples = num_examples_of(x)
     groups = {name: parameter_group(model, name) for name in GROUPS}
-    directions = {name: None if direction is None else flat(getattr(direction, name).mean) for name in GROUPS}
+    directions = dict(zip(GROUPS, (None, None) if direction is None else map(flat, direction), strict=True))
     tallies = {name: _Tally(group_size(groups[name]), num_replicates, directions[name]) for name in GROUPS}
     chunk = max(1, min(num_examples, rows // objective.total_samples))
     for batch in stream_gradients(model, objective, x, key, num_replicates, chunk):
@@ -213,8 +214,7 @@ class _Tally:
     def __init__(self, size: int, num_replicates: int, direction: np.ndarray | None) -> None:
         if direction is not None and direction.size != size:
             raise ValueError(
-                f"Expected direction to be of a model with the same parameters, {size} in this group; "
-                f"got {direction.size}."
+                f"Expected direction to have as many numbers as its group has parameters, {size}; got {direction.size}."
             )
         self.moments, self.half = Moments(size), num_replicates // 2
         self.direction, self.own_direction = direction, np.zeros(0)
@@ -266,4 +266,6 @@ def _direction_ratios(gradients: np.ndarray, direction: np.ndarray) -> np.ndarra
 
 def _mean_and_error(ratios: list[np.ndarray]) -> Directional:
     values = np.concatenate(ratios)
+    if not len(values):  # no parameters
+        return Directional(float("nan"), float("nan"))
     return Directional(float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5))

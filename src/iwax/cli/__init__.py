@@ -5,7 +5,7 @@ import sys
 import click
 
 from iwax import __version__
-from iwax.cli import judging, listing, posterior, training
+from iwax.cli import diagnosing, judging, listing, posterior, training
 
 __all__ = ["main"]
 
@@ -18,6 +18,7 @@ __all__ = ["main"]
         judging.sample,
         judging.reconstruct,
         posterior.ssim,
+        diagnosing.snr,
         listing.runs,
         listing.data,
         listing.objectives,

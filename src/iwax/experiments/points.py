@@ -1,0 +1,59 @@
+"""A study as a list of points, each measured once: finished ones are kept as JSON lines, and a rerun skips them."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from iwax.runs import RunFolder
+
+__all__ = ["POINTS", "Point", "StudyProgress", "measure_points"]
+
+POINTS = "points.jsonl"
+Point = dict[str, Any]
+"""All that decides a measurement, as a JSON object."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyProgress:
+    """Cost done (`step`) of `total_steps`, in units of the study's own."""
+
+    step: int
+    total_steps: int
+    note: str
+
+
+def measure_points(
+    out: Path,
+    points: Sequence[Point],
+    measure: Callable[[Point], dict[str, Any]],
+    *,
+    cost: Callable[[Point], int] = lambda point: 1,
+    on_progress: Callable[[StudyProgress], None] | None = None,
+) -> list[dict[str, Any]]:
+    """What `measure` says of every point, in their order, from out/points.jsonl where it is there already.
+
+    Arguments:
+        out: a folder, made if need be.
+        points: what to measure.
+        measure: from a point to a JSON object.
+        cost: of a point, for the progress bar.
+        on_progress: called after each point.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(out)
+    kept = [(record["point"], record) for record in folder.records(POINTS)]
+    folder.write(POINTS, (out / POINTS).read_bytes().rpartition(b"\n")[0] + b"\n" if kept else b"")  # no torn last line
+    found, done, total = [], 0, sum(map(cost, points))
+    for point in points:
+        record = next((record for other, record in kept if other == point), None)
+        if record is None:
+            begin = time.monotonic()
+            record = {"point": point, **measure(point), "seconds": round(time.monotonic() - begin, 1)}
+            folder.append(POINTS, record)
+        found.append(record)
+        done += cost(point)
+        if on_progress is not None:
+            on_progress(StudyProgress(done, total, f"{len(found)}/{len(points)} points"))
+    return found

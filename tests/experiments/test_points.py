@@ -1,0 +1,50 @@
+"""A study's points are measured once, whatever interrupts it."""
+
+import pytest
+
+from iwax.experiments.points import POINTS, measure_points
+
+
+def test_a_rerun_measures_what_is_missing_only(tmp_path):
+    seen = []
+
+    def measure(point):
+        seen.append(point["n"])
+        return {"square": point["n"] ** 2}
+
+    progress = []
+    first = measure_points(tmp_path / "new", [{"n": 1}, {"n": 2}], measure)
+    again = measure_points(
+        tmp_path / "new",
+        [{"n": 3}, {"n": 2}, {"n": 2, "other": 0}],
+        measure,
+        cost=lambda point: point["n"],
+        on_progress=lambda p: progress.append((p.step, p.total_steps, p.note)),
+    )
+    assert seen == [1, 2, 3, 2]
+    assert again[1] == first[1]
+    assert [record["square"] for record in again] == [9, 4, 4]
+    assert progress == [(3, 7, "1/3 points"), (5, 7, "2/3 points"), (7, 7, "3/3 points")]
+
+
+@pytest.mark.parametrize("torn", ['{"point": {"n": 5}, "squ', '{"point": {"n": 5}}'])
+def test_a_line_without_its_end_is_measured_again(tmp_path, torn):
+    measure_points(tmp_path, [{"n": 1}], lambda point: {})
+    whole = (tmp_path / POINTS).read_text()
+    (tmp_path / POINTS).write_text(whole + torn)
+    found = measure_points(tmp_path, [{"n": 5}, {"n": 1}], lambda point: {"value": 7})
+    assert found[0]["value"] == 7
+    assert "value" not in found[1]
+    assert (tmp_path / POINTS).read_text().startswith(whole)
+    assert len((tmp_path / POINTS).read_text().splitlines()) == 2
+
+
+def test_a_point_that_fails_leaves_those_before_it(tmp_path):
+    def measure(point):
+        if point["n"] == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_points(tmp_path, [{"n": 1}, {"n": 2}], measure)
+    assert len((tmp_path / POINTS).read_text().splitlines()) == 1

@@ -1,0 +1,112 @@
+"""Signal-to-noise of every estimator along training, on a run of seconds."""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import iwax
+from iwax.cli import main
+from iwax.experiments.rainforth_snr import Linear, Toy
+from iwax.experiments.training_snr import (
+    Settings,
+    estimators,
+    figure,
+    measure,
+    measure_run,
+    measure_training,
+    sizes,
+    table,
+)
+from tiny import tiny_config, tiny_data
+
+SETTINGS = Settings(num_samples=2, num_examples=2, num_replicates=4, objectives=("elbo",))
+
+
+@pytest.mark.parametrize("name", iwax.OBJECTIVES)
+def test_every_objective_takes_the_same_number_of_samples(name):
+    made = estimators(name, 12)
+    assert set(made) == set(iwax.OBJECTIVES[name].gradients)
+    assert {objective.total_samples for objective in made.values()} == {12}
+    assert sizes("piwae", 12) == {"num_groups": 3, "num_samples": 4}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("snr")
+    return out, measure_training(tiny_config(), out, SETTINGS, epochs=(0, 1), data=tiny_data())
+
+
+@pytest.mark.slow
+def test_training_is_measured_at_each_point(study, tmp_path):
+    _, records = study
+    assert [(r["point"]["epoch"], r["point"]["objective"]) for r in records] == [(0, "elbo"), (1, "elbo")]
+    first, last = (record["estimators"] for record in records)
+    assert list(first) == ["doubly-reparameterized", "reparameterized", "sticking-the-landing"]
+    assert first["reparameterized"]["inference"]["snr"] != last["reparameterized"]["inference"]["snr"]
+    lent = first["reparameterized"]["with_doubly_reparameterized_mean"]
+    assert lent["inference"]["snr"] < first["doubly-reparameterized"]["inference"]["snr"]  # one signal, two noises
+    assert "with_doubly_reparameterized_mean" not in first["sticking-the-landing"]
+    assert len(table(records).splitlines()) == 2 + 3
+    figure(records, tmp_path / "snr.svg")
+    assert "mean SNR of phi" in (tmp_path / "snr.svg").read_text()
+
+
+@pytest.mark.slow
+def test_a_rerun_neither_trains_nor_measures(study):
+    out, records = study
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("checkpoint.safetensors")}
+    assert len(written) == 1
+    again = measure_training(tiny_config(), out, SETTINGS, epochs=(0, 1), data=tiny_data())
+    assert again == records
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert measure_run(out / "epochs-1", out, SETTINGS, data=tiny_data()) == records[1:]
+
+
+def test_an_objective_that_does_not_fit_the_model_is_recorded_with_its_reason():
+    model = Toy(jnp.zeros(2), Linear(jnp.eye(2) / 2, jnp.zeros(2)))
+    point = {"objective": "elbo-analytic", "num_samples": 1, "num_examples": 2, "num_replicates": 4, "seed": 0}
+    images = np.asarray(jax.random.uniform(jax.random.key(0), (4, 2)))
+    found = measure(model, images, "none", point)["estimators"]
+    assert "a model with a prior" in found["reparameterized"]["refused"]
+    assert table([{"point": {"epoch": 0, "objective": "elbo-analytic"}, "estimators": found}]).count("\n") == 2
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return exit_.value.code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        (["--objectives", "elbo,iwea"], "Expected objectives to be one of .* Did you mean 'iwae'"),
+        (["--objective", "iwea"], "Expected objective to be one of .* Did you mean 'iwae'"),
+        (["--epochs", "1,-1"], "Expected epochs to be integers of at least 0 with commas between; got '1,-1'"),
+        (["--num-replicates", "3"], "Expected num_replicates to be an integer of at least 4; got 3"),
+    ],
+)
+def test_what_the_command_refuses(options, rule, capsys, tmp_path):
+    status, out, err = run(capsys, "snr", "training", "--dataset", "mnist-sample", "--out", tmp_path / "new", *options)
+    assert (status, out) == (2, "")
+    assert re.search(rule, err)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_the_commands(capsys, tmp_path):
+    small = ["--objectives", "elbo", "--num-samples", "2", "--num-examples", "2", "--num-replicates", "4", "--json"]
+    trained = ["--dataset", "mnist-sample", "--train-images", "100", "--epochs", "1"]
+    status, out, _ = run(capsys, "snr", "training", *trained, *small, "--out", tmp_path / "out")
+    assert status == 0
+    records = json.loads(out)
+    assert (tmp_path / "out" / "table.md").read_text() == table(records)
+    status, out, _ = run(capsys, "snr", "run", tmp_path / "out" / "epochs-1", *small)
+    assert status == 0
+    assert json.loads(out)[0]["estimators"] == records[0]["estimators"]
+    assert (tmp_path / "out" / "epochs-1" / "snr" / "snr.pdf").exists()
