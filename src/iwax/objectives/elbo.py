@@ -61,6 +61,7 @@ class AnalyticELBO(Objective):
     num_samples: int = eqx.field(static=True, kw_only=True, default=1)
 
     gradients = (REPARAMETERIZED,)
+    beyond_log_weights = "the densities of prior and posterior"
 
     @property
     def has_constant_weights(self) -> bool:

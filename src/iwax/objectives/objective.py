@@ -78,6 +78,8 @@ class Objective(eqx.Module):
     gradients: ClassVar[tuple[str, ...]] = (REPARAMETERIZED, STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)
     reported: ClassVar[tuple[str, ...]] = ()
     """Names of scalar attributes that belong in every record (such as beta)."""
+    beyond_log_weights: ClassVar[str] = ""
+    """What the estimator needs besides log-weights, in words; empty for a function of log-weights alone."""
 
     def __check_init__(self) -> None:
         check_positive_integer("num_samples", self.num_samples)

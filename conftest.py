@@ -1,0 +1,5 @@
+"""What pytest does not collect where an optional package is missing."""
+
+from importlib.util import find_spec
+
+collect_ignore = [] if find_spec("torch") else ["src/iwax/torch.py"]
