@@ -18,19 +18,21 @@ torch = pytest.importorskip("torch", reason="needs PyTorch, the extra iwax[torch
 import iwax.torch  # noqa: E402
 
 KEY = jax.random.key(4)
-SHAPES = {"elbo-analytic", "gdreg"}
+
+
+def case(objective, name):
+    quick = name.startswith(("iwae", "piwae-doubly", "piwae-rep", "vimco"))
+    return pytest.param(objective, id=name, marks=() if quick else pytest.mark.slow)
 
 
 def cases():
     for name, kind in OBJECTIVES.items():
-        if name not in SHAPES:
+        if name not in ("elbo-analytic", "gdreg"):
             groups = {"num_groups": 2} if "num_groups" in kind.__dataclass_fields__ else {}
             for gradient in kind.gradients:
-                yield pytest.param(kind(num_samples=3, gradient=gradient, **groups), id=f"{name}-{gradient}")
+                yield case(kind(num_samples=3, gradient=gradient, **groups), f"{name}-{gradient}")
     for gradient in iwax.IWAE.gradients:
-        yield pytest.param(
-            iwax.IWAE(num_samples=3, gradient=gradient, backward="resampled"), id=f"resampled-{gradient}"
-        )
+        yield case(iwax.IWAE(num_samples=3, gradient=gradient, backward="resampled"), f"resampled-{gradient}")
 
 
 class Chain:

@@ -162,7 +162,7 @@ def _check(objective: Objective, log_p: Tensor, log_q: Tensor) -> None:
     if objective.beyond_log_weights:
         raise ValueError(
             f"Expected an objective that is a function of log-weights; got {name}, which needs "
-            f"{objective.beyond_log_weights} as well."
+            f"{objective.beyond_log_weights}."
         )
     if objective.sampling != "independent" or objective.learned:
         field = "sampling='independent', since the samples are yours," if objective.sampling != "independent" else ""

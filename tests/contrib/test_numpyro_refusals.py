@@ -249,9 +249,9 @@ class Overriding(iwax.IWAE):
 @pytest.mark.parametrize(
     ("objective", "text"),
     [
-        (AnalyticELBO(), "AnalyticELBO, which needs the divergence.*TraceMeanField_ELBO"),
+        (AnalyticELBO(), "AnalyticELBO, which needs the densities.*TraceMeanField_ELBO"),
         (GDReG(), "GDReG, which needs the prior's own reparametrisation"),
-        (Overriding(num_samples=2), "Overriding, which needs more than log-weights: it overrides `estimate`"),
+        (Overriding(num_samples=2), "Overriding, which needs what its own `estimate` takes"),
         (iwax.IWAE(num_samples=2, sampling="antithetic"), "sampling='independent'.*got 'antithetic'"),
         (iwax.CIWAE(num_samples=2, beta_rule="ascend"), "without learned fields.*CIWAE with beta_parameter"),
     ],

@@ -42,16 +42,11 @@ from iwax.contrib._plates import (
     sample_sites,
 )
 from iwax.models.model import freeze
-from iwax.objectives import ELBO, IWAE, AnalyticELBO, GDReG, Objective
+from iwax.objectives import ELBO, Objective
 from iwax.objectives.autodiff import value_with_gradient_of, weighted_sum
 from iwax.objectives.objective import PATH_ONLY, SCORE_FUNCTION
 
 __all__ = ["ImportanceWeightedELBO"]
-
-INSTEAD = {
-    AnalyticELBO: "the divergence from the prior in closed form; use iwax.ELBO, or NumPyro's TraceMeanField_ELBO",
-    GDReG: "the prior's own reparametrisation; use iwax.IWAE with gradient='doubly-reparameterized'",
-}
 
 
 class ImportanceWeightedELBO(elbo.ELBO):
@@ -269,11 +264,10 @@ def _check_objective(objective: Any) -> None:
             f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
         )
     kind = type(objective)
-    if kind.estimate not in (Objective.estimate, IWAE.estimate):  # IWAE's, for one resampled draw, only saves work
-        needs = INSTEAD.get(kind, "more than log-weights: it overrides `estimate`")
+    if objective.beyond_log_weights:
         raise ValueError(
             f"Expected an objective that is a function of log-weights, all that a NumPyro program offers; got "
-            f"{kind.__name__}, which needs {needs}."
+            f"{kind.__name__}, which needs {objective.beyond_log_weights}."
         )
     if objective.sampling != "independent":
         raise ValueError(

@@ -61,11 +61,14 @@ class AnalyticELBO(Objective):
     num_samples: int = eqx.field(static=True, kw_only=True, default=1)
 
     gradients = (REPARAMETERIZED,)
-    beyond_log_weights = "the densities of prior and posterior"
 
     @property
     def has_constant_weights(self) -> bool:
         return True
+
+    @property
+    def beyond_log_weights(self) -> str:
+        return "the densities of prior and posterior: in NumPyro, TraceMeanField_ELBO"
 
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return jnp.mean(log_w, axis=0)

@@ -40,7 +40,10 @@ class GDReG(Objective):
     gradient: str = eqx.field(static=True, kw_only=True, default=DOUBLY_REPARAMETERIZED)
 
     gradients = (DOUBLY_REPARAMETERIZED,)
-    beyond_log_weights = "the noise of which the prior would make its samples"
+
+    @property
+    def beyond_log_weights(self) -> str:
+        return "the prior's own reparametrisation; use IWAE with gradient='doubly-reparameterized'"
 
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w)

@@ -51,6 +51,10 @@ class IWAE(Objective):
         if self.backward not in self.backwards:
             raise ValueError(f"Expected backward to be one of {', '.join(self.backwards)}; got {self.backward!r}.")
 
+    @property
+    def beyond_log_weights(self) -> str:
+        return "" if type(self).estimate is IWAE.estimate else super().beyond_log_weights  # which only saves work
+
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w)
 

@@ -78,8 +78,6 @@ class Objective(eqx.Module):
     gradients: ClassVar[tuple[str, ...]] = (REPARAMETERIZED, STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)
     reported: ClassVar[tuple[str, ...]] = ()
     """Names of scalar attributes that belong in every record (such as beta)."""
-    beyond_log_weights: ClassVar[str] = ""
-    """What the estimator needs besides log-weights, in words; empty for a function of log-weights alone."""
 
     def __check_init__(self) -> None:
         check_positive_integer("num_samples", self.num_samples)
@@ -127,6 +125,11 @@ class Objective(eqx.Module):
     def needs_independence(self) -> bool:
         """Whether the estimator is right for independent samples only, as all but plain derivatives are."""
         return self.gradient == SCORE_FUNCTION or (self.gradient in PATH_ONLY and not self.has_constant_weights)
+
+    @property
+    def beyond_log_weights(self) -> str:
+        """What the estimator needs besides log-weights, in words; empty for a function of log-weights alone."""
+        return "" if type(self).estimate is Objective.estimate else "what its own `estimate` takes from the model"
 
     @property
     def is_unbiased(self) -> bool:
