@@ -17,6 +17,7 @@ __all__ = ["main"]
         judging.evaluate,
         judging.sample,
         judging.reconstruct,
+        posterior.anneal,
         posterior.ssim,
         diagnosing.snr,
         listing.runs,
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         _fail("interrupted; `iwax train --resume RUN` goes on with training, the same command with an evaluation.", 130)
     except FloatingPointError as error:
         _fail(str(error), 1)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         _fail(str(error), 2)
     sys.exit(status if isinstance(status, int) else 0)
 

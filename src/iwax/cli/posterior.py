@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from iwax.cli.options import data_dir_option, json_option
-from iwax.console import print_table
+from iwax.console import ProgressBar, print_table
 
-__all__ = ["ssim"]
+__all__ = ["anneal", "ssim"]
 
 
 @click.command()
@@ -64,3 +65,48 @@ def ssim(
             ["trained on", result["trained_on"], ""],
         ],
     )
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--num-distributions", type=int, default=1000, show_default=True, help="T; 1 is importance sampling.")
+@click.option("--num-chains", "--chains", type=int, default=16, show_default=True, help="Chains per image.")
+@click.option("--test-images", "--images", type=int, default=100, show_default=True, help="The first this many.")
+@click.option(
+    "--sandwich/--no-sandwich", default=True, help="Also bounds from both sides on as many simulated images (default)."
+)
+@click.option("--start", default="posterior", show_default=True, help="Where chains start: posterior (q) or prior.")
+@click.option("--leapfrog-steps", type=int, default=10, show_default=True, help="Gradients per Hamiltonian step.")
+@click.option("--num-samples", type=int, default=5000, show_default=True, help="k of the IWAE bound beside it.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@data_dir_option
+@json_option
+def anneal(run: Path, as_json: bool, **options: Any) -> None:
+    """Annealed importance sampling: bounds on log p from below on test images, from both sides on simulated ones.
+
+    Finished images are kept: the same command goes on where it was interrupted.
+    """
+    from iwax.annealing import anneal_run
+
+    with ProgressBar("annealing") as on_progress:
+        result = anneal_run(run, on_progress=on_progress, **options)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    n, k = result["num_examples"], result["num_samples"]
+    rows = [
+        ["AIS (below)", f"{result['ais']:.3f}", f"{result['ais_mc_error']:.3f} over chains"],
+        [f"IWAE-{k} (below)", f"{result['iwae']:.3f}", ""],
+        ["AIS minus IWAE", f"{result['ais_minus_iwae']:.3f}", f"{result['ais_minus_iwae_test_error']:.3f} over images"],
+    ]
+    title = f"{run}: log p of {n} test images, T = {result['num_distributions']} (nats)"
+    print_table(title, ["bound", "value", "error"], rows)
+    sides = result["sandwich"]
+    if sides is not None:
+        rows = [
+            ["AIS (below)", f"{sides['lower']:.3f}", ""],
+            [f"IWAE-{k} (below)", f"{sides['iwae']:.3f}", ""],
+            ["backward AIS (above)", f"{sides['upper']:.3f}", ""],
+            ["above minus below", f"{sides['gap']:.3f}", f"{sides['gap_test_error']:.3f} over images"],
+        ]
+        print_table(f"log p of {n} images simulated from the model (nats)", ["bound", "value", "error"], rows)
