@@ -201,6 +201,7 @@ def test_anneal_run_goes_on_where_it_was_interrupted(run, monkeypatch):
     assert anneal_run(run, test_images=5, seed=1, **options) != result
 
 
+@pytest.mark.slow
 def test_what_anneal_run_writes(run):
     notes = []
     options = {"num_distributions": 1, "num_chains": 40, "num_samples": 640, "data": tiny_data()}

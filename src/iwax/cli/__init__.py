@@ -18,6 +18,7 @@ __all__ = ["main"]
         judging.sample,
         judging.reconstruct,
         posterior.anneal,
+        posterior.posterior,
         posterior.ssim,
         diagnosing.snr,
         listing.runs,

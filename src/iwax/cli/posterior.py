@@ -9,7 +9,7 @@ import click
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, print_table
 
-__all__ = ["anneal", "ssim"]
+__all__ = ["anneal", "posterior", "ssim"]
 
 
 @click.command()
@@ -110,3 +110,39 @@ def anneal(run: Path, as_json: bool, **options: Any) -> None:
             ["above minus below", f"{sides['gap']:.3f}", f"{sides['gap_test_error']:.3f} over images"],
         ]
         print_table(f"log p of {n} images simulated from the model (nats)", ["bound", "value", "error"], rows)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--images", default="0,1,2", show_default=True, help="Numbers of the test images, from 0, by commas.")
+@click.option("--num-samples", default="10,100", show_default=True, help="K of q_IW, by commas.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and draws.")
+@click.option("--out", type=click.Path(path_type=Path), help="Picture; RUN/figures/posterior.svg, .pdf if left out.")
+@data_dir_option
+@json_option
+def posterior(
+    run: Path, images: str, num_samples: str, seed: int, out: Path | None, data_dir: str | None, as_json: bool
+) -> None:
+    """Picture q, the implicit posterior q_IW, and the true posterior of test images, in the two worst dimensions."""
+    numbers, ks = _integers("images", images), _integers("num_samples", num_samples)
+    from iwax.implicit import implicit_run
+
+    result = implicit_run(run, images=numbers, num_samples=ks, seed=seed, out=out, data_dir=data_dir)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    columns = ["image", "dimensions", "ELBO", *(f"IWAE-{k}" for k in ks), "log p", "effective samples"]
+    rows = []
+    for row in result["images"]:
+        bounds = [f"{bound:.3f}" for bound in (*row["bounds"].values(), row["log_p"])]
+        dimensions = " and ".join(f"z_{i + 1}" for i in row["coordinates"])
+        rows.append([str(row["image"]), dimensions, *bounds, f"{row['ess']:.0f}"])
+    print_table(f"{run}: {result['pool']:,} draws per image (nats)", columns, rows)
+    click.echo(out or run / "figures" / "posterior.svg")
+
+
+def _integers(name: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"Expected {name} to be integers, separated by commas; got {text!r}.") from None

@@ -1,0 +1,73 @@
+"""`iwax ssim`, `anneal` and `posterior` as a user meets them, on one tiny run."""
+
+import json
+
+import numpy as np
+import pytest
+
+from iwax import implicit
+from iwax.cli import main
+from tiny import tiny_data
+
+
+def run_command(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return exit_.value.code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on 40 images of 4 x 4 from a file of one's own."""
+    folder = tmp_path_factory.mktemp("posterior")
+    np.savez(folder / "own.npz", train=tiny_data().train, test=tiny_data().test)
+    options = ["--objective", "elbo", "--epochs", "1", "--batch-size", "10", "--out", str(folder / "run")]
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "--dataset", str(folder / "own.npz"), *options])
+    assert exit_.value.code == 0
+    return folder / "run"
+
+
+def test_ssim(run, capsys):
+    options = ["--setting", "seed002", "--reconstruction", "mean", "--test-images", 5, "--num-samples", 3]
+    status, out, _ = run_command(capsys, "ssim", run, *options, "--json")
+    assert status == 0
+    result = json.loads(out)
+    assert result == json.loads((run / "ssim.json").read_text())
+    assert (result["num_examples"], result["num_samples"]) == (5, 3)
+    assert result["setting"]["reconstruction"] == "mean"
+    _, table, _ = run_command(capsys, "ssim", run, *options)
+    assert f"{result['ssim']:.4f}" in table
+    status, _, err = run_command(capsys, "ssim", run, "--setting", "wang")
+    assert status == 2
+    assert "Expected window to be at most the shorter side of the images, 4; got 11" in err
+
+
+def test_anneal(run, capsys):
+    options = ["--num-distributions", 1, "--chains", 30, "--images", 4, "--num-samples", 64]
+    status, out, _ = run_command(capsys, "anneal", run, *options, "--json")
+    assert status == 0
+    result = json.loads(out)
+    assert result == json.loads((run / "annealing.json").read_text())
+    assert (result["num_chains"], result["num_examples"]) == (30, 4)
+    _, table, _ = run_command(capsys, "anneal", run, *options)
+    assert f"{result['ais']:.3f}" in table
+    assert f"{result['sandwich']['gap']:.3f}" in table
+    _, table, _ = run_command(capsys, "anneal", run, *options, "--no-sandwich")
+    assert "simulated" not in table
+
+
+def test_posterior(run, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(implicit, "POOL", 8192)
+    options = ["--images", "1,2", "--num-samples", "5,20", "--out", tmp_path / "picture.png"]
+    status, out, _ = run_command(capsys, "posterior", run, *options, "--json")
+    assert status == 0
+    result = json.loads(out)
+    assert [list(row["bounds"]) for row in result["images"]] == [["1", "5", "20"]] * 2
+    assert (tmp_path / "picture.png").exists()
+    _, table, _ = run_command(capsys, "posterior", run, *options)
+    assert f"{result['images'][0]['bounds']['20']:.3f}" in table
+    status, _, err = run_command(capsys, "posterior", run, "--images", "1;2")
+    assert status == 2
+    assert "Expected images to be integers, separated by commas; got '1;2'" in err
