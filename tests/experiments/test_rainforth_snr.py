@@ -9,8 +9,8 @@ import pytest
 
 import iwax
 from iwax.cli import main
-from iwax.experiments.rainforth_snr import Toy, ToyStudy, group_of, limit_direction
-from iwax.experiments.rainforth_snr_report import figures, fit_slope, lines, table
+from iwax.experiments.rainforth_snr import Toy, ToyStudy, closed_form_snr, group_of, limit_direction, toy_of
+from iwax.experiments.rainforth_snr_report import fit_slope, lines, table
 
 
 def as_linear_gaussian(toy):
@@ -99,19 +99,33 @@ def test_slopes_are_those_of_the_theory(study):
     assert ("reparameterized", "inference") in wrong  # its signal is now its own, lost in noise
 
 
-def test_a_finished_study_is_read_and_drawn(study, tmp_path):
+def test_the_plain_estimator_has_its_closed_form(study):
+    """Exact in M, to leading order in K; negative control: the one for the other count."""
+    _, records, _ = study
+    for record in (r for r in records if r["point"]["varied"] == "M"):
+        count = record["point"]["count"]
+        right, wrong = (closed_form_snr(*toy_of(record["point"]), varied="M", count=n) for n in (count, 544 - count))
+        for name, expected in right.items():
+            found = group_of(record, name)
+            assert (np.abs(found.snr - expected) < 4.5 * found.snr_error).all()
+            assert (np.abs(found.snr - wrong[name]) > 4.5 * found.snr_error).any()
+    for line in (line for line in lines(records) if (line.varied, line.gradient) == ("K", "reparameterized")):
+        assert abs(line.snr[1] / line.closed_form[1] - 1) < 0.1
+        assert abs(line.snr[0] / line.closed_form[1] - 1) > 0.5
+    point = records[0]["point"] | {"deviation": 5.0}  # where no K is large
+    assert np.isnan(closed_form_snr(*toy_of(point), varied="K", count=512)["inference"]).all()
+
+
+def test_a_finished_study_is_not_measured_again(study):
     out, records, settings = study
     written = (out / "points.jsonl").read_bytes()
     again = settings.run(out)  # a second or nothing: no point is measured
     assert json.dumps(again) == json.dumps(records)
     assert (out / "points.jsonl").read_bytes() == written
-    assert len(table(records).splitlines()) == 2 + 8
+    assert len(table(records).splitlines()) == 2 + 8 + 4  # four of them with closed forms
     group = group_of(records[0], "inference")
     assert group.snr.shape == (2 * 2 + 2,)
     assert len(records[0]["inference"]["shown"]) == group.num_replicates
-    paths = figures(records, tmp_path, [".svg"])
-    assert [path.name for path in paths] == ["snr.svg", "dsnr.svg", "histograms.svg"]
-    assert "mean SNR" in paths[0].read_text()
 
 
 def test_the_command(study, capsys):
@@ -124,6 +138,7 @@ def test_the_command(study, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row["slope"]["value"] for row in rows] == [line.slope.value for line in lines(records)]
     assert (out / "table.md").read_text() == table(records)
+    assert "mean SNR" in (out / "snr.svg").read_text()
     assert {path.name for path in out.glob("*.pdf")} == {"snr.pdf", "dsnr.pdf", "histograms.pdf"}
 
 

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from scipy.special import logsumexp
 
 from iwax.experiments.points import Point, StudyProgress, measure_points
 from iwax.models.distributions import DiagonalNormal
@@ -30,9 +31,10 @@ from iwax.objectives import IWAE, MIWAE, Objective
 from iwax.objectives.objective import check_positive_integer
 from iwax.snr import Directional, GroupSNR, flat, gradient_snr
 
-__all__ = ["LINES", "Toy", "ToyStudy", "group_of", "limit_direction"]
+__all__ = ["LINES", "Toy", "ToyStudy", "closed_form_snr", "group_of", "limit_direction", "toy_of"]
 
 VARIANCE = 2 / 3  # of q; the exact posterior has 1/2
+LARGE = 20  # K against E[w^2] / p(x)^2, for the leading order in 1 / K to be near all there is
 ROWS = 4096  # of 20 numbers: what a cache holds
 LINES = (
     ("M", "reparameterized"),
@@ -94,6 +96,35 @@ def limit_direction(model: Toy, x: Float[Array, "n size"]) -> tuple[PyTree, PyTr
     return jnp.mean(x - model.generative, axis=0) / 2, Linear(weighted.T @ x, weighted.sum(axis=0))
 
 
+def closed_form_snr(
+    model: Toy, x: Float[Array, "n size"], *, varied: str, count: int
+) -> dict[str, Float[np.ndarray, " parameters"]]:
+    """SNR of every parameter by the plain estimator, for each group: mu; A and then b.
+
+    At a point x and per sample, the gradient of b has mean 2 delta and variance 8/3, that of mu mean A x + b - mu and
+    variance 2/3, exactly; M divides the variances. For large K, to leading order and with C as in `limit_direction`, it
+    is mean 1.2 C delta / K and variance 4 C (0.4 + 0.36 delta^2) / K for b, mean (x - mu) / 2 and a quarter of that
+    variance for mu. A's gradient is b's times x. NaN where K is less than 20 times the mean of C: not large.
+    """
+    parts = (model.posterior(x).loc, model.generative, x)
+    loc, mu, data = (np.asarray(part, np.float64) for part in parts)
+    delta = (data + mu) / 2 - loc
+    mean_b, variance_b, mean_mu = 2 * delta, np.full_like(data, 8 / 3 / count), loc - mu
+    if varied == "K" and count > 1:
+        log_c = data.shape[1] / 2 * np.log(16 / 15) + 1.2 * np.sum(delta**2, axis=1, keepdims=True)
+        c = (
+            np.exp(log_c)
+            if logsumexp(log_c) - np.log(len(data)) < np.log(count / LARGE)
+            else np.full_like(log_c, np.nan)
+        )
+        mean_b, variance_b = 1.2 * c * delta / count, 4 * c * (0.4 + 0.36 * delta**2) / count
+        mean_mu = (data - mu) / 2
+    snr_a = np.abs(mean_b.T @ data) / np.sqrt(variance_b.T @ data**2)
+    snr_b = np.abs(mean_b.sum(axis=0)) / np.sqrt(variance_b.sum(axis=0))
+    snr_mu = np.abs(mean_mu.sum(axis=0)) / np.sqrt(variance_b.sum(axis=0) / 4)
+    return {"generative": snr_mu, "inference": np.concatenate([snr_a.ravel(), snr_b])}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ToyStudy:
     """The study's settings, which are the paper's but for the number of replicates.
@@ -143,11 +174,10 @@ class ToyStudy:
 
 def measure(point: Point) -> dict[str, Any]:
     """Moments of the gradient at a point, per parameter; and all gradients of one parameter of each group, "shown"."""
-    data_key, sample_key = jax.random.split(jax.random.key(point["seed"]))
-    settings = {name: point[name] for name in ("size", "num_examples", "deviation")}
-    model, x = Toy.perturbed(data_key, **settings)
+    model, x = toy_of(point)
     # Samples of their own for every point: the signal of one estimator is put above the noise of another.
-    key = jax.random.fold_in(sample_key, zlib.crc32(json.dumps(point, sort_keys=True).encode()))
+    key = jax.random.split(jax.random.key(point["seed"]))[1]
+    key = jax.random.fold_in(key, zlib.crc32(json.dumps(point, sort_keys=True).encode()))
     which_mu, which_b = np.random.default_rng(point["seed"]).integers(point["size"], size=2)
     shown: dict[str, list[float]] = {"generative": [], "inference": []}
 
@@ -161,6 +191,12 @@ def measure(point: Point) -> dict[str, Any]:
         num_replicates=point["replicates"], direction=direction, rows=ROWS, on_batch=keep,
     )  # fmt: skip
     return {name: _as_json(getattr(found, name)) | {"shown": shown[name]} for name in shown}
+
+
+def toy_of(point: Point) -> tuple[Toy, Float[Array, "n size"]]:
+    """The model of a point, and its data."""
+    key = jax.random.split(jax.random.key(point["seed"]))[0]
+    return Toy.perturbed(key, **{name: point[name] for name in ("size", "num_examples", "deviation")})
 
 
 def objective_of(point: Point) -> Objective:

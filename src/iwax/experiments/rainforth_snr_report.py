@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-from iwax.experiments.rainforth_snr import LINES, group_of
+from iwax.experiments.rainforth_snr import LINES, closed_form_snr, group_of, toy_of
 from iwax.plots import COLOURS, LINE_STYLES, plot
 from iwax.snr import GroupSNR
 
@@ -46,6 +46,8 @@ class Line(NamedTuple):
     """Of the parameters: (counts, 3)."""
     dsnr: np.ndarray
     dsnr_along: np.ndarray
+    closed_form: np.ndarray
+    """Mean SNR in closed form; NaN for other than the plain estimator, and where K is not large."""
 
     @property
     def slope(self) -> Slope:
@@ -82,8 +84,19 @@ def lines(records: Sequence[dict[str, Any]]) -> list[Line]:
             return own
         return own.with_mean_of(group_of(found[deviation, varied, "doubly-reparameterized", count], group))
 
+    def closed_form_at(deviation: float, varied: str, gradient: str, count: int, group: str) -> float:
+        if gradient != PLAIN:
+            return float("nan")
+        point = found[deviation, varied, gradient, count]["point"]
+        return float(np.mean(closed_form_snr(*toy_of(point), varied=varied, count=count)[group]))
+
     return [
-        _line((*line, group), counts, [group_at(*line, count, group) for count in counts])
+        _line(
+            (*line, group),
+            counts,
+            [group_at(*line, count, group) for count in counts],
+            np.array([closed_form_at(*line, count, group) for count in counts]),
+        )
         for deviation in deviations
         for line in ((deviation, *estimator) for estimator in LINES)
         for group in GROUPS
@@ -97,11 +110,19 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     head = ["deviation", "group", "varied", *map(str, counts), "slope", "theory, near"]
     rows = [head, ["---"] * len(head)]
     for line in sorted(found, key=lambda line: (line.deviation, line.group)):
-        values = [f"{snr:.3g} ± {error:.1g}" for snr, error in zip(line.snr, line.error, strict=True)]
+        values = [f"{_shown(snr, 3)} ± {_shown(error, 2)}" for snr, error in zip(line.snr, line.error, strict=True)]
         slope = f"{line.slope.value:+.2f} ± {line.slope.error:.2f}"
         name = LABELS[line.varied, line.gradient]
         rows.append([f"{line.deviation:g}", GROUPS[line.group], name, *values, slope, f"{line.expected:+.1f}"])
+        if np.isfinite(line.closed_form).any():
+            exact = [_shown(value, 3) if np.isfinite(value) else "" for value in line.closed_form]
+            rows.append(["", "", "in closed form", *exact, "", ""])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _shown(value: float, digits: int) -> str:
+    """To so many significant digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 10**digits else f"{value:.{digits}g}"
 
 
 def figures(records: Sequence[dict[str, Any]], out: Path, suffixes: Sequence[str] = (".svg", ".pdf")) -> list[Path]:
@@ -132,14 +153,15 @@ def _panels(found: Sequence[Line], axes: np.ndarray) -> Iterator[tuple[Any, list
 
 
 def _draw_snr(records: Sequence[dict[str, Any]], path: Path) -> None:
+    """A cross where there is a closed form."""
     found = lines(records)
     with plot(path, rows=len({line.deviation for line in found}), columns=2, height=5.6) as axes:
         for axis, panel in _panels(found, axes):
             for line, look in panel:
                 axis.plot(line.counts, line.snr, label=LABELS[line.varied, line.gradient], **look)
+                axis.plot(line.counts, line.closed_form, "x", color="black", ms=5, zorder=3)
                 axis.fill_between(line.counts, *line.quartiles[:, (0, 2)].T, color=look["color"], alpha=0.12, lw=0)
-        first = np.ravel(axes)[0]
-        first.legend()
+        _legend_below(np.ravel(axes)[0])
         for axis in np.atleast_2d(axes)[:, 0]:
             axis.set_ylabel("mean SNR (quartiles shaded)")
 
@@ -153,7 +175,7 @@ def _draw_dsnr(records: Sequence[dict[str, Any]], path: Path) -> None:
                 axis.plot(line.counts, line.dsnr_along, label=LABELS[line.varied, line.gradient], **look)
                 own = look | {"linestyle": "none", "mfc": "none", "ms": 7}
                 axis.plot(line.counts, line.dsnr, **own)
-        np.ravel(axes)[0].legend()
+        _legend_below(np.ravel(axes)[0])
         for axis in np.atleast_2d(axes)[:, 0]:
             axis.set_ylabel("directional SNR")
 
@@ -170,14 +192,25 @@ def _draw_histograms(records: Sequence[dict[str, Any]], path: Path) -> None:
                 ):
                     values = np.array(record[group]["shown"]) / np.std(record[group]["shown"], ddof=1)
                     look = {"color": colour, "linestyle": style, "label": f"{varied} = {record['count']}"}
-                    axis.hist(values, bins=40, density=True, histtype="step", **look)
+                    axis.hist(values, bins=round(2 * len(values) ** (1 / 3)), density=True, histtype="step", **look)
                 axis.axvline(0, color="black", lw=0.6)
                 axis.set(xlabel=f"gradient of one {symbol} / its sd", ylabel="density")
-        for axis in axes[:, 0]:
-            axis.legend()
+        for axis in axes[:, 1]:
+            axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _line(names: tuple[float, str, str, str], counts: list[int], groups: list[GroupSNR]) -> Line:
-    rows = [group.summary() for group in groups]
-    numbers = ("snr", "snr_error", "snr_quartiles", "dsnr", "dsnr_along")
-    return Line(*names, counts, *(np.array([row[name] for row in rows]) for name in numbers))
+def _legend_below(axis: Any) -> None:
+    """One legend for all panels, under them."""
+    axis.figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+
+
+def _line(
+    names: tuple[float, str, str, str], counts: list[int], groups: list[GroupSNR], closed_form: np.ndarray
+) -> Line:
+    summaries = [group.summary() for group in groups]
+    named = {"error": "snr_error", "quartiles": "snr_quartiles"}
+    columns: dict[str, Any] = {
+        name: np.array([summary[named.get(name, name)] for summary in summaries])
+        for name in ("snr", "error", "quartiles", "dsnr", "dsnr_along")
+    }
+    return Line(*names, counts=counts, closed_form=closed_form, **columns)
