@@ -197,7 +197,8 @@ def table(records: Sequence[dict[str, Any]]) -> str:
 
 
 def figure(records: Sequence[dict[str, Any]], path: Path) -> None:
-    """Mean SNR of both groups: an estimator a line, a colour and marker for each epoch."""
+    """Mean SNR of both groups: an estimator a line, a colour and marker for each epoch; dotted: without any signal."""
+    without_signal = math.sqrt(2 / math.pi / min(record["point"]["num_replicates"] for record in records))
     found = list(rows(records))
     epochs = sorted({record["point"]["epoch"] for record in records})
     with plot(path, columns=2, width=7.2, height=1 + 0.2 * len(found)) as axes:
@@ -210,9 +211,10 @@ def figure(records: Sequence[dict[str, Any]], path: Path) -> None:
                     fmt="osD^vPX"[i], ms=4, color=colour, elinewidth=0.7, label=f"epoch {epoch}",
                 )  # fmt: skip
             axis.set(xscale="log", xlabel=f"mean SNR of {symbol}", yticks=np.arange(len(found)), yticklabels=[])
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             axis.xaxis.set_major_formatter("{x:g}")
             axis.xaxis.set_minor_formatter(NullFormatter())
             axis.invert_yaxis()
+            axis.axvline(without_signal, color="black", linestyle=":", lw=1)
         left.set_yticklabels([label for label, _ in found])
         right.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(epochs))
