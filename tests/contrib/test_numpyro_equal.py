@@ -8,7 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from numpyro.handlers import mask, scale
-from numpyro.infer import RenyiELBO, Trace_ELBO
+from numpyro.infer import SVI, RenyiELBO, Trace_ELBO, autoguide
 
 import iwax
 from iwax.contrib.numpyro import ImportanceWeightedELBO
@@ -176,3 +176,41 @@ def test_a_masked_datum_counts_for_nothing(gradient):
     key = jax.random.key(7)
     assert_equal(function(key, X.at[1].set(100.0)), function(key))
     assert function(key, X.at[0].set(100.0))[0] > function(key)[0] + 100
+
+
+def three_model(x):
+    """Three global latents, two of them constrained."""
+    size = numpyro.sample("size", dist.HalfNormal(1))
+    share = numpyro.sample("share", dist.Beta(2, 2))
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    with numpyro.plate("data", 4):
+        numpyro.sample("x", dist.Normal(share * mean, size), obs=x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "guide",
+    [
+        autoguide.AutoNormal,
+        autoguide.AutoDiagonalNormal,
+        autoguide.AutoMultivariateNormal,
+        autoguide.AutoLowRankMultivariateNormal,
+        autoguide.AutoIAFNormal,
+    ],
+)
+def test_automatic_guides(guide):
+    guide = guide(three_model)
+    svi = SVI(three_model, guide, numpyro.optim.Adam(0.1), loss=ImportanceWeightedELBO(iwax.IWAE(num_samples=3)))
+    params = svi.get_params(svi.init(jax.random.key(0), X))  # once: another init may start elsewhere
+
+    def value_and_gradient(loss):
+        return jax.value_and_grad(lambda params: loss.loss(jax.random.key(1), params, three_model, guide, X))(params)
+
+    objectives = [iwax.IWAE(num_samples=3, gradient=gradient) for gradient in iwax.IWAE.gradients]
+    losses = [RenyiELBO(alpha=0, num_particles=3), *map(ImportanceWeightedELBO, objectives)]
+    theirs, plain, *others = jax.jit(lambda: [value_and_gradient(loss) for loss in losses])()
+    assert float(plain[0]) == pytest.approx(float(theirs[0]), rel=1e-12)
+    for ours, expected in zip(jax.tree.leaves(plain[1]), jax.tree.leaves(theirs[1]), strict=True):
+        assert jnp.allclose(ours, expected, rtol=1e-8, atol=1e-10)
+    for value, _ in others:
+        assert float(value) == pytest.approx(float(theirs[0]), rel=1e-8)

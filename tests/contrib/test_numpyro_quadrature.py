@@ -14,6 +14,8 @@ from objectives.quadrature import grid, log_normal
 
 pytestmark = pytest.mark.usefixtures("x64")
 
+SLOW, DOUBLY = pytest.mark.slow, "doubly-reparameterized"
+
 L2, MU = -1.8293524521, -0.104832826
 ONE_LAYER = {"b": 1.009665651, "rho": 0.202118663}
 ONE_LAYER_STL = {"b": 1.497526360, "rho": 0.133712645}
@@ -56,14 +58,14 @@ def test_iwae_of_one_layer(gradient, expected):
 @pytest.mark.parametrize(
     ("objective", "expected"),
     [
-        (RWS(num_samples=2), ONE_LAYER_RWS),
-        (RWS(num_samples=2, gradient="doubly-reparameterized"), ONE_LAYER_RWS),
-        (AISLE(num_samples=2), ONE_LAYER_STL),
+        pytest.param(RWS(num_samples=2), ONE_LAYER_RWS, marks=SLOW),
+        (RWS(num_samples=2, gradient=DOUBLY), ONE_LAYER_RWS),
+        pytest.param(AISLE(num_samples=2), ONE_LAYER_STL, marks=SLOW),
         (VIMCO(num_samples=2), ONE_LAYER),
-        (OVIS(num_samples=2), ONE_LAYER),
-        (OVIS(num_samples=2, gamma=1.0), ONE_LAYER_STL),
-        (VRIWAE(num_samples=2, alpha=0.0, gradient="doubly-reparameterized"), ONE_LAYER),
-        (iwax.CIWAE(num_samples=2, beta=0.0, gradient="doubly-reparameterized"), ONE_LAYER),
+        pytest.param(OVIS(num_samples=2), ONE_LAYER, marks=SLOW),
+        pytest.param(OVIS(num_samples=2, gamma=1.0), ONE_LAYER_STL, marks=SLOW),
+        pytest.param(VRIWAE(num_samples=2, alpha=0.0, gradient=DOUBLY), ONE_LAYER, marks=SLOW),
+        (iwax.CIWAE(num_samples=2, beta=0.0, gradient=DOUBLY), ONE_LAYER),
     ],
 )
 def test_other_estimators_of_one_layer(objective, expected):
@@ -135,7 +137,7 @@ def check_two_layers(objective, expected, num_nodes, tolerance):
 
 def test_doubly_reparameterized_gradient_of_two_layers():
     """Tight enough to tell the detached mean and scale apart, which give b1 0.4901 and l -0.3047."""
-    check_two_layers(iwax.IWAE(num_samples=2, gradient="doubly-reparameterized"), TWO_LAYERS, 18, 2e-4)
+    check_two_layers(iwax.IWAE(num_samples=2, gradient=DOUBLY), TWO_LAYERS, 18, 2e-4)
 
 
 @pytest.mark.slow
@@ -143,10 +145,10 @@ def test_doubly_reparameterized_gradient_of_two_layers():
     ("objective", "expected"),
     [
         (iwax.IWAE(num_samples=2), TWO_LAYERS),
-        (iwax.IWAE(num_samples=2, gradient="doubly-reparameterized"), TWO_LAYERS),
+        (iwax.IWAE(num_samples=2, gradient=DOUBLY), TWO_LAYERS),
         (iwax.IWAE(num_samples=2, gradient="sticking-the-landing"), TWO_LAYERS_STL),
         (RWS(num_samples=2), TWO_LAYERS_RWS),
-        (RWS(num_samples=2, gradient="doubly-reparameterized"), TWO_LAYERS_RWS),
+        (RWS(num_samples=2, gradient=DOUBLY), TWO_LAYERS_RWS),
     ],
 )
 def test_estimators_of_two_layers(objective, expected):

@@ -1,0 +1,47 @@
+"""The examples run, briefly, and print a row for each loss."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_evidence_of_eight_schools():
+    example = load("numpyro_mixed_effects")
+
+    def density(tau):
+        covariance = 25 + np.diag(tau**2 + example.ERROR**2)
+        mean = np.zeros(len(example.EFFECT))
+        return scipy.stats.multivariate_normal.pdf(example.EFFECT, mean, covariance) * scipy.stats.halfcauchy.pdf(
+            tau, scale=5
+        )
+
+    evidence = sum(scipy.integrate.quad(density, *ends, epsabs=0)[0] for ends in ((0, 30), (30, np.inf)))
+    assert example.exact()[0] == pytest.approx(np.log(evidence), abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "rows"), [("numpyro_logistic_regression", 4), ("numpyro_mixed_effects", 6), ("numpyro_vae", 5)]
+)
+def test_examples(name, rows, capsys, monkeypatch):
+    example = load(name)
+    monkeypatch.setattr(example, "NUM_STEPS", 5)
+    monkeypatch.setattr(example, "NUM_SEEDS", 2)
+    example.main()
+    printed = capsys.readouterr().out
+    assert printed.count("\n") >= rows + 2
+    assert printed.count("IWAE(") >= 2
+    assert "nan" not in printed
