@@ -28,8 +28,8 @@ bench: .venv/installed .venv-peers/installed
 	touch $@
 
 lint: .venv/installed
-	$(BIN)/ruff check src tests scripts benchmarks
-	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/ruff check src tests scripts benchmarks examples
+	$(BIN)/ruff format --check src tests scripts benchmarks examples
 	$(BIN)/mypy
 
 .venv/installed: requirements.lock pyproject.toml

@@ -25,7 +25,7 @@ from iwax.objectives import VRIWAE
 
 EFFECT = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
 ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
-NUM_STEPS, NUM_SEEDS = 4000, 6
+NUM_STEPS, NUM_SEEDS = 5000, 6
 
 
 def model(effect, error):

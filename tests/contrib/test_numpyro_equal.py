@@ -33,12 +33,12 @@ def local_model(x, subsample_size=None, kept=True):
 
 
 def local_guide(x, subsample_size=None, kept=True):
-    """A second latent that depends on the first; shares a parameter with the model; a key drawn in between."""
+    """A second latent that depends on the first and on noise drawn in between; shares a parameter with the model."""
     slope, size = numpyro.param("slope", 0.0), numpyro.param("size", 1.0)
     with numpyro.plate("data", 4, subsample_size=subsample_size) as index, mask(mask=kept):
         z = numpyro.sample("z", dist.Normal(slope * x[index], size))
-        numpyro.prng_key()
-        numpyro.sample("rate", dist.LogNormal(slope * z, 0.7))
+        shift = jax.random.normal(numpyro.prng_key())
+        numpyro.sample("rate", dist.LogNormal(slope * z + shift, 0.7))
 
 
 def global_model(x, subsample_size=None):
