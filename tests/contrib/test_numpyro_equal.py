@@ -95,7 +95,7 @@ def assert_equal(ours, theirs):
     [
         pytest.param("local", marks=SLOW),
         "local, subsampled",
-        "local, masked",
+        pytest.param("local, masked", marks=SLOW),
         "global",
         "nested",
         pytest.param("nested, subsampled", marks=SLOW),

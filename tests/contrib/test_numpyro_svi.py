@@ -212,6 +212,7 @@ def switch_guide(x):
     numpyro.sample("on", dist.Bernoulli(logits=numpyro.param("logit", 0.0)))
 
 
+@pytest.mark.slow
 def test_discrete_latents_by_score_functions():
     """Against the gradient of the bound, enumerated over the four pairs of draws."""
     params = {"prior": jnp.array(0.3), "step": jnp.array(1.5), "logit": jnp.array(0.4)}
