@@ -287,3 +287,28 @@ def test_continuous_vectors_with_a_gaussian_likelihood(capsys, tmp_path, model):
 def test_help_is_quick_because_it_does_not_import_jax():
     code = "import sys, iwax.cli; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_the_whole_judgement(trained, capsys):
+    options = ("--num-samples", 128, "--test-images", 5, "--iwae-samples", 64, "--iwae-samples", 8)
+    status, out, err = run(capsys, "evaluate", trained, *options, "--all")
+    assert status == 0
+    for words in ("IWAE-8", "Pareto k-hat", "inactive units from the prior", "JVI-2(128)", "SSIM"):
+        assert words in out
+    assert "k-hat is above 0.7" in err  # the run is of seconds
+    assert (trained / "figures" / "estimators.svg").exists()
+    status, out, _ = run(capsys, "evaluate", trained, *options, "--all", "--json")
+    assert set(json.loads(out)) >= {"evaluation", "pruned", "estimators", "ssim", "missing"}
+
+
+def test_an_evaluation_that_runs_out_of_time(trained, capsys):
+    options = ("--num-samples", 2048, "--test-images", 5, "--time-limit", 1e-9)
+    status, out, err = run(capsys, "evaluate", trained, *options)
+    assert status == 0, err
+    assert "stopped after 1 of 5 test images" in out
+    status, out, err = run(capsys, "evaluate", trained, *options[:4], "--figures", "--json")
+    assert json.loads(out)["found_finished"] == 1
+    assert "1 images are finished" in err
+    assert (trained / "figures" / "trust.pdf").exists()
+    assert "Expected time_limit to be positive" in refused(capsys, "evaluate", trained, "--time-limit", 0)

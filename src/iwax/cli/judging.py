@@ -30,30 +30,48 @@ __all__ = ["evaluate", "reconstruct", "sample"]
 )
 @click.option("--anew", is_flag=True, help="Compute again what is finished, too.")
 @click.option("--time-limit", type=float, metavar="MINUTES", help="Stop after this time; the same command goes on.")
+@click.option("--figures", is_flag=True, help="Draw k-hat, effective samples and active units into RUN/figures.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="The whole judgement: besides, the likelihood without inactive units, the jackknife's against K, and SSIM.",
+)
 @data_dir_option
 @json_option
-def evaluate(run: Path, time_limit: float | None, as_json: bool, **options: Any) -> None:
+def evaluate(
+    run: Path, time_limit: float | None, figures: bool, everything: bool, as_json: bool, **options: Any
+) -> None:
     """Judge a run on test images: log p with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and active units."""
     from iwax.judge import evaluate_run
+    from iwax.judgement import judge_run, plot_evaluation
 
-    seconds = None if time_limit is None else 60 * time_limit
+    options["time_limit"] = None if time_limit is None else 60 * time_limit
     with ProgressBar("evaluating") as on_progress:
-        result = evaluate_run(run, time_limit=seconds, on_progress=on_progress, say=_notice, **options)
+        function = judge_run if everything else evaluate_run
+        result = function(run, on_progress=on_progress, say=_notice, **options)
+    if figures and not everything and result["state"] == "finished":
+        plot_evaluation(run)
     if as_json:
         click.echo(json.dumps(result, indent=2))
-    elif result["state"] == "stopped":
+        return
+    evaluation = result["evaluation"] if everything else result
+    if evaluation["state"] == "stopped":
         click.echo(
-            f"{run}: stopped after {result['num_examples']} of {result['total_examples']} test images, "
-            f"{result['seconds']:.0f} s; the same command goes on."
+            f"{run}: stopped after {evaluation['num_examples']} of {evaluation['total_examples']} test images, "
+            f"{evaluation['seconds']:.0f} s; the same command goes on."
         )
-    else:
-        print_table(
-            f"{run}: {result['num_examples']} test images, k = {result['num_samples']} (nats)",
-            ["quantity", "value", "error"],
-            _evaluation_rows(result),
-        )
-        for warning in filter(None, (*result["notes"], result["advice"])):
-            notices.print(warning, style="bold yellow", markup=False)
+        return
+    print_table(
+        f"{run}: {evaluation['num_examples']} test images, k = {evaluation['num_samples']} (nats)",
+        ["quantity", "value", "error"],
+        _evaluation_rows(evaluation),
+    )
+    if everything:
+        print_table(f"{run}: what that is worth", ["quantity", "value", "error"], _judgement_rows(result))
+    absent = [f"No {name}: {reason}" for name, reason in result.get("missing", {}).items()]
+    for warning in filter(None, (*evaluation["notes"], *absent, evaluation["advice"])):
+        notices.print(warning, style="bold yellow", markup=False)
 
 
 def _evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
@@ -88,6 +106,32 @@ def _evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
         rows.append(["", f"{result['khat_above_0.7']:.1%}", "of images above 0.7"])
     rows.append(["active units", " + ".join(map(str, result["active_units"])), "A_u above 0.01"])
     rows.append(["test set", result["test_hash"][:16], "SHA-256"])
+    return rows
+
+
+def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
+    """The table of the other parts of a judgement, as far as they are there."""
+    rows = []
+    if pruned := result.get("pruned"):
+        images = f"over {pruned['num_examples']} images"
+        used, there, single = (
+            " + ".join(map(str, pruned[name])) for name in ("active_units", "units", "active_units_single_sample")
+        )
+        rows += [
+            ["log p, inactive units from the prior", f"{pruned['log_p_pruned']:.3f}", f"with {used} units of {there}"],
+            [
+                "  less log p of the same images",
+                f"{pruned['difference']:+.3f}",
+                f"{pruned['difference_test_error']:.3f} {images}",
+            ],
+            ["active units, single sample", single, "the IWAE paper's estimator"],
+        ]
+    if curves := result.get("estimators"):
+        for name, found in curves["estimators"].items():
+            error = f"{found['bias_error'][-1]:.3f} over {curves['num_examples']} images, sd {found['sd'][-1]:.2f} each"
+            rows.append([f"{name}({curves['samples'][-1]}) less log p", f"{found['bias'][-1]:+.3f}", error])
+    if similarity := result.get("ssim"):
+        rows.append(["SSIM", f"{similarity['ssim']:.4f}", f"{similarity['ssim_test_error']:.4f} over test images"])
     return rows
 
 

@@ -1,0 +1,62 @@
+"""Pictures of an evaluation: can its weights be trusted, which units are active, what each estimator lacks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from iwax.evidence import EstimatorCurves
+from iwax.pareto import LIMIT
+from iwax.plots import COLOURS, LINE_STYLES, plot
+from iwax.units import ACTIVE
+
+__all__ = ["estimator_plot", "trust_plot", "unit_plot"]
+
+SMALLEST = 1e-5  # A_u at or below which units share a bin: estimates of zero lie on either side of it
+
+
+def trust_plot(khat: np.ndarray, ess: np.ndarray, num_samples: int, path: str | Path) -> None:
+    """How k-hat and the effective sample size are distributed over the examples."""
+    known = khat[~np.isnan(khat)]
+    with plot(path, columns=2, width=7.0, height=2.8) as axes:
+        left, right = axes[0]
+        if len(known):
+            left.hist(known, bins=30, color=COLOURS[0])
+            left.set_title(f"{np.mean(known > LIMIT):.0%} above {LIMIT}", fontsize=9)
+        left.axvline(LIMIT, color=COLOURS[1], linestyle=LINE_STYLES[1])
+        left.set(xlabel="Pareto k-hat", ylabel="images")
+        bins = np.geomspace(max(1, 0.9 * ess.min()), min(num_samples, 1.1 * ess.max()) * 1.001, 31)
+        right.hist(ess, bins=bins, color=COLOURS[0])
+        right.set(xscale="log", xlabel=f"effective samples of k = {num_samples:,}", ylabel="images")
+        right.set_title(f"median {np.median(ess):.1f}", fontsize=9)
+
+
+def unit_plot(unit_variances: Sequence[np.ndarray], path: str | Path) -> None:
+    """The histogram of log A_u of each stochastic layer: two heaps, if the count of active units means anything."""
+    with plot(path, columns=len(unit_variances), width=3.6 * len(unit_variances), height=2.8) as axes:
+        largest = max(float(np.max(layer)) for layer in unit_variances)
+        bins = np.geomspace(SMALLEST, max(2 * largest, 10 * ACTIVE), 40)
+        for i, (axis, layer) in enumerate(zip(np.ravel(axes), unit_variances, strict=True)):
+            axis.hist(np.clip(layer, bins[0], bins[-1]), bins=bins, color=COLOURS[0])
+            axis.axvline(ACTIVE, color=COLOURS[1], linestyle=LINE_STYLES[1])
+            axis.set(xscale="log", xlabel="variance of the posterior mean, A_u", ylabel="units")
+            axis.set_title(f"layer {i + 1}: {np.sum(layer > ACTIVE)} of {len(layer)} active", fontsize=9)
+
+
+def estimator_plot(curves: EstimatorCurves, path: str | Path) -> None:
+    """Bias and standard deviation of each estimator of log p(x) against K, over the examples."""
+    summary = curves.summary()["estimators"]
+    with plot(path, columns=2, width=7.4, height=3.0) as axes:
+        left, right = axes[0]
+        for i, (name, found) in enumerate(summary.items()):
+            style = {"color": COLOURS[i], "linestyle": LINE_STYLES[i], "marker": "o", "ms": 3, "label": name}
+            bias, error, sd = (np.array(found[key], float) for key in ("bias", "bias_error", "sd"))
+            left.errorbar(curves.sizes, bias, error, **style)
+            right.plot(curves.sizes, sd, **style)
+        left.axhline(0, color="black", lw=0.8)
+        left.set(xscale="log", xlabel="K, samples", ylabel=f"less log p, k = {curves.num_samples:,} [nats]")
+        right.set(xscale="log", yscale="log", xlabel="K, samples", ylabel="standard deviation [nats]")
+        for axis in (left, right):
+            axis.set_xticks(curves.sizes, [str(size) for size in curves.sizes])
+            axis.minorticks_off()
+        right.legend()
