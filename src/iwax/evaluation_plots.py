@@ -21,7 +21,8 @@ def trust_plot(khat: np.ndarray, ess: np.ndarray, num_samples: int, path: str | 
     with plot(path, columns=2, width=7.0, height=2.8) as axes:
         left, right = axes[0]
         if len(known):
-            left.hist(known, bins=30, color=COLOURS[0])
+            low, high = np.floor(10 * (known.min() - LIMIT)), np.ceil(10 * (known.max() - LIMIT))
+            left.hist(known, bins=LIMIT + np.arange(low, high + 2) / 10, color=COLOURS[0])
             left.set_title(f"{np.mean(known > LIMIT):.0%} above {LIMIT}", fontsize=9)
         left.axvline(LIMIT, color=COLOURS[1], linestyle=LINE_STYLES[1])
         left.set(xlabel="Pareto k-hat", ylabel="images")
@@ -35,7 +36,8 @@ def unit_plot(unit_variances: Sequence[np.ndarray], path: str | Path) -> None:
     """The histogram of log A_u of each stochastic layer: two heaps, if the count of active units means anything."""
     with plot(path, columns=len(unit_variances), width=3.6 * len(unit_variances), height=2.8) as axes:
         largest = max(float(np.max(layer)) for layer in unit_variances)
-        bins = np.geomspace(SMALLEST, max(2 * largest, 10 * ACTIVE), 40)
+        decades = np.log10([SMALLEST / ACTIVE, max(2 * largest, 10 * ACTIVE) / ACTIVE])
+        bins = ACTIVE * 10 ** (np.arange(8 * decades[0], 8 * decades[1] + 1) / 8)  # one edge is the limit
         for i, (axis, layer) in enumerate(zip(np.ravel(axes), unit_variances, strict=True)):
             axis.hist(np.clip(layer, bins[0], bins[-1]), bins=bins, color=COLOURS[0])
             axis.axvline(ACTIVE, color=COLOURS[1], linestyle=LINE_STYLES[1])

@@ -49,7 +49,7 @@ def judge_run(
         options: further options of `evaluate_run`.
 
     Returns:
-        The summaries by part: evaluation, and if that was not stopped pruned, estimators, ssim; and missing.
+        The summaries by part: evaluation and, unless it was stopped, pruned, estimators, annealing, ssim; missing.
     """
     common: dict[str, Any] = {"seed": seed, "data_dir": data_dir, "data": data}
     say("evaluation")
@@ -61,6 +61,7 @@ def judge_run(
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "pruned": lambda: pruned_run(path, num_images=few, num_samples=num_samples, **common),
         "estimators": lambda: estimators_run(path, num_images=few, num_samples=num_samples, **common),
+        "annealing": lambda: _annealing(path, few, num_samples, common),
         "ssim": lambda: _ssim(path, few, common),
     }
     result: dict[str, Any] = {"state": "finished", "evaluation": evaluation}
@@ -142,6 +143,14 @@ def estimators_run(
     for figure in _figures(path, "estimators"):
         estimator_plot(curves, figure)
     return curves.summary()
+
+
+def _annealing(path: str | Path, images: int, num_samples: int, common: dict[str, Any]) -> dict[str, Any]:
+    """A short annealing of the test images, to see whether log p is far off; `iwax anneal` has longer ones."""
+    from iwax.annealing import anneal_run
+
+    effort: dict[str, Any] = {"num_distributions": 200, "num_chains": 8, "sandwich": False}
+    return anneal_run(path, test_images=images, num_samples=num_samples, **effort, **common)
 
 
 def _ssim(path: str | Path, images: int, common: dict[str, Any]) -> dict[str, Any]:
