@@ -293,7 +293,7 @@ def test_help_is_quick_because_it_does_not_import_jax():
 def test_the_whole_judgement(trained, capsys):
     options = ("--num-samples", 128, "--test-images", 5, "--iwae-samples", 64, "--iwae-samples", 8)
     status, out, err = run(capsys, "evaluate", trained, *options, "--all")
-    assert status == 0
+    assert status == 0, err
     for words in ("IWAE-8", "Pareto k-hat", "inactive units from the prior", "JVI-2(128)", "SSIM"):
         assert words in out
     assert "k-hat is above 0.7" in err  # the run is of seconds

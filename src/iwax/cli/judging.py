@@ -128,8 +128,11 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
         ]
     if curves := result.get("estimators"):
         for name, found in curves["estimators"].items():
-            error = f"{found['bias_error'][-1]:.3f} over {curves['num_examples']} images, sd {found['sd'][-1]:.2f} each"
-            rows.append([f"{name}({curves['samples'][-1]}) less log p", f"{found['bias'][-1]:+.3f}", error])
+            bias, error, sd = (found[what][-1] for what in ("bias", "bias_error", "sd"))
+            notes = [] if error is None else [f"{error:.3f} over {curves['num_examples']} images"]
+            notes += [] if sd is None else [f"sd {sd:.2f} each"]
+            value = "" if bias is None else f"{bias:+.3f}"
+            rows.append([f"{name}({curves['samples'][-1]}) less log p", value, ", ".join(notes)])
     if annealing := result.get("annealing"):
         images = f"over {annealing['num_examples']} images"
         found, error = annealing["ais_minus_iwae"], annealing["ais_minus_iwae_test_error"]
