@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from iwax.evidence import EstimatorCurves
 from iwax.pareto import LIMIT
@@ -56,9 +57,12 @@ def estimator_plot(curves: EstimatorCurves, path: str | Path) -> None:
             left.errorbar(curves.sizes, bias, error, **style)
             right.plot(curves.sizes, sd, **style)
         left.axhline(0, color="black", lw=0.8)
-        left.set(xscale="log", xlabel="K, samples", ylabel=f"less log p, k = {curves.num_samples:,} [nats]")
-        right.set(xscale="log", yscale="log", xlabel="K, samples", ylabel="standard deviation [nats]")
+        left.set(xscale="log", xlabel="K, samples", ylabel=f"less log p of k = {curves.num_samples:,} (nats)")
+        right.set(xscale="log", yscale="log", xlabel="K, samples", ylabel="standard deviation (nats)")
         for axis in (left, right):
             axis.set_xticks(curves.sizes, [str(size) for size in curves.sizes])
-            axis.minorticks_off()
+            axis.xaxis.minorticks_off()
+        right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # the curves may lie within a decade
+        right.yaxis.set_major_formatter(ScalarFormatter())
+        right.yaxis.set_minor_formatter(NullFormatter())
         right.legend()
