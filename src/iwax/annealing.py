@@ -195,5 +195,5 @@ def _draw(folder: Path, results: dict[str, Annealing], iwae: dict[str, np.ndarra
                         np.arange(len(order)), gap, error, label=label, color=colour, fmt=marker, ms=3, elinewidth=0.6
                     )
                 axis.axhline(0, color=COLOURS[-1], linewidth=0.8)
-                axis.set(title=title, xlabel="image, by its lower bound", ylabel=f"less IWAE-{num_samples} (nats)")
+                axis.set(title=title, xlabel="image, by its lower bound", ylabel=f"minus IWAE-{num_samples} (nats)")
                 axis.legend()
