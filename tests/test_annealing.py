@@ -194,11 +194,9 @@ def test_anneal_run_goes_on_where_it_was_interrupted(run, monkeypatch):
         file.write('{"bound": "lower", "ima')  # killed while writing
     result = anneal_run(run, test_images=5, **options)
     assert batches == [0, 2, 4, 0, 0, 2, 4, 0, 2, 4]  # the fourth twice: interrupted
-    assert anneal_run(run, test_images=5, **options) == result
-    assert len(batches) == 10
     (run / "annealing.jsonl").unlink()
     assert anneal_run(run, test_images=5, **options) == result
-    assert anneal_run(run, test_images=5, seed=1, **options) != result
+    assert len(batches) == 19  # all nine again, since nothing was kept
 
 
 @pytest.mark.slow

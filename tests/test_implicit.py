@@ -45,7 +45,7 @@ def test_the_density_integrates_to_one_and_its_elbo_lies_above_the_bound():
     assert implicit_log_density(model, x, z, KEY, num_samples=1) == pytest.approx(posterior.log_prob(z))
 
 
-@pytest.mark.parametrize("variance", [0.3, 1.0])
+@pytest.mark.parametrize("variance", [pytest.param(0.3, marks=pytest.mark.slow), 1.0])
 def test_draws_tend_to_the_posterior(variance):
     """Mean and variance of q_IW in two dimensions: those of q at K = 1, of p(z | x) (1/2) at K = 500."""
     model = iwax.LinearGaussian.isotropic(2, variance=variance)
@@ -106,6 +106,7 @@ def test_several_layers_keep_their_draws_together():
         np.testing.assert_array_equal(kept[0], kept[1])
 
 
+@pytest.mark.slow
 def test_picture_of_two_dimensions_is_exact(tmp_path):
     model = iwax.LinearGaussian.isotropic(2, variance=1.0)
     x = jnp.array([[1.0, -2.0]])
