@@ -80,7 +80,9 @@ def compiled(loss, program):
     """(key, x) -> the loss and its gradient, as numbers."""
     model, guide, options = PROGRAMS[program] if isinstance(program, str) else program
     model, guide = functools.partial(model, **options), functools.partial(guide, **options)
-    params = jax.tree.map(jnp.asarray, PARAMS)
+    params = {
+        name: jnp.asarray(value, float) for name, value in PARAMS.items()
+    }  # of no weak type, which X would narrow
     function = jax.jit(lambda key, x: jax.value_and_grad(lambda p: loss.loss(key, p, model, guide, x))(params))
     return lambda key, x=X: jax.tree.map(float, function(key, x))
 

@@ -43,5 +43,5 @@ def test_examples(name, rows, capsys, monkeypatch):
     example.main()
     printed = capsys.readouterr().out
     assert printed.count("\n") >= rows + 2
-    assert printed.count("IWAE(") >= 2
+    assert "IWAE(" in printed
     assert "nan" not in printed
