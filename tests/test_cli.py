@@ -297,9 +297,9 @@ def test_the_whole_judgement(trained, capsys):
     for words in ("IWAE-8", "Pareto k-hat", "inactive units from the prior", "JVI-2(128)", "SSIM"):
         assert words in out
     assert "k-hat is above 0.7" in err  # the run is of seconds
-    assert (trained / "figures" / "estimators.svg").exists()
+    assert {path.stem for path in (trained / "figures").glob("*.svg")} >= {"estimators", "annealing", "posterior"}
     status, out, _ = run(capsys, "evaluate", trained, *options, "--all", "--json")
-    assert set(json.loads(out)) >= {"evaluation", "pruned", "estimators", "ssim", "missing"}
+    assert set(json.loads(out)) >= {"evaluation", "pruned", "estimators", "annealing", "ssim", "posterior"}
 
 
 def test_an_evaluation_that_runs_out_of_time(trained, capsys):

@@ -31,10 +31,11 @@ def judged(run):
 
 
 def short(patch):
-    """Three values of K, and no annealing, which its own tests are about."""
+    """Three values of K, and neither annealing nor posteriors, which their own tests are about."""
     curves = functools.partial(iwax.judgement.estimator_curves, sizes=(1, 4, 8))
     patch.setattr(iwax.judgement, "estimator_curves", curves)
-    patch.setattr(iwax.judgement, "_annealing", lambda *arguments: {"num_examples": 4})
+    for name in ("_annealing", "_posterior"):
+        patch.setattr(iwax.judgement, name, lambda *arguments: {"num_examples": 4})
 
 
 def test_the_parts_agree_with_each_other(run, judged):

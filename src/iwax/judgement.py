@@ -49,7 +49,8 @@ def judge_run(
         options: further options of `evaluate_run`.
 
     Returns:
-        The summaries by part: evaluation and, unless it was stopped, pruned, estimators, annealing, ssim; missing.
+        The summaries by part: evaluation and, unless it was stopped, pruned, estimators, annealing, ssim,
+        posterior; missing.
     """
     common: dict[str, Any] = {"seed": seed, "data_dir": data_dir, "data": data}
     say("evaluation")
@@ -63,6 +64,7 @@ def judge_run(
         "estimators": lambda: estimators_run(path, num_images=few, num_samples=num_samples, **common),
         "annealing": lambda: _annealing(path, few, num_samples, common),
         "ssim": lambda: _ssim(path, few, common),
+        "posterior": lambda: _posterior(path, common),
     }
     result: dict[str, Any] = {"state": "finished", "evaluation": evaluation}
     missing: dict[str, str] = {}
@@ -157,6 +159,13 @@ def _ssim(path: str | Path, images: int, common: dict[str, Any]) -> dict[str, An
     from iwax.similarity import ssim_run
 
     return ssim_run(path, test_images=images, **common)
+
+
+def _posterior(path: str | Path, common: dict[str, Any]) -> dict[str, Any]:
+    """q, the implicit posterior and the true one of a few test images, pictured."""
+    from iwax.implicit import implicit_run
+
+    return implicit_run(path, **common)
 
 
 def _examples(

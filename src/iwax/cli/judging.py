@@ -35,7 +35,7 @@ __all__ = ["evaluate", "reconstruct", "sample"]
     "--all",
     "everything",
     is_flag=True,
-    help="The whole judgement: inactive units replaced, jackknives against K, a short annealing, SSIM; with figures.",
+    help="The whole judgement: inactive units, jackknives, a short annealing, SSIM, posteriors; with figures.",
 )
 @data_dir_option
 @json_option
