@@ -2,12 +2,13 @@
 # make test    lint, types, doctests and the core's tests
 # make check   the same, and everything slow or optional
 # make bench   time iwax beside PyTorch, Pythae and NumPyro (an hour; ARGS=--quick: 15 minutes), into runs/bench
+# make docs    build the site, links checked, into build/site
 # make lock    write requirements.lock anew
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench lint lock clean
+.PHONY: demo test check bench docs lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
@@ -26,6 +27,9 @@ bench: .venv/installed .venv-peers/installed
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	touch $@
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lint: .venv/installed
 	$(BIN)/ruff check src tests scripts benchmarks examples

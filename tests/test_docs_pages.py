@@ -1,6 +1,9 @@
 """The code on the pages of the docs runs as it stands, block after block."""
 
+import os
 import re
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,3 +29,17 @@ def test_every_block_runs(name, tmp_path, monkeypatch):
     scope = {"__name__": "docs"}
     for block in BLOCK.findall((DOCS / name).read_text()):
         exec(compile(block, name, "exec"), scope)
+
+
+def test_the_site_builds_without_warnings(tmp_path):
+    """And every link leads somewhere: mkdocs is strict."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=DOCS.parent, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "iwax.log_likelihood" in (tmp_path / "api" / "index.html").read_text()
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (DOCS.parent / "mkdocs.yml").read_text()
+    assert [path.name for path in DOCS.glob("*.md") if f": {path.name}\n" not in navigation] == []
