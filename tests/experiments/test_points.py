@@ -1,5 +1,7 @@
 """A study's points are measured once, whatever interrupts it."""
 
+import threading
+
 import pytest
 
 from iwax.experiments.points import POINTS, measure_points
@@ -48,3 +50,16 @@ def test_a_point_that_fails_leaves_those_before_it(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         measure_points(tmp_path, [{"n": 1}, {"n": 2}], measure)
     assert len((tmp_path / POINTS).read_text().splitlines()) == 1
+
+
+def test_several_at_once_are_the_same_in_the_same_order(tmp_path):
+    together = threading.Barrier(2, timeout=30)  # breaks unless two are measured at the same time
+
+    def measure(point):
+        together.wait()
+        return {"square": point["n"] ** 2}
+
+    points = [{"n": n} for n in range(4)]
+    found = measure_points(tmp_path, points, measure, workers=2)
+    assert [record["square"] for record in found] == [0, 1, 4, 9]
+    assert len((tmp_path / POINTS).read_text().splitlines()) == 4

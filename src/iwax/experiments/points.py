@@ -1,8 +1,10 @@
 """A study as a list of points, each measured once: finished ones are kept as JSON lines, and a rerun skips them."""
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ def measure_points(
     *,
     cost: Callable[[Point], int] = lambda point: 1,
     on_progress: Callable[[StudyProgress], None] | None = None,
+    workers: int = 1,
 ) -> list[dict[str, Any]]:
     """What `measure` says of every point, in their order, from out/points.jsonl where it is there already.
 
@@ -40,20 +43,29 @@ def measure_points(
         measure: from a point to a JSON object.
         cost: of a point, for the progress bar.
         on_progress: called after each point.
+        workers: threads that measure at once; more than one where a measurement keeps one core busy only.
     """
     out.mkdir(parents=True, exist_ok=True)
     folder = RunFolder(out)
     kept = [(record["point"], record) for record in folder.records(POINTS)]
     folder.write(POINTS, (out / POINTS).read_bytes().rpartition(b"\n")[0] + b"\n" if kept else b"")  # no torn last line
-    found, done, total = [], 0, sum(map(cost, points))
-    for point in points:
+    lock, done, total = threading.Lock(), [], sum(map(cost, points))
+
+    def record_of(point: Point) -> dict[str, Any]:
         record = next((record for other, record in kept if other == point), None)
         if record is None:
             begin = time.monotonic()
             record = {"point": point, **measure(point), "seconds": round(time.monotonic() - begin, 1)}
-            folder.append(POINTS, record)
-        found.append(record)
-        done += cost(point)
-        if on_progress is not None:
-            on_progress(StudyProgress(done, total, f"{len(found)}/{len(points)} points"))
-    return found
+            with lock:
+                folder.append(POINTS, record)
+        with lock:
+            done.append(cost(point))
+            if on_progress is not None:
+                on_progress(StudyProgress(sum(done), total, f"{len(done)}/{len(points)} points"))
+        return record
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return list(pool.map(record_of, points))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interruption waits for what is being measured, and starts no more

@@ -13,6 +13,7 @@ for phi, and +1/2 for phi by the doubly-reparameterised estimator.
 
 import dataclasses
 import json
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +170,8 @@ class ToyStudy:
 
     def run(self, out: Path, on_progress: Callable[[StudyProgress], None] | None = None) -> list[dict[str, Any]]:
         """Records of all points; those that out/points.jsonl does not hold are measured, which takes their time."""
-        return measure_points(out, self.points(), measure, cost=_cost, on_progress=on_progress)
+        workers = os.cpu_count() or 1  # small matrices: a point keeps one core busy
+        return measure_points(out, self.points(), measure, cost=_cost, on_progress=on_progress, workers=workers)
 
 
 def measure(point: Point) -> dict[str, Any]:
