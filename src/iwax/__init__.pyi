@@ -2,9 +2,9 @@ __version__: str
 
 from . import data as data
 from . import objectives as objectives
-from .evaluate import Evaluation as Evaluation
 from .evaluate import evaluate as evaluate
 from .evaluate import log_likelihood as log_likelihood
+from .evaluation import Evaluation as Evaluation
 from .models.batched import batched as batched
 from .models.check import check_model as check_model
 from .models.linear_gaussian import LinearGaussian as LinearGaussian

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from iwax.data import Dataset
-from iwax.evaluate import log_likelihood, standard_error
+from iwax.evaluate import log_likelihood
+from iwax.evaluation import standard_error
 from iwax.examples import first_examples
 from iwax.launch import load_run
 from iwax.plots import COLOURS, plot

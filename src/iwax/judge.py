@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from iwax.data import Dataset, test_set_hash
-from iwax.evaluate import Evaluation, evaluate_batches, gather, has_khat, samples_in_blocks
+from iwax.evaluate import evaluate_batches, gather, has_khat, samples_in_blocks
+from iwax.evaluation import Evaluation
 from iwax.examples import first_examples
 from iwax.figures import image_rows, image_sheet
 from iwax.launch import check_time_limit, load_run

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from iwax.data import Dataset
-from iwax.evaluate import log_likelihood, standard_error
+from iwax.evaluate import log_likelihood
+from iwax.evaluation import standard_error
 from iwax.evidence import estimator_curves
 from iwax.examples import first_examples
 from iwax.judge import evaluate_run

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_choice
 from iwax.data import Dataset, load
-from iwax.evaluate import standard_error
+from iwax.evaluation import standard_error
 from iwax.examples import first_examples
 from iwax.figures import image_rows, image_shape
 from iwax.launch import load_run

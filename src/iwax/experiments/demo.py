@@ -14,7 +14,8 @@ import numpy as np
 from iwax.config import RunConfig
 from iwax.console import ProgressBar, notices, print_table, say_source
 from iwax.data import Dataset, load
-from iwax.evaluate import standard_error, test_examples
+from iwax.evaluate import test_examples
+from iwax.evaluation import standard_error
 from iwax.figures import curves, image_rows
 from iwax.judge import evaluate_run, reconstruct, reconstruction_sheet, sample_images, sample_sheet
 from iwax.launch import load_run, new_run
