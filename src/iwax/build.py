@@ -12,7 +12,8 @@ from iwax.checks import check_choice
 from iwax.config import RunConfig
 from iwax.data import BINARIZATIONS, Dataset, check_images
 from iwax.models.networks import INITS, SCALE_MAPS
-from iwax.models.vae import ARCHITECTURES, LIKELIHOODS, VAE
+from iwax.models.own import OwnModel, is_own
+from iwax.models.vae import ARCHITECTURES, LIKELIHOODS
 from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, Objective
 from iwax.objectives.objective import check_positive_integer
 from iwax.protocols import PROTOCOLS, Protocol, Stages
@@ -26,6 +27,7 @@ PROTOCOL_FIELDS = tuple(
     field.name for field in dataclasses.fields(Protocol) if field.name not in ("name", "source", "by_dataset")
 )
 EVALUATION = {"eval_images": 500, "eval_samples": 640}
+OF_VAE = ("likelihood", "init", "output_bias", "scale_map")  # choices that a model of your own makes itself
 
 _CHOICES: dict[str, Any] = {
     "model": ARCHITECTURES,
@@ -120,9 +122,13 @@ def resolve(config: RunConfig) -> RunConfig:
     filled |= {name: getattr(unscaled, name) for name in PROTOCOL_FIELDS} | {"stages": _written(unscaled.stages)}
     filled["epochs"] = protocol.epochs if config.epochs is None else config.epochs
     filled |= _filled_evaluation(config)
+    own = is_own(config.model)
+    if own:
+        filled |= _left_to_own(config)
     config = dataclasses.replace(config, **filled)
     for name, choices in _CHOICES.items():
-        check_choice(name, getattr(config, name), choices)
+        if not (own and name in ("model", *OF_VAE)):
+            check_choice(name, getattr(config, name), choices)
     for name, least in _COUNTS.items():
         if getattr(config, name) is not None:
             check_positive_integer(name, getattr(config, name), least)
@@ -147,14 +153,21 @@ def training_images(config: RunConfig, data: Dataset) -> np.ndarray:
     return images
 
 
-def build_model(config: RunConfig, images: np.ndarray) -> VAE:
-    """The model that a (resolved) configuration names, at its initial parameters, for these training images."""
+def build_model(config: RunConfig, images: np.ndarray, own: OwnModel | None = None) -> Any:
+    """The model that a (resolved) configuration names, at its initial parameters, for these training images.
+
+    Arguments:
+        own: the code of a model of one's own, if it is at hand; what FILE.py:FUNCTION names if left out.
+    """
+    key = jax.random.fold_in(jax.random.key(config.seed), 0)
+    if is_own(config.model):
+        return (own or OwnModel.read(config.model)).make(images, key)
     scale = 255 if images.dtype == np.uint8 else 1
     mean = images.reshape(len(images), -1).mean(axis=0, dtype=np.float64) / scale
     zero = np.full_like(mean, 0.5 if config.likelihood == "bernoulli" else 0.0)  # a logit of 0
     start = {"data-mean": mean, "zero": zero, "init": None}[config.output_bias or "data-mean"]
     return ARCHITECTURES[config.model](
-        key=jax.random.fold_in(jax.random.key(config.seed), 0),
+        key=key,
         data_size=mean.size,
         data_mean=None if start is None else jnp.asarray(start, jnp.float32),
         init=config.init,
@@ -177,6 +190,18 @@ def _filled_evaluation(config: RunConfig) -> dict[str, int]:
         name = next(iter(given))
         raise ValueError(f"Expected {name} together with eval_every only; got {given[name]} without it.")
     return {}
+
+
+def _left_to_own(config: RunConfig) -> dict[str, Any]:
+    """What the record of a model of one's own leaves open; raises ValueError where it was given."""
+    for name in OF_VAE:
+        default = getattr(RunConfig, name)
+        if getattr(config, name) != default:
+            raise ValueError(
+                f"Expected no {name} with a model of your own; got {getattr(config, name)!r}. Choose it in "
+                f"{config.model}."
+            )
+    return {name: getattr(RunConfig, name) for name in OF_VAE}
 
 
 def _written(stages: Stages) -> str:

@@ -39,7 +39,7 @@ class RunConfig:
         "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized or score-function; the objective's "
         "first if left out.",
     )
-    model: str = _field("one-layer", "Architecture: one-layer, two-layer or larger.")
+    model: str = _field("one-layer", "one-layer, two-layer, larger, or your own: FILE.py:FUNCTION.")
     likelihood: str = _field("bernoulli", "p(x|z): bernoulli for binary data, gaussian for real data.")
     dataset: str = _field("mnist", "Data set (`iwax data` lists them), or a path to .npy, .npz or a folder of images.")
     split: str | None = _field(None, "How the data set is split into training and test.")

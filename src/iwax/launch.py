@@ -18,11 +18,11 @@ from iwax.build import (
     training_images,
 )
 from iwax.config import RunConfig
-from iwax.data import Dataset, load
-from iwax.models.vae import VAE
+from iwax.data import Dataset, binarize, load
+from iwax.models.own import OwnModel, is_own
 from iwax.objectives import Objective
 from iwax.protocols import get_protocol
-from iwax.runs import ENVIRONMENT, RunFolder
+from iwax.runs import ENVIRONMENT, MODEL, RunFolder
 from iwax.session import Progress, Session
 from iwax.surroundings import differences, environment
 from iwax.train import Trainer, TrainState
@@ -30,6 +30,7 @@ from iwax.train import Trainer, TrainState
 __all__ = ["Progress", "load_run", "new_run", "resume_run"]
 
 MUST_FIT = ("model", "likelihood", "scale_map")  # for one run to start from the model of another
+CHECKED = 4  # training examples on which a model of one's own is checked
 VERSIONS = ("versions", "python", "code")  # what must be the same for a run to go on bit for bit
 
 
@@ -62,9 +63,10 @@ def new_run(
     """
     check_time_limit(time_limit)
     config = resolve(config)
+    own = check_own(config)
     data = load(config.dataset, config.split, data_dir) if data is None else data
     config = dataclasses.replace(config, dataset=data.name, split=data.split)
-    trainer, state = _prepare(config, data)
+    trainer, state = _prepare(config, data, own, check=True)
     surroundings = environment(data, command)
     surroundings["protocol"] = {
         "name": config.protocol,
@@ -72,11 +74,13 @@ def new_run(
         "overridden": overridden(config),
     }
     surroundings["objective"] = {name: getattr(state.objective, name) for name in ("is_unbiased", "target")}
+    if own is not None:
+        surroundings["model"] = {"file": own.path, "function": own.function, "sha256": own.sha256}
     if config.init_from is not None:
-        model, surroundings["init_from"] = _model_of(config.init_from, config, state.model)
+        model, surroundings["init_from"] = _model_of(config.init_from, config, own, state.model)
         state = dataclasses.replace(state, model=model)
     folder = RunFolder(path)
-    folder.create(config, surroundings, overwrite=overwrite)
+    folder.create(config, surroundings, overwrite=overwrite, model=None if own is None else own.source)
     _session(folder, config, trainer, data, time_limit, on_progress).run(state)
     return folder
 
@@ -109,14 +113,14 @@ def resume_run(
     _check_config(folder, config, json.loads(checkpoint.notes.get("config", "null")), options or {})
     data = load(config.dataset, config.split, data_dir) if data is None else data
     _go_on(folder, environment(data, command), force)
-    trainer, template = _prepare(config, data)
+    trainer, template = _prepare(config, data, _kept(folder, config))
     _session(folder, config, trainer, data, time_limit, on_progress).run(checkpoint.fill(template))
     return folder
 
 
 def load_run(
     path: str | Path, *, data_dir: str | Path | None = None, data: Dataset | None = None
-) -> tuple[RunConfig, VAE, Objective, Dataset]:
+) -> tuple[RunConfig, Any, Objective, Dataset]:
     """The configuration, model and objective of a run's last checkpoint, and its data.
 
     Raises:
@@ -126,12 +130,41 @@ def load_run(
     config = folder.config()
     data = load(config.dataset, config.split, data_dir) if data is None else data
     checkpoint = folder.checkpoint()
-    model = checkpoint.fill(build_model(config, training_images(config, data)), ".model")
+    model = checkpoint.fill(build_model(config, training_images(config, data), _kept(folder, config)), ".model")
     return config, model, checkpoint.fill(build_objective(config), ".objective"), data
 
 
-def _prepare(config: RunConfig, data: Dataset) -> tuple[Trainer, TrainState]:
-    """The trainer of a resolved configuration, and its state before the first step."""
+def check_own(config: RunConfig) -> OwnModel | None:
+    """The code of a configuration's model if it is one's own, once it has been run; else None.
+
+    Raises:
+        ValueError: it cannot be read, fails, or holds no such function.
+    """
+    if not is_own(config.model):
+        return None
+    own = OwnModel.read(config.model)
+    own.load()
+    return own
+
+
+def _kept(folder: RunFolder, config: RunConfig) -> OwnModel | None:
+    """The code of a run's own model as the run keeps it, whatever has become of the file since."""
+    if not is_own(config.model):
+        return None
+    own = OwnModel.read(config.model, kept=folder.path / MODEL)
+    began = folder.json(ENVIRONMENT).get("model", {}).get("sha256")
+    if own.sha256 != began:
+        raise ValueError(
+            f"Expected {folder.path / MODEL} to be the code that the run began with, SHA-256 {began}; got "
+            f"{own.sha256}. Put it back, or start a new run."
+        )
+    return own
+
+
+def _prepare(
+    config: RunConfig, data: Dataset, own: OwnModel | None, *, check: bool = False
+) -> tuple[Trainer, TrainState]:
+    """The trainer of a resolved configuration, and its state before the first step; `check` a model of one's own."""
     assert config.batch_size is not None  # it is resolved
     images = training_images(config, data)
     trainer = Trainer(
@@ -142,7 +175,11 @@ def _prepare(config: RunConfig, data: Dataset) -> tuple[Trainer, TrainState]:
         binarize=config.binarize,
         update=build_update(config),
     )
-    return trainer, trainer.start(build_model(config, images), build_objective(config))
+    model = build_model(config, images, own)
+    if check and own is not None:
+        key = jax.random.key(config.seed)
+        own.check(model, binarize(images[:CHECKED], config.binarize, key), key)
+    return trainer, trainer.start(model, build_objective(config))
 
 
 def _session(
@@ -158,15 +195,21 @@ def _session(
     )
 
 
-def _model_of(run: str, config: RunConfig, template: VAE) -> tuple[VAE, dict[str, Any]]:
+def _model_of(run: str, config: RunConfig, own: OwnModel | None, template: Any) -> tuple[Any, dict[str, Any]]:
     """The model of another run's last checkpoint, in the form of `template`, and the record of where it is from."""
     folder = RunFolder(run)
     other, checkpoint = folder.config(), folder.checkpoint()
-    unfit = differences({n: getattr(other, n) for n in MUST_FIT}, {n: getattr(config, n) for n in MUST_FIT})
+    unfit = differences(_form(other, _kept(folder, other)), _form(config, own))
     if unfit:
         raise ValueError(f"Expected init_from to be a run of the same model; these differ: {', '.join(unfit)}.")
     record = {"run": str(run), "objective": other.objective, "seed": other.seed, "checkpoint": checkpoint.sha256}
     return checkpoint.fill(template, ".model"), record
+
+
+def _form(config: RunConfig, own: OwnModel | None) -> dict[str, Any]:
+    """What must be the same for one run to start from the model of another; of one's own, the code and not its path."""
+    form = {name: getattr(config, name) for name in MUST_FIT}
+    return form if own is None else form | {"model": own.function, "model.py": own.sha256}
 
 
 def _check_config(folder: RunFolder, config: RunConfig, began: dict | None, options: dict[str, Any]) -> None:

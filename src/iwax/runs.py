@@ -2,6 +2,7 @@
 
 config.json              the resolved RunConfig
 environment.json         versions, code, device, commit, command, data and their checksums, later sessions
+model.py                 the file of a model of one's own, as it was
 metrics.jsonl            one record per epoch; bounds in nats
 evaluations.jsonl        log p and IWAE-64 of test images along training, where asked for; in nats
 status.json              running, stopped, finished or failed; epochs and seconds
@@ -36,6 +37,7 @@ CHECKPOINT, PREVIOUS, NEW = (
     "checkpoint.new.safetensors",
 )
 LOCK = ".lock"
+MODEL = "model.py"
 JUDGED = "evaluation.json"
 UNFINISHED = "evaluation.partial"
 RESULTS = (  # of judging; see iwax.judge, judgement, annealing, similarity and implicit
@@ -50,8 +52,10 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
-    def create(self, config: RunConfig, surroundings: dict[str, Any], *, overwrite: bool = False) -> None:
-        """Start a run's folder.
+    def create(
+        self, config: RunConfig, surroundings: dict[str, Any], *, overwrite: bool = False, model: str | None = None
+    ) -> None:
+        """Start a run's folder; `model` is the text of the file of a model of one's own.
 
         Raises:
             ValueError: the folder holds something, and `overwrite` is false or what it holds is no run.
@@ -67,8 +71,10 @@ class RunFolder:
         with self._writing("."):
             self.path.mkdir(parents=True, exist_ok=True)
         with self.lock():
-            for name in (METRICS, EVALUATIONS, STATUS, CHECKPOINT, PREVIOUS, NEW, *RESULTS):
+            for name in (METRICS, EVALUATIONS, STATUS, CHECKPOINT, PREVIOUS, NEW, MODEL, *RESULTS):
                 (self.path / name).unlink(missing_ok=True)
+            if model is not None:
+                self.write(MODEL, model)
             self.write_json(ENVIRONMENT, surroundings)
             self.write(CONFIG, config.to_json())
 

@@ -69,8 +69,9 @@ def _load_data(config: RunConfig, data_dir: str | None) -> Any:
     """The data of a new run, once all that needs no data has been checked; says where they come from."""
     from iwax.build import resolve
     from iwax.data import load
+    from iwax.launch import check_own
 
-    resolve(config)
+    check_own(resolve(config))
     dataset = load(config.dataset, config.split, data_dir)
     say_source(dataset)
     return dataset

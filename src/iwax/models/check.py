@@ -64,6 +64,7 @@ def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
     facts: list[str] = []
     # Parameters are told apart by identity below, so no two may be one array.
     model = jax.tree.map(lambda leaf: leaf.copy() if eqx.is_inexact_array(leaf) else leaf, model)
+    x = jax.tree.map(jnp.asarray, x)
     try:
         _check_members(model)
         z, log_q = _check_posterior(model, x, key, problems)
