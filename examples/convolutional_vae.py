@@ -1,7 +1,7 @@
 """A convolutional variational autoencoder for black-and-white images, as a model of your own.
 
     iwax train --model examples/convolutional_vae.py:make_model --dataset mnist-sample \
-               --objective iwae --num-samples 5 --epochs 20 --batch-size 100 --out runs/convolutional
+               --objective iwae --num-samples 5 --stages 3e-3:5 --batch-size 20 --out runs/convolutional
     iwax evaluate runs/convolutional
     iwax reconstruct runs/convolutional
 """
