@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
+from iwax.models.consistency import inconsistency
 from iwax.models.model import freeze
 
 __all__ = ["ModelReport", "check_model"]
@@ -44,7 +45,8 @@ def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
     """Check a model against the contract of `iwax.models.model` on a batch of data.
 
     Shapes, finite values, the posterior being a pytree, gradients that are missing, parameters in neither or both of
-    the groups `generative` and `inference`, and whether freezing the posterior really freezes it.
+    the groups `generative` and `inference`, whether freezing the posterior really freezes it, and whether its
+    `log_prob` is the density of its `sample` (but for a constant, which shows in no gradient).
 
     Arguments:
         model: the model.
@@ -74,6 +76,7 @@ def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
         facts.append(f"{_size(model.generative):,} generative and {_size(model.inference):,} inference parameters")
         _check_gradients(model, x, z, key, problems)
         _check_frozen(model, x, z, problems)
+        _check_density(model, x, key, problems)
     except _BrokenError as broken:
         problems.append(str(broken))
     return ModelReport(type(model).__name__, tuple(problems), tuple(facts))
@@ -161,6 +164,12 @@ def _check_frozen(model: Any, x: PyTree, z: PyTree, problems: list[str]) -> None
             f"Expected a frozen posterior to have no gradient in parameters; it has one in {_some(leaking)}. "
             "Hold networks as fields of the posterior, not in closures."
         )
+
+
+def _check_density(model: Any, x: PyTree, key: PRNGKeyArray, problems: list[str]) -> None:
+    found = _attempt("the density of the posterior", inconsistency, model, x, key)
+    if found is not None:
+        problems.append(f"Expected posterior.log_prob to be the density of what posterior.sample draws; {found}.")
 
 
 def _parameters(tree: PyTree) -> dict[int, str]:
