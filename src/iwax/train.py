@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from iwax.data import Dataset, binarize, check_images
+from iwax.data import Dataset, as_array, binarize, check_images
 from iwax.objectives.objective import Objective, check_positive_integer
 from iwax.protocols import Protocol, get_protocol
 from iwax.steps import TrainState, run_steps, start
@@ -138,7 +138,7 @@ class Trainer:
 def fit(
     model: Any,
     objective: Objective,
-    data: Dataset | np.ndarray | Array,
+    data: Any,
     *,
     protocol: str | Protocol,
     key: PRNGKeyArray,
@@ -154,7 +154,8 @@ def fit(
         model: the pair of densities; see `iwax.models.model`. It is trained from where it stands: of the protocol,
             initial weights and biases concern the command line, which builds the model too.
         objective: the bound and its gradient estimator.
-        data: a `Dataset`, of which the training half is used, or an array (N, *event).
+        data: a `Dataset`, of which the training half is used, an array (N, *event), or a data set of Hugging Face or
+            PyTorch, as `iwax.data.as_array` takes it.
         protocol: the recipe, by name or value; for a `Dataset`, as it is for the data set of that name.
         key: seed of everything random: shuffling, binarisation, samples of z.
         epochs: passes over the data; the whole schedule of the protocol if left out, else it is cut off there.
@@ -184,7 +185,7 @@ def fit(
         protocol = protocol.for_dataset(data.name)
     epochs = protocol.epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
-    images = protocol.training_images(np.asarray(data.train if isinstance(data, Dataset) else data))
+    images = protocol.training_images(data.train if isinstance(data, Dataset) else as_array(data))
     trainer = Trainer(
         images=images,
         protocol=protocol,

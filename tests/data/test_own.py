@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -139,6 +141,27 @@ def test_folders_train_and_test_are_taken_as_they_are(tmp_path):
     data = load(tmp_path)
     assert data.split == "given"
     np.testing.assert_array_equal(data.test, IMAGES[15:])
+
+
+def idx(images):
+    return np.array([0x0803, *images.shape], ">u4").tobytes() + images.tobytes()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_folder_of_idx_files_such_as_fashion_mnists(tmp_path, packed):
+    for name, images in (("train", IMAGES[:15]), ("t10k", IMAGES[15:])):
+        path = tmp_path / f"{name}-images-idx3-ubyte{'.gz' if packed else ''}"
+        path.write_bytes(gzip.compress(idx(images)) if packed else idx(images))
+    (tmp_path / "train-labels-idx1-ubyte").touch()
+    data = load(tmp_path)
+    assert data.split == "given"
+    np.testing.assert_array_equal(data.train, IMAGES[:15])
+    np.testing.assert_array_equal(data.test, IMAGES[15:])
+    whole = path.read_bytes()
+    for damaged in (whole[:-7], b"", idx(IMAGES)[::-1]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"t10k-images-idx3-ubyte.* to be a whole IDX file of images; got .*Fetch"):
+            load(tmp_path)
 
 
 def test_bad_folders_are_refused(tmp_path):

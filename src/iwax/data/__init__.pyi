@@ -9,4 +9,5 @@ from .checks import BINARIZATIONS as BINARIZATIONS
 from .checks import check_images as check_images
 from .dataset import Dataset as Dataset
 from .dataset import DatasetInfo as DatasetInfo
+from .foreign import as_array as as_array
 from .payload import ChecksumError as ChecksumError

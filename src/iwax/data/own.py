@@ -1,9 +1,11 @@
-"""Your own data: .npy, .npz, or a folder of images."""
+"""Your own data: .npy, .npz, a folder of images, or a folder of IDX files as MNIST and Fashion-MNIST have them."""
 
 from __future__ import annotations
 
+import gzip
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from .dataset import Dataset, array_sha256
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 GIVEN = "given"
 DEFAULT_SPLIT = "test_fraction=0.1,seed=0"
+IDX = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
 
 def is_path(name: str | os.PathLike[str]) -> bool:
@@ -27,8 +30,9 @@ def is_path(name: str | os.PathLike[str]) -> bool:
 def load_own(path: str | os.PathLike[str], split: str | None = None) -> Dataset:
     """Images (N, height, width) or vectors (N, D) from .npy, .npz or a folder of images.
 
-    A .npz with arrays `train` and `test`, and a folder with folders `train` and `test`, are taken as they are
-    (split "given"). Otherwise `split` is a rule, "test_fraction=0.1,seed=0" by default: that many examples,
+    A .npz with arrays `train` and `test`, a folder with folders `train` and `test`, and one with the files of MNIST or
+    Fashion-MNIST (train-images-idx3-ubyte and t10k-images-idx3-ubyte, .gz or not) are taken as they are (split
+    "given"). Otherwise `split` is a rule, "test_fraction=0.1,seed=0" by default: that many examples,
     drawn without replacement, are for testing. Colour images are made grey. Raises ValueError or TypeError.
     """
     path = Path(path)
@@ -85,6 +89,9 @@ def _parse(rule: str) -> tuple[float, int]:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     if path.is_dir():
+        packed = {half: _idx_file(path, name) for half, name in IDX.items()}
+        if all(packed.values()):
+            return {half: _read_idx(file) for half, file in packed.items() if file is not None}
         halves = [path / "train", path / "test"]
         return {half.name: _read_images(half) for half in (halves if all(h.is_dir() for h in halves) else [path])}
     if path.suffix not in (".npy", ".npz") or not path.is_file():
@@ -99,6 +106,22 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(
             f"Expected {path} to hold plain numeric arrays; got {error}. Save it again with numpy."
         ) from error
+
+
+def _idx_file(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """The images (N, height, width) of an IDX file: 0x00000803, three big-endian sizes, and the pixels."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        magic, *shape = np.frombuffer(content[:16], ">u4").tolist()
+        if magic != 0x0803:
+            raise ValueError(f"magic number {magic:#x}")
+        return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ValueError(f"Expected {path} to be a whole IDX file of images; got {error}. Fetch it again.") from error
 
 
 def _read_images(folder: Path) -> np.ndarray:

@@ -1,0 +1,104 @@
+"""Data sets of other libraries, by fakes of their shapes and by torch's own where it is installed."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import iwax
+from iwax.data import Dataset, as_array
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 4, 4), np.uint8)
+
+
+class HuggingFace:
+    """Columns by name, rows by number, as `datasets.Dataset` has them."""
+
+    def __init__(self, **columns):
+        self.columns = columns
+        self.column_names = list(columns)
+
+    def __len__(self):
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, key):
+        return self.columns[key] if isinstance(key, str) else {name: c[key] for name, c in self.columns.items()}
+
+
+class Torch:
+    """Items by number, as `torch.utils.data.Dataset` has them."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
+PICTURES = [Image.fromarray(image) for image in IMAGES]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        IMAGES,
+        HuggingFace(label=list(range(12)), image=PICTURES),
+        HuggingFace(anything=IMAGES.tolist() and list(IMAGES)),
+        Torch([(picture, 3) for picture in PICTURES]),
+        Torch([(image[None], 3) for image in IMAGES]),
+        Torch([image[:, :, None] for image in IMAGES]),
+        list(IMAGES),
+    ],
+)
+def test_every_kind_is_the_same_images(data):
+    found = as_array(data)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, IMAGES)
+
+
+def test_a_column_by_name():
+    data = HuggingFace(left=list(IMAGES), right=list(255 - IMAGES))
+    np.testing.assert_array_equal(as_array(data, column="right"), 255 - IMAGES)
+    for column, expected in ((None, "of image, img, pixel_values, x, data, features"), ("up", "up")):
+        message = f"Expected a column {expected}; got left, right. Choose one by iwax.data.as_array(data, column=...)."
+        with pytest.raises(ValueError, match=re.escape(message)):
+            as_array(data, column=column)
+
+
+def test_torchs_own():
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data.TensorDataset(torch.tensor(IMAGES / 255, dtype=torch.float32)[:, None], torch.arange(12))
+    np.testing.assert_array_equal(as_array(data), (IMAGES / 255).astype(np.float32))
+    np.testing.assert_array_equal(as_array(torch.tensor(IMAGES)), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (3, TypeError, "Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got int."),
+        ({"a": IMAGES}, TypeError, "got dict."),
+        ("mnist", TypeError, "got str."),
+        ([], ValueError, "Expected data to hold at least one example; got none."),
+        ([IMAGES[0], IMAGES[0, :3]], ValueError, "Expected examples of one shape; got (3, 4) and (4, 4). Resize them."),
+        ([np.zeros((3, 4, 4))], ValueError, "Expected grey images; got examples of shape (3, 4, 4). Make them grey"),
+    ],
+)
+def test_what_is_refused(data, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        as_array(data)
+
+
+def test_fit_and_evaluate_take_them():
+    model = iwax.VAE(16, [2], [[4]], key=jax.random.key(0))
+    options = {"protocol": "burda-paper", "key": jax.random.key(1), "epochs": 1, "batch_size": 4}
+    data = Torch([(picture, 3) for picture in PICTURES])
+    assert not isinstance(data, Dataset)
+    results = [iwax.fit(model, iwax.ELBO(), images, **options) for images in (IMAGES, data)]
+    assert results[0].records == results[1].records
+    judged = iwax.evaluate(model, as_array(data), jax.random.key(2), num_samples=64)
+    assert len(judged.log_likelihood) == 12
