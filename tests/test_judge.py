@@ -6,10 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from iwax.judge import evaluate_run
+from iwax.judge import evaluate_run, reconstruct, sample_images
 from iwax.launch import new_run
 from iwax.runs import UNFINISHED, RunFolder
 from iwax.unfinished import unfinished
@@ -142,7 +143,7 @@ def test_overwriting_a_run_takes_its_unfinished_evaluation_away(tmp_path):
 COMMAND = """
 import sys; sys.path.insert(0, {tests!r})
 from tiny import tiny_data
-from iwax.judge import evaluate_run
+from iwax.judge import evaluate_run, reconstruct, sample_images
 evaluate_run({run!r}, data=tiny_data(), num_samples=40_000, rows=256)
 """
 
@@ -178,3 +179,13 @@ def test_values_per_image_are_saved(judged):
     assert saved["log_likelihood"].shape == (12,)
     assert saved["log_likelihood"].mean() == pytest.approx(written["log_p"])
     assert {"khat", "elbo", "kl", "reconstruction", "iwae_64", "mc_error", "unit_variances_1"} <= set(saved)
+
+
+def test_a_model_without_the_optional_parts_is_refused_by_name():
+    class Bare:
+        """Meets the contract's required part only, as far as this matters."""
+
+    with pytest.raises(TypeError, match=r"Expected a model with `prior` and `likelihood` for sampling; got Bare"):
+        sample_images(Bare(), 3, jax.random.key(0))
+    with pytest.raises(TypeError, match=r"Expected a model with `likelihood` for reconstruction; got Bare"):
+        reconstruct(Bare(), np.zeros((1, 4)), jax.random.key(0))

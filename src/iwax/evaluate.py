@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.data import Dataset, binarize, check_images, test_set_hash
+from iwax.data import Dataset, as_array, binarize, check_images, test_set_hash
 from iwax.evaluation import Evaluation
 from iwax.objectives.objective import check_positive_integer
 from iwax.pareto import pareto_khat, tail_size
@@ -195,7 +195,7 @@ def has_khat() -> bool:
 
 def test_examples(data: Dataset | np.ndarray | Array, rule: str, key: PRNGKeyArray) -> np.ndarray:
     """The test half of a data set, or an array, binarised once by `rule`: (N, *event) float32."""
-    images = np.asarray(data.test if isinstance(data, Dataset) else data)
+    images = as_array(data.test if isinstance(data, Dataset) else data)
     check_images(images, rule)
     return np.asarray(binarize(images, rule, key))
 

@@ -122,12 +122,14 @@ def evaluate_run(
 
 def sample_images(model: Any, num_images: int, key: jax.Array) -> np.ndarray:
     """Means of p(x | z) for z drawn from the prior, (num_images, pixels)."""
+    _check_has(model, "sampling", "prior", "likelihood")
     z = model.prior.sample(key, (num_images,))
     return np.asarray(model.likelihood(z).mean)
 
 
 def reconstruct(model: Any, x: np.ndarray, key: jax.Array) -> np.ndarray:
     """Means of p(x | z) for one z drawn from q(z | x) of each example, (N, pixels)."""
+    _check_has(model, "reconstruction", "likelihood")
     z = model.posterior(jnp.asarray(x)).sample(key, (1,))
     return np.asarray(model.likelihood(z).mean)[0]
 
@@ -203,6 +205,13 @@ def _summary(
         **{"seconds": seconds, "found_finished": before, "images_per_second": num_new / seconds},
         "settings": settings,
     }
+
+
+def _check_has(model: Any, what: str, *names: str) -> None:
+    """Raises TypeError for a model without the optional parts that `what` needs."""
+    missing = [f"`{name}`" for name in names if not hasattr(model, name)]
+    if missing:
+        raise TypeError(f"Expected a model with {' and '.join(missing)} for {what}; got {type(model).__name__}.")
 
 
 def _as_images(values: np.ndarray, data: Dataset) -> np.ndarray:
