@@ -1,0 +1,112 @@
+"""The record of a run, results/ID.json: what was trained, what came of it, and what made it. It imports no JAX.
+
+ID is the start of the SHA-256 of what was asked for: the fields of the configuration that are not as they would be if
+left out, and what was evaluated. A field added to RunConfig later leaves every ID as it is.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SCHEMA", "Record", "identity", "read_records"]
+
+SCHEMA = 1
+LENGTH = 12  # characters of an ID
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """One file of results/.
+
+    Attributes:
+        id: see above; also the name of the file.
+        scale: "smoke", "short" or "full".
+        asked: the fields of the configuration that are not as they would be if left out.
+        started_from: the same of the run whose model this one started from, if any.
+        config: the whole configuration, every default filled in.
+        training: epochs, steps, seconds, flop, final_bound (nats), curve: [[epoch, bound], ...], at most 200 of them.
+        evaluation: num_images, num_samples, binarize, seed; values, mc_error and data_error of log_p, iwae_64, elbo
+            and minus_kl in nats; active_units by layer; seconds; flop.
+        along: [[epoch, {"log_p", "iwae_64", "minus_kl"}], ...] of some test images, if asked for.
+        ssim: data set judged on -> {"ssim", "ssim_std", "ssim_test_error", "num_examples"}.
+        sheets: "samples" and "reconstructions" -> name of a picture in the folder sheets/ beside the record.
+        machine, versions, commit, command, date: what made it.
+        checkpoint_sha256: of the content of the trained model's last checkpoint.
+        checks: what the run verified of itself -> whether it held.
+    """
+
+    id: str
+    scale: str
+    asked: Mapping[str, Any]
+    config: Mapping[str, Any]
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    commit: str | None
+    command: str
+    date: str
+    checkpoint_sha256: str
+    started_from: Mapping[str, Any] | None = None
+    along: tuple = ()
+    ssim: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sheets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    checks: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+
+    def value(self, metric: str, judged_on: str = "") -> float | tuple[int, ...] | None:
+        """The number of a cell's metric; None if the record has none."""
+        if metric == "ssim":
+            return self.ssim.get(judged_on or self.config["dataset"], {}).get("ssim")
+        if metric == "active_units":
+            return tuple(self.evaluation["active_units"])
+        value = self.evaluation["values"].get("log_p" if metric == "nll" else metric)
+        return -value if metric == "nll" and value is not None else value
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, indent=1, sort_keys=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Record":
+        """Raises ValueError for text that is no record of this schema."""
+        values = json.loads(text)
+        if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
+            raise ValueError(
+                f"Expected a record of schema {SCHEMA}; got other JSON. Make it anew with `iwax reproduce`."
+            )
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"Expected a record with the fields of schema {SCHEMA}; got {error}.") from None
+
+
+def identity(asked: Mapping[str, Any], evaluated: Mapping[str, Any]) -> str:
+    """The ID of what was asked for: the start of a SHA-256.
+
+    >>> identity({"num_samples": 5}, {"num_samples": 64})
+    '38e01de6f6d4'
+    """
+    text = json.dumps({"config": dict(asked), "evaluation": dict(evaluated)}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+def read_records(folder: str | Path) -> list[Record]:
+    """The records in a folder, by ID; [] where there is no folder.
+
+    Raises:
+        ValueError: a file that is no record, or whose name is not its ID.
+    """
+    return list(_read(sorted(Path(folder).glob("*.json"))))
+
+
+def _read(paths: Iterable[Path]) -> Iterable[Record]:
+    for path in paths:
+        try:
+            record = Record.from_json(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"Expected {path} to be a record; {error}") from None
+        if record.id != path.stem:
+            raise ValueError(f"Expected {path} to hold the record of that name; got {record.id}.")
+        yield record

@@ -1,0 +1,115 @@
+"""At what scale a study is run: from what its cells name to the runs that are made, each under its name."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from iwax.build import resolve
+from iwax.checks import check_choice
+from iwax.config import RunConfig
+from iwax.data.catalog import DATASETS
+from iwax.experiments.records import identity
+from iwax.experiments.study import SAMPLE, Study, stated
+
+__all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
+
+MANY = 8  # samples per image, above which a run is long on two cores
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """What a scale decides.
+
+    Attributes:
+        help: in words.
+        num_samples: k of the evaluation.
+        test_images: the first this many are judged; all if None.
+        minutes: a run that has trained this long is judged as it is; None for no limit.
+    """
+
+    help: str
+    num_samples: int
+    test_images: int | None = None
+    minutes: float | None = None
+
+
+SCALES: dict[str, Scale] = {
+    "smoke": Scale("seconds: whether everything works; its numbers mean nothing", 64, test_images=20),
+    "short": Scale("the full data, as many epochs as two cores do in 140 minutes a run", 5000, minutes=140),
+    "full": Scale("the published recipe; days without an accelerator", 5000),
+}
+
+
+def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str, Any] | None = None) -> list[RunConfig]:
+    """The runs of a study at a scale, each once; see `Study.runs`. `init_from` holds the name of another of them.
+
+    Raises:
+        ValueError: an unknown scale, or a configuration that will not do.
+    """
+    check_choice("scale", scale, SCALES)
+    runs: dict[str, RunConfig] = {}
+    counted = [(pair, _seeds(study, scale, pair[0]) if seeds is None else seeds) for pair in study.configs]
+    for seed in range(max((count for _, count in counted), default=0)):  # the first seed of all cells first
+        for (config, start), count in counted:
+            if seed < count:
+                before = None if start is None else _at(study, start, scale, seed, given or {})
+                run = _at(study, config, scale, seed, given or {})
+                if before is not None:
+                    runs.setdefault(run_name(before), before)
+                    run = dataclasses.replace(run, init_from=run_name(before))
+                runs.setdefault(run_name(run), run)
+    return list(runs.values())
+
+
+def asked(config: RunConfig) -> dict[str, Any]:
+    """The fields of a configuration that are not as they would be if left out: the same for however it is written.
+
+    >>> asked(RunConfig(objective="iwae", num_samples=5, batch_size=20, binarize="dynamic"))
+    {'num_samples': 5}
+    """
+    if config.dataset in DATASETS and config.split == next(iter(DATASETS[config.dataset].splits)):
+        config = dataclasses.replace(config, split=None)
+    whole = resolve(config)
+    defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
+    for name in stated(config):
+        shorter = dataclasses.replace(config, **{name: defaults[name]})
+        try:
+            config = shorter if resolve(shorter) == whole else config
+        except ValueError:  # without it the others make no sense
+            continue
+    return stated(config)
+
+
+def run_name(config: RunConfig) -> str:
+    """The name of a run's folder: what a reader wants to know of it, and the ID of all that was asked for."""
+    whole = resolve(config)
+    sizes = [str(getattr(whole, name)) for name in ("num_groups", "num_samples", "beta") if getattr(whole, name)]
+    words = [config.objective, *sizes, config.model, config.dataset, f"seed{config.seed}", identity(asked(config), {})]
+    return "-".join(words)
+
+
+def _seeds(study: Study, scale: str, config: RunConfig) -> int:
+    """How many seeds of a run."""
+    quick = config.model == "one-layer" and _samples(config) <= MANY and not study.keeps_recipe
+    return 3 if scale == "full" or (scale == "short" and quick) else 1
+
+
+def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[str, Any]) -> RunConfig:
+    """The run of a configuration at a scale. What the study's own configuration says of the recipe is kept."""
+    recipe = dict(study.recipe) if scale == "full" or study.keeps_recipe else {}
+    if scale == "short" and config.epochs is None:
+        recipe |= {} if "protocol" in given else {"batch_size": 100}
+        if "protocol" not in given or config.stages is not None:
+            recipe["schedule_scale"] = 0.009 if _samples(config) > MANY else 0.03
+    recipe |= given
+    run = dataclasses.replace(config, **recipe | stated(config), seed=seed)
+    if scale == "smoke":
+        own = {"dataset": SAMPLE, "split": None, "train_images": 1000, "batch_size": 100}
+        own |= {"epochs": 1, "schedule_scale": None, "eval_every": 1, "eval_images": 20, "eval_samples": 64}
+        return dataclasses.replace(run, **own)
+    every = max(1, (resolve(run).epochs or 1) // 20)
+    return dataclasses.replace(run, **{"eval_every": every, "eval_images": 100} | given)
+
+
+def _samples(config: RunConfig) -> int:
+    return (config.num_groups or 1) * (config.num_samples or 1)
