@@ -70,7 +70,7 @@ def asked(config: RunConfig) -> dict[str, Any]:
     if config.dataset in DATASETS and config.split == next(iter(DATASETS[config.dataset].splits)):
         config = dataclasses.replace(config, split=None)
     whole = resolve(config)
-    defaults = {field.name: field.default for field in dataclasses.fields(RunConfig)}
+    defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(RunConfig)}
     for name in stated(config):
         shorter = dataclasses.replace(config, **{name: defaults[name]})
         try:
@@ -104,11 +104,12 @@ def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[s
     recipe |= given
     run = dataclasses.replace(config, **recipe | stated(config), seed=seed)
     if scale == "smoke":
-        own = {"dataset": SAMPLE, "split": None, "train_images": 1000, "batch_size": 100}
+        own: dict[str, Any] = {"dataset": SAMPLE, "split": None, "train_images": 1000, "batch_size": 100}
         own |= {"epochs": 1, "schedule_scale": None, "eval_every": 1, "eval_images": 20, "eval_samples": 64}
         return dataclasses.replace(run, **own)
     every = max(1, (resolve(run).epochs or 1) // 20)
-    return dataclasses.replace(run, **{"eval_every": every, "eval_images": 100} | given)
+    along: dict[str, Any] = {"eval_every": every, "eval_images": 100}
+    return dataclasses.replace(run, **along | dict(given))
 
 
 def _samples(config: RunConfig) -> int:
