@@ -13,6 +13,7 @@ from iwax.config import RunConfig
 from iwax.data import BINARIZATIONS, Dataset, check_images
 from iwax.models.networks import INITS, SCALE_MAPS
 from iwax.models.own import OwnModel, is_own
+from iwax.models.precision import PRECISIONS
 from iwax.models.vae import ARCHITECTURES, LIKELIHOODS
 from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, Objective
 from iwax.objectives.objective import check_positive_integer
@@ -36,6 +37,7 @@ _CHOICES: dict[str, Any] = {
     "init": INITS,
     "scale_map": SCALE_MAPS,
     "update": UPDATES,
+    "precision": PRECISIONS,
 }
 _COUNTS = {"epochs": 1, "train_images": 1, "eval_every": 1, "eval_images": 1, "eval_samples": 64}  # and their least
 

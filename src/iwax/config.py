@@ -62,6 +62,11 @@ class RunConfig:
     shuffle: str | None = _field(None, "Order of the training images: anew each epoch, never, or permuted once.")
     held_out: int | None = _field(None, "Training images, from the end, that are not trained on.")
     epochs: int | None = _field(None, "Passes over the data; cuts the protocol's schedule off there.")
+    precision: str = _field(
+        "float32",
+        "Of the operands of matrix products while training: float32 or bfloat16. Everything else, and all judging, is "
+        "float32.",
+    )
     update: str = _field(
         "joint",
         "joint, or alternating (piwae): the inference network on MIWAE(M, K), then the generative one on IWAE(K), with "

@@ -174,6 +174,7 @@ def _prepare(
         batch_size=config.batch_size,
         binarize=config.binarize,
         update=build_update(config),
+        precision=config.precision,
     )
     model = build_model(config, images, own)
     if check and own is not None:

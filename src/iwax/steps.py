@@ -63,24 +63,30 @@ def run_steps(
     num_steps = len(images) // batch_size
     order = _order(protocol, jax.random.fold_in(shuffle_key, state.step // num_steps), len(images))
     plan, optimiser = phases(state.model, state.objective, update), protocol.optimiser(num_steps)
+    keys = _step_keys(step_key, state.step - state.step % num_steps + jnp.arange(num_steps))
     parameters, fixed = eqx.partition((state.model, state.objective), trainable(state.model, state.objective))
 
+    def minibatch(slot: Array) -> Array:
+        batch = jax.lax.dynamic_slice_in_dim(order, slot * batch_size, batch_size)
+        return binarize(images[batch], binarize_rule, keys[slot, 0])
+
     def go_on(carry: tuple) -> Array:
-        _, _, step, _, finite = carry
+        _, _, step, _, finite, _ = carry
         return (step < stop) & finite
 
     def one_step(carry: tuple) -> tuple:
-        parameters, opt_state, step, bounds, _ = carry
+        parameters, opt_state, step, bounds, _, x = carry
         slot = step % num_steps
-        binarize_key, sample_key = jax.random.split(jax.random.fold_in(step_key, step))
-        batch = jax.lax.dynamic_slice_in_dim(order, slot * batch_size, batch_size)
-        x = binarize(images[batch], binarize_rule, binarize_key)
-        parameters, opt_state, losses = _update(plan, protocol, optimiser, parameters, opt_state, fixed, x, sample_key)
+        key = keys[slot, 1]
+        parameters, opt_state, losses = _update(plan, protocol, optimiser, parameters, opt_state, fixed, x, key)
         value = losses[0] if len(losses) == 1 else jnp.stack(losses)
-        return parameters, opt_state, step + 1, bounds.at[slot].set(-value), jnp.all(jnp.isfinite(value))
+        # The next minibatch needs none of this, so it is made at the same time, on whatever core is free.
+        x = minibatch((slot + 1) % num_steps)
+        return parameters, opt_state, step + 1, bounds.at[slot].set(-value), jnp.all(jnp.isfinite(value)), x
 
-    carry = (parameters, state.opt_state, state.step, state.bounds, jnp.asarray(True))
-    after, opt_state, step, bounds, _ = jax.lax.while_loop(go_on, one_step, carry)
+    first = minibatch(state.step % num_steps)
+    carry = (parameters, state.opt_state, state.step, state.bounds, jnp.asarray(True), first)
+    after, opt_state, step, bounds, _, _ = jax.lax.while_loop(go_on, one_step, carry)
     # A model may hold infinities from the start, as masks do.
     lost = jax.tree.map(_lost, after, parameters)
     model, objective = eqx.combine(after, fixed)
@@ -100,6 +106,11 @@ def _lost(new: Array, old: Array) -> Array:
 def _order(protocol: Protocol, key: PRNGKeyArray, num_images: int) -> Array:
     """The order in which an epoch visits the images."""
     return jax.random.permutation(key, num_images) if protocol.shuffle == "epoch" else jnp.arange(num_images)
+
+
+def _step_keys(key: PRNGKeyArray, steps: Array) -> Array:
+    """Each step's keys for binarisation and for samples; outside the loop, where there are many of them at once."""
+    return jax.vmap(lambda step: jax.random.split(jax.random.fold_in(key, step)))(steps)
 
 
 def _update(

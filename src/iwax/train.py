@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from iwax.checks import check_choice
 from iwax.data import Dataset, as_array, binarize, check_images
+from iwax.models.precision import PRECISIONS, matrix_precision
 from iwax.objectives.objective import Objective, check_positive_integer
 from iwax.protocols import Protocol, get_protocol
 from iwax.steps import TrainState, run_steps, start
@@ -45,6 +47,7 @@ class Trainer:
         protocol: the recipe, as it is for these data.
         key: seed of the whole run.
         update: what a step updates, by which objective.
+        precision: of the operands of matrix products, "float32" or "bfloat16"; see `iwax.models.precision`.
     """
 
     images: np.ndarray
@@ -53,9 +56,11 @@ class Trainer:
     batch_size: int
     binarize: str = "dynamic"
     update: Update = "joint"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         check_positive_integer("batch_size", self.batch_size)
+        check_choice("precision", self.precision, PRECISIONS)
         check_images(self.images, self.binarize)
         if self.batch_size > len(self.images):
             raise ValueError(
@@ -98,9 +103,10 @@ class Trainer:
         begin = int(state.step)
         stop = min(begin + num_steps, (begin // self.steps_per_epoch + 1) * self.steps_per_epoch)
         rule = "none" if self.binarize == "fixed" else self.binarize
-        after, finite = run_steps(
-            state, images, self.key, jnp.asarray(stop), self.update, self.protocol, self.batch_size, rule
-        )
+        with matrix_precision(self.precision):
+            after, finite = run_steps(
+                state, images, self.key, jnp.asarray(stop), self.update, self.protocol, self.batch_size, rule
+            )
         self._check_finite(after, bool(finite))
         return after
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from iwax.models.distributions import Bernoulli, DiagonalNormal, softplus
+from iwax.models.precision import product
 
 __all__ = ["ACTIVATIONS", "INITS", "SCALE_MAPS", "BernoulliBlock", "Dense", "GaussianBlock"]
 
@@ -66,7 +67,7 @@ class Dense(eqx.Module):
         self.weight, self.bias = INITS[init](key, num_in, num_out)
 
     def __call__(self, x: Float[Array, "*shape num_in"]) -> Float[Array, "*shape num_out"]:
-        return x @ self.weight + self.bias
+        return product(x, self.weight) + self.bias
 
 
 class _Trunk(eqx.Module):
