@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["DATA", "HIDDEN", "LATENT", "Case", "Inputs"]
+__all__ = ["DATA", "ESTIMATOR", "HIDDEN", "LATENT", "Case", "Inputs"]
 
 DATA = 784
+ESTIMATOR = "iwax: "  # and an objective's or a gradient's name: the same case with that
 HIDDEN = {1: ((200, 200),), 2: ((200, 200), (100, 100))}
 LATENT = {1: (50,), 2: (100, 50)}
 
@@ -35,6 +36,13 @@ class Case:
     @property
     def total_samples(self) -> int:
         return self.num_groups * self.num_samples
+
+    def with_estimator(self, name: str) -> "Case":
+        """The same budget of samples under another gradient, or another objective: in eights, where it has groups."""
+        if "-" in name:
+            return dataclasses.replace(self, gradient=name)
+        groups = 8 if name in ("miwae", "piwae") else 1
+        return dataclasses.replace(self, objective=name, num_groups=groups, num_samples=self.total_samples // groups)
 
     @classmethod
     def from_json(cls, text: str) -> "Case":

@@ -55,11 +55,18 @@ def objective_of(case: Case) -> Any:
 class Engine:
     """The compiled program inside `iwax.fit`: shuffling, binarisation, noise, gradient and Adam."""
 
+    precision = "float32"
+
     def __init__(self, case: Case, inputs: Inputs) -> None:
         self.case, self.inputs = case, inputs
         images = np.round(255 * inputs.images).astype(np.uint8)
-        protocol = get_protocol("burda-paper")
-        self.trainer = Trainer(images=images, protocol=protocol, key=jax.random.key(1), batch_size=case.batch)
+        self.trainer = Trainer(
+            images=images,
+            protocol=get_protocol("burda-paper"),
+            key=jax.random.key(1),
+            batch_size=case.batch,
+            precision=self.precision,
+        )
         self.images = self.trainer.on_device()
         self.state = self.trainer.start(model_of(case, inputs), objective_of(case))
 
@@ -81,6 +88,12 @@ class Engine:
         stop = int(self.state.step) + steps
         while int(self.state.step) < stop:
             self.state = self.trainer.advance(self.state, self.images, stop - int(self.state.step))
+
+
+class EngineBfloat16(Engine):
+    """The same with the operands of its matrix products in bfloat16."""
+
+    precision = "bfloat16"
 
 
 class UserScan(Engine):

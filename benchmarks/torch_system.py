@@ -112,5 +112,19 @@ class Compiled(Eager):
         return -loss.detach().numpy(), [-_as_stored(p.grad) for p in self.model.parameters()]
 
 
+class CompiledBfloat16(Eager):
+    """The same under PyTorch's own mixed precision."""
+
+    def __init__(self, case: Case, inputs: Inputs) -> None:
+        super().__init__(case, inputs)
+        compiled = torch.compile(self.model.loss)
+
+        def loss(x: torch.Tensor, noise: list[torch.Tensor]) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return compiled(x, noise)
+
+        self.loss = loss
+
+
 def _as_stored(gradient: torch.Tensor) -> np.ndarray:
     return gradient.T.numpy() if gradient.ndim == 2 else gradient.numpy()

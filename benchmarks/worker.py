@@ -16,14 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.case import Case, Inputs
+from benchmarks.case import ESTIMATOR, Case, Inputs
 
 SYSTEMS = {
     "iwax": "benchmarks.iwax_system:Engine",
+    "iwax, bfloat16": "benchmarks.iwax_system:EngineBfloat16",
     "iwax in a user's scan": "benchmarks.iwax_system:UserScan",
     "bare matrix products": "benchmarks.iwax_system:MatrixProducts",
     "PyTorch, eager": "benchmarks.torch_system:Eager",
     "PyTorch, compiled": "benchmarks.torch_system:Compiled",
+    "PyTorch, compiled, bfloat16": "benchmarks.torch_system:CompiledBfloat16",
     "Pythae, its trainer": "benchmarks.pythae_system:ItsTrainer",
     "Pythae's model, bare loop": "benchmarks.pythae_system:BareLoop",
     "NumPyro": "benchmarks.numpyro_system:RenyiSVI",
@@ -36,6 +38,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     name, case, folder = sys.argv[1], Case.from_json(sys.argv[2]), Path(sys.argv[3])
+    if name.startswith(ESTIMATOR):
+        name, case = "iwax", case.with_estimator(name.removeprefix(ESTIMATOR))
     module, system = SYSTEMS[name].split(":")
     program = getattr(importlib.import_module(module), system)(case, Inputs.load(folder / "inputs.npz"))
     for line in sys.stdin:

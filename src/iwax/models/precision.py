@@ -38,7 +38,8 @@ def matrix_precision(precision: str) -> contextlib.AbstractContextManager:
 
 def product(x: Float[Array, "*shape num_in"], weight: Float[Array, "num_in num_out"]) -> Float[Array, "*shape num_out"]:
     """x @ weight, for any number of leading axes."""
-    if jax.config.jax_default_matmul_precision == _BFLOAT16 and x.dtype == weight.dtype == jnp.float32:
+    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    if asked == _BFLOAT16 and x.dtype == weight.dtype == jnp.float32:
         return _rounded_product(x, weight)
     return x @ weight
 
