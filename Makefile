@@ -3,12 +3,13 @@
 # make check   the same, and everything slow or optional
 # make bench   time iwax beside PyTorch, Pythae and NumPyro (an hour; ARGS=--quick: 15 minutes), into runs/bench
 # make docs    build the site, links checked, into build/site
+# make package build wheel and source archive, install each into an empty environment, and use it there (some minutes)
 # make lock    write requirements.lock anew
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs lint lock clean
+.PHONY: demo test check bench docs package lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
@@ -30,6 +31,9 @@ bench: .venv/installed .venv-peers/installed
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+package:
+	$(PYTHON) scripts/check_package.py
 
 lint: .venv/installed
 	$(BIN)/ruff check src tests scripts benchmarks examples
