@@ -62,7 +62,7 @@ def check_wheel(path: Path) -> None:
     require(metadata["License-Expression"] == "Apache-2.0", f"licence {metadata['License-Expression']}")
     require(set(metadata.get_all("Provides-Extra")) == EXTRAS, f"extras {metadata.get_all('Provides-Extra')}")
     require("Typing :: Typed" in metadata.get_all("Classifier", []), "no classifier Typing :: Typed")
-    require(metadata.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8"), "the README is another")
+    require(metadata.get_payload(decode=True) == (ROOT / "README.md").read_bytes(), "the README is another")
 
 
 def check_sdist(path: Path) -> None:

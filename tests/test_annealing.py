@@ -195,8 +195,13 @@ def test_anneal_run_goes_on_where_it_was_interrupted(run, monkeypatch):
     result = anneal_run(run, test_images=5, **options)
     assert batches == [0, 2, 4, 0, 0, 2, 4, 0, 2, 4]  # the fourth twice: interrupted
     (run / "annealing.jsonl").unlink()
+    for done in (2, 4):  # whatever the limit, every session does something
+        stopped = anneal_run(run, test_images=5, time_limit=1e-9, **options)
+        assert [stopped[name] for name in ("state", "num_examples", "total_examples")] == ["stopped", done, 15]
     assert anneal_run(run, test_images=5, **options) == result
     assert len(batches) == 19  # all nine again, since nothing was kept
+    with pytest.raises(ValueError, match="Expected time_limit to be positive; got 0"):
+        anneal_run(run, time_limit=0.0)
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ On images simulated from the model, bounds from both sides: how far apart they a
 import dataclasses
 import hashlib
 import json
+import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from iwax.data import Dataset
 from iwax.evaluate import log_likelihood
 from iwax.evaluation import standard_error
 from iwax.examples import first_examples
-from iwax.launch import load_run
+from iwax.launch import check_time_limit, load_run
 from iwax.plots import COLOURS, plot
 from iwax.runs import CHECKPOINT, RunFolder
 from iwax.tempering import ROWS, Annealing, anneal, schedule, simulate
@@ -49,6 +51,7 @@ def anneal_run(
     leapfrog_steps: int = 10,
     num_samples: int = 5000,
     seed: int = 0,
+    time_limit: float | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
     on_progress: Callable[[AnnealingProgress], None] | None = None,
@@ -68,6 +71,7 @@ def anneal_run(
         leapfrog_steps: gradients per Hamiltonian step.
         num_samples: importance samples of the IWAE bound, with the draws of `iwax evaluate`.
         seed: of everything random.
+        time_limit: begin no more images after this many seconds; the result's "state" is then "stopped".
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
         on_progress: called after every few images.
@@ -75,6 +79,8 @@ def anneal_run(
     Raises:
         ValueError: no run, or bad numbers.
     """
+    check_time_limit(time_limit)
+    begin = time.monotonic()
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     x = first_examples(loaded, config.test_binarize, seed=seed, count=test_images)
     _, sample_key, key = jax.random.split(jax.random.key(seed), 3)  # the second as in iwax.evaluate
@@ -87,26 +93,58 @@ def anneal_run(
     folder = RunFolder(path)
     checkpoint = hashlib.sha256((folder.path / CHECKPOINT).read_bytes()).hexdigest()
     settings = options | {"seed": seed, "binarize": config.test_binarize, "checkpoint": checkpoint[:16]}
-    records = _Records(folder, settings, test_images * (3 if sandwich else 1), on_progress)
-    results = {"test": records.anneal("test", model, x, None, key, options)}
-    iwae = {"test": log_likelihood(model, x, sample_key, num_samples=num_samples)}
-    if sandwich:
-        keys = jax.random.split(jax.random.fold_in(key, 1), 4)
-        simulated, z = simulate(model, test_images, keys[0])
-        results["lower"] = records.anneal("lower", model, simulated, None, keys[1], options)
-        results["upper"] = records.anneal("upper", model, simulated, z, keys[2], options)
-        iwae["lower"] = log_likelihood(model, simulated, keys[3], num_samples=num_samples)
-    summary = settings | {"num_samples": num_samples} | _summary(results, iwae)
+    deadline = math.inf if time_limit is None else begin + time_limit
+    records = _Records(folder, settings, test_images * (3 if sandwich else 1), deadline, on_progress)
+    try:
+        results, iwae = _bounds(records, model, x, (sample_key, key), options, sandwich, num_samples)
+    except _OutOfTimeError:
+        done = {"num_examples": records.count, "total_examples": records.total}
+        return {"state": "stopped"} | done | {"seconds": time.monotonic() - begin}
+    summary = {"state": "finished"} | settings | {"num_samples": num_samples} | _summary(results, iwae)
     folder.write_json("annealing.json", summary)
     _draw(folder.path / "figures", results, iwae, num_samples)
     return summary
 
 
+def _bounds(
+    records: "_Records",
+    model: Any,
+    x: Any,
+    keys: tuple[PRNGKeyArray, PRNGKeyArray],
+    options: dict[str, Any],
+    sandwich: bool,
+    num_samples: int,
+) -> tuple[dict[str, Annealing], dict[str, np.ndarray]]:
+    """Annealed and IWAE bounds on test images, and on as many simulated ones."""
+    sample_key, key = keys
+    results = {"test": records.anneal("test", model, x, None, key, options)}
+    iwae = {"test": log_likelihood(model, x, sample_key, num_samples=num_samples)}
+    if sandwich:
+        others = jax.random.split(jax.random.fold_in(key, 1), 4)
+        simulated, z = simulate(model, len(x), others[0])
+        results["lower"] = records.anneal("lower", model, simulated, None, others[1], options)
+        results["upper"] = records.anneal("upper", model, simulated, z, others[2], options)
+        iwae["lower"] = log_likelihood(model, simulated, others[3], num_samples=num_samples)
+    return results, iwae
+
+
+class _OutOfTimeError(Exception):
+    """The time limit has passed, and there is more to do."""
+
+
 class _Records:
     """Annealed log-weights image by image, kept in the run's folder as they come."""
 
-    def __init__(self, folder: RunFolder, settings: dict[str, Any], total: int, on_progress: Callable | None) -> None:
-        self.folder, self.total, self.on_progress = folder, total, on_progress
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: dict[str, Any],
+        total: int,
+        deadline: float,
+        on_progress: Callable | None,
+    ) -> None:
+        self.folder, self.total, self.deadline, self.on_progress = folder, total, deadline, on_progress
+        self.has_begun = False  # whatever the limit, a session does something
         self.digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
         kept = [record for record in folder.records(RECORDS) if record["settings"] == self.digest]
         folder.write(RECORDS, "".join(json.dumps(record) + "\n" for record in kept))  # without a half-written line
@@ -119,6 +157,9 @@ class _Records:
         for begin in range(0, len(x), size):
             numbers = range(begin, min(begin + size, len(x)))
             if not all((bound, number) in self.done for number in numbers):
+                if self.has_begun and time.monotonic() > self.deadline:
+                    raise _OutOfTimeError
+                self.has_begun = True
                 # one size of batch, so that one program is compiled: the last repeats its last image
                 of_batch = np.minimum(np.arange(begin, begin + size), len(x) - 1)
                 draws = jax.tree.map(lambda leaf, of_batch=of_batch: leaf[of_batch], z)

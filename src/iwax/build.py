@@ -122,6 +122,7 @@ def resolve(config: RunConfig) -> RunConfig:
     filled = {name: _plain(getattr(objective, name)) for name in OBJECTIVE_FIELDS if hasattr(objective, name)}
     unscaled = build_protocol(dataclasses.replace(config, schedule_scale=None))
     filled |= {name: getattr(unscaled, name) for name in PROTOCOL_FIELDS} | {"stages": _written(unscaled.stages)}
+    filled["likelihood"] = config.likelihood or "bernoulli"
     filled["epochs"] = protocol.epochs if config.epochs is None else config.epochs
     filled |= _filled_evaluation(config)
     own = is_own(config.model)

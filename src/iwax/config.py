@@ -40,7 +40,7 @@ class RunConfig:
         "first if left out.",
     )
     model: str = _field("one-layer", "one-layer, two-layer, larger, or your own: FILE.py:FUNCTION.")
-    likelihood: str = _field("bernoulli", "p(x|z): bernoulli for binary data, gaussian for real data.")
+    likelihood: str | None = _field(None, "p(x|z): bernoulli (if left out), or gaussian for real data.")
     dataset: str = _field("mnist", "Data set (`iwax data` lists them), or a path to .npy, .npz or a folder of images.")
     split: str | None = _field(None, "How the data set is split into training and test.")
     train_images: int | None = _field(None, "Use only the first this many training images; all if left out.")

@@ -10,6 +10,8 @@ import numpyro.distributions as dist
 import pytest
 
 import iwax
+from iwax.judge import reconstruct, sample_images
+from iwax.models.distributions import DiagonalNormal, MarkovChain
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (5, 3))
@@ -105,6 +107,41 @@ def test_a_lifted_model_is_the_single_one_for_each_example():
         z_i = jax.tree.map(lambda leaf, i=i: leaf[:, i], z)
         np.testing.assert_allclose(log_q[:, i], single.posterior(x).log_prob(z_i), rtol=1e-5)
         np.testing.assert_allclose(log_p[:, i], single.log_joint(x, z_i), rtol=1e-5)
+
+
+class Decoding(SingleModel):
+    """The model above with its likelihood, which takes exactly one leading axis, and a prior."""
+
+    @property
+    def prior(self):
+        return MarkovChain(DiagonalNormal(jnp.zeros(2), jnp.zeros(2)), (_around,), top_down=True)
+
+    def likelihood(self, z):
+        return dist.Normal(jax.vmap(self.generative)(z[0]), 1).to_event(1)
+
+
+def _around(z2):
+    return DiagonalNormal(z2, jnp.zeros_like(z2))
+
+
+def test_a_lifted_model_has_the_prior_and_the_likelihood_of_the_single_one():
+    single = Decoding()
+    lifted = iwax.batched(single)
+    z = lifted.posterior(X).sample(KEY, (6,))
+    log_p, likelihood = lifted.log_joint(X, z), lifted.likelihood(z)
+    np.testing.assert_allclose(lifted.prior.log_prob(z) + likelihood.log_prob(X), log_p, rtol=1e-5)
+    np.testing.assert_allclose(likelihood.mean[:, 2], single.likelihood((z[0][:, 2], z[1][:, 2])).mean, rtol=1e-5)
+    assert likelihood.sample(KEY).shape == likelihood.mean.shape == (6, 5, 3)
+    assert sample_images(lifted, 7, KEY).shape == (7, 3)
+    assert reconstruct(lifted, np.asarray(X), KEY).shape == (5, 3)
+    assert iwax.check_model(lifted, X, KEY).ok
+    assert iwax.evaluate(lifted, np.asarray(X), KEY, num_samples=64, binarize="none").kl is not None
+
+
+def test_a_lifted_model_without_them_has_none():
+    lifted = iwax.batched(SingleModel())
+    assert not hasattr(lifted, "prior")
+    assert not hasattr(lifted, "likelihood")
 
 
 def test_a_lifted_posterior_keeps_one_copy_of_its_networks():

@@ -120,7 +120,8 @@ def test_names_that_are_refused(tmp_path, fields, message):
 
 def test_the_record_leaves_open_what_the_model_decides(write):
     config = resolve(tiny_config(model=write(CODE)))
-    assert (config.init, config.output_bias, config.scale_map) == (None, None, None)
+    assert (config.likelihood, config.init, config.output_bias, config.scale_map) == (None, None, None, None)
+    assert resolve(tiny_config()).likelihood == "bernoulli"
     assert resolve(config) == config
 
 

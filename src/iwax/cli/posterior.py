@@ -79,9 +79,10 @@ def ssim(
 @click.option("--leapfrog-steps", type=int, default=10, show_default=True, help="Gradients per Hamiltonian step.")
 @click.option("--num-samples", type=int, default=5000, show_default=True, help="k of the IWAE bound beside it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option("--time-limit", type=float, metavar="MINUTES", help="Stop after this time; the same command goes on.")
 @data_dir_option
 @json_option
-def anneal(run: Path, as_json: bool, **options: Any) -> None:
+def anneal(run: Path, time_limit: float | None, as_json: bool, **options: Any) -> None:
     """Annealed importance sampling: bounds on log p from below on test images, from both sides on simulated ones.
 
     Finished images are kept: the same command goes on where it was interrupted.
@@ -89,9 +90,14 @@ def anneal(run: Path, as_json: bool, **options: Any) -> None:
     from iwax.annealing import anneal_run
 
     with ProgressBar("annealing") as on_progress:
-        result = anneal_run(run, on_progress=on_progress, **options)
+        seconds = None if time_limit is None else 60 * time_limit
+        result = anneal_run(run, on_progress=on_progress, time_limit=seconds, **options)
     if as_json:
         click.echo(json.dumps(result, indent=2))
+        return
+    if result["state"] == "stopped":
+        done = f"{result['num_examples']} of {result['total_examples']} images, {result['seconds']:.0f} s"
+        click.echo(f"{run}: stopped after {done}; the same command goes on.")
         return
     n, k = result["num_examples"], result["num_samples"]
     rows = [

@@ -1,5 +1,6 @@
 """Lifting a model of single examples to batches."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -15,8 +16,11 @@ def batched(model: Any) -> "BatchedModel":
     The methods are mapped over the first axis of x, and over the second axis of z, after that of the samples. Networks
     are not: a posterior that holds one keeps a single copy, to be frozen as a whole.
 
+    Its `prior` and `likelihood(z)` come along where it has them: the prior as it is, so that `prior.log_prob(z)` must
+    take any leading axes; the likelihood mapped as above, or untouched for draws from the prior, (samples, *event).
+
     Arguments:
-        model: its `posterior(x)` and `log_joint(x, z)` take x (*event) and z (samples, *event).
+        model: its `posterior(x)`, `log_joint(x, z)` and `likelihood(z)` take x (*event) and z (samples, *event).
     """
     return BatchedModel(model)
 
@@ -34,23 +38,46 @@ class BatchedModel(eqx.Module):
     def inference(self) -> PyTree:
         return self.model.inference
 
+    @property
+    def prior(self) -> Any:
+        return self.model.prior  # AttributeError where there is none, as of the model itself
+
+    @property
+    def likelihood(self) -> Callable[[PyTree], Any]:
+        single = self.model.likelihood
+
+        def likelihood(z: PyTree) -> Any:
+            return single(z) if self._has_no_batch(z) else _BatchedLikelihood(*self._mapped(single, z, 1))
+
+        return likelihood
+
     def posterior(self, x: PyTree) -> "_BatchedPosterior":
-        own_leaves = {id(leaf) for leaf in jax.tree.leaves(self.model)}
-        shared = []
-
-        def per_example(x: PyTree) -> PyTree:
-            posterior = self.model.posterior(x)
-            depends_on_x, rest = eqx.partition(
-                posterior, lambda leaf: eqx.is_array(leaf) and id(leaf) not in own_leaves
-            )
-            shared.append(rest)
-            return depends_on_x
-
-        return _BatchedPosterior(jax.vmap(per_example)(x), shared[0])
+        return _BatchedPosterior(*self._mapped(self.model.posterior, x, 0))
 
     def log_joint(self, x: PyTree, z: PyTree) -> Float[Array, "samples batch"]:
         """log p(x, z) in nats."""
         return jax.vmap(self.model.log_joint, in_axes=(0, 1), out_axes=1)(x, z)
+
+    def _mapped(self, density: Callable[[PyTree], Any], argument: PyTree, axis: int) -> tuple[Any, Any]:
+        """The density of each example, apart from what it shares with the model: its networks."""
+        own_leaves = {id(leaf) for leaf in jax.tree.leaves(self.model)}
+        shared = []
+
+        def per_example(argument: PyTree) -> PyTree:
+            varying, rest = eqx.partition(
+                density(argument), lambda leaf: eqx.is_array(leaf) and id(leaf) not in own_leaves
+            )
+            shared.append(rest)
+            return varying
+
+        return jax.vmap(per_example, in_axes=axis)(argument), shared[0]
+
+    def _has_no_batch(self, z: PyTree) -> bool:
+        """Whether z is (samples, *event), as drawn from the prior."""
+        if not hasattr(self.model, "prior"):
+            return False
+        drawn = jax.eval_shape(lambda key: self.model.prior.sample(key, (1,)), jax.random.key(0))
+        return jax.tree.leaves(z)[0].ndim == jax.tree.leaves(drawn)[0].ndim
 
 
 class _BatchedPosterior(eqx.Module):
@@ -79,3 +106,29 @@ class _BatchedPosterior(eqx.Module):
             return eqx.combine(per_example, self.shared).log_prob(z)
 
         return jax.vmap(log_prob, in_axes=(0, 1), out_axes=1)(self.per_example, z)
+
+
+class _BatchedLikelihood(eqx.Module):
+    """p(x | z) for z of (samples, batch, *event); the arrays that depend on z have the batch axis first."""
+
+    per_example: Any
+    shared: Any
+
+    @property
+    def mean(self) -> Float[Array, "samples batch *event"]:
+        return self._map(lambda density: density.mean)
+
+    def sample(self, key: PRNGKeyArray) -> PyTree:
+        """One draw for each z, (samples, batch, *event)."""
+        keys = jax.random.split(key, jax.tree.leaves(self.per_example)[0].shape[0])
+        return self._map(lambda density, key: density.sample(key), keys)
+
+    def log_prob(self, x: PyTree) -> Float[Array, "samples batch"]:
+        """log p(x | z) in nats for x of (batch, *event)."""
+        return self._map(lambda density, x: density.log_prob(x), x)
+
+    def _map(self, of: Callable[..., Any], *arguments: Any) -> Any:
+        def per_example(density: Any, *arguments: Any) -> Any:
+            return of(eqx.combine(density, self.shared), *arguments)
+
+        return jax.vmap(per_example, out_axes=1)(self.per_example, *arguments)
