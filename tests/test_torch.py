@@ -201,6 +201,71 @@ def test_shapes_are_checked():
         iwax.torch.loss(iwax.IWAE(num_samples=4), torch.zeros(3, 2), torch.zeros(3, 2))
 
 
+@pytest.fixture
+def densities():
+    """A function of what goes wrong -> log_p, log_q, z, log_q_frozen for 4 samples of 3 examples."""
+    network = torch.nn.Linear(2, 2)
+    x, noise = torch.ones(3, 2), torch.randn(4, 3, 2, generator=torch.manual_seed(0))
+
+    def make(frozen=True, at=lambda z: z):
+        mean = network(x)
+        z = mean + noise.to(mean.dtype)
+        log_q, log_q_frozen = (-0.5 * ((at(z) - m) ** 2).sum(-1) for m in (mean, mean.detach() if frozen else mean))
+        return -0.5 * (at(z) ** 2).sum(-1), log_q, z, log_q_frozen
+
+    make.network = network
+    return make
+
+
+DREG = iwax.IWAE(num_samples=4, gradient="doubly-reparameterized")
+
+
+def test_what_would_be_wrong_in_silence_is_refused(densities):
+    log_p, log_q, z, log_q_frozen = densities()
+    with pytest.raises(ValueError, match=r"Expected log_q_frozen .* detached parameters; .* of shape \(2"):
+        iwax.torch.loss(DREG, log_p, log_q, z, log_q)
+    with pytest.raises(ValueError, match="that is not behind z"):  # samples of another step
+        iwax.torch.loss(DREG, log_p, log_q, densities()[2], log_q_frozen)
+    with pytest.raises(ValueError, match="that is not behind z"):
+        iwax.torch.loss(DREG, log_p, log_q, z.detach(), log_q_frozen)
+    with pytest.raises(ValueError, match=r"Expected z to be \(S, \*batch, \*event\), with log_p's \(4, 3\) first; got"):
+        iwax.torch.loss(DREG, log_p, log_q, z.swapaxes(0, 1), log_q_frozen)
+    with pytest.raises(ValueError, match=r"Expected log_q_frozen to be of log_p's shape \(4, 3\); got \(3,\)"):
+        iwax.torch.loss(DREG, log_p, log_q, z, log_q_frozen[0])
+    with pytest.raises(ValueError, match="Expected detached samples for VIMCO with gradient='score-function'"):
+        iwax.torch.loss(OBJECTIVES["vimco"](num_samples=4), log_p, log_q, z)
+    with pytest.raises(TypeError, match=r"Expected objective to be an iwax objective such as .*; got 'iwae'"):
+        iwax.torch.loss("iwae", log_p, log_q)
+    with pytest.raises(TypeError, match="Expected log_p to be a torch tensor; got ndarray"):
+        iwax.torch.loss(DREG, log_p.detach().numpy(), log_q)
+    for at in (lambda z: z, torch.clone):
+        iwax.torch.loss(DREG, *densities(at=at)).backward()  # negative control
+
+
+def test_a_q_that_is_held_constant_needs_no_path(densities):
+    """requires_grad=False on the inference network: theta's gradient alone."""
+    densities.network.requires_grad_(False)
+    scale = torch.ones((), requires_grad=True)
+    log_p, *others = densities()
+    iwax.torch.loss(DREG, scale * log_p, *others).backward()
+    weights = torch.softmax(log_p - others[0], 0)
+    torch.testing.assert_close(scale.grad, -(weights * log_p).sum(0).mean())
+
+
+def test_mixed_precision(densities):
+    """Samples in bfloat16, as an autocast network makes them: the gradient of single precision, but for its digits."""
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        densities.network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            log_p, log_q, z, log_q_frozen = densities(at=torch.Tensor.float)
+        log_p = log_p + 0.5 * (z.float() - 1).sum(-1)
+        assert z.dtype == dtype
+        iwax.torch.loss(DREG, log_p, log_q, z, log_q_frozen).backward()
+        gradients.append(densities.network.bias.grad.clone())
+    torch.testing.assert_close(*gradients, rtol=0.05, atol=0.05)
+
+
 def test_iwax_never_imports_torch():
     code = "import sys, iwax; iwax.IWAE(num_samples=2); iwax.loss; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

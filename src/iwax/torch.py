@@ -77,8 +77,9 @@ def per_example_loss(
     log_q_frozen: Tensor | None = None,
 ) -> Tensor:
     """`loss` before its mean: minus the bound of each example in nats, (*batch)."""
-    layers = [z] if isinstance(z, Tensor) else list(z or [])
+    layers = [z] if isinstance(z, Tensor) else list(() if z is None else z)
     _check(objective, log_p, log_q)
+    _check_given(objective, log_p, layers, log_q_frozen)
     bound, a, b, c = _coefficients(objective, log_p.detach() - log_q.detach())
     if not torch.is_grad_enabled():
         return -bound
@@ -91,10 +92,11 @@ def per_example_loss(
         return _loss(bound, _weighted(a, log_p - density))
     if not layers:
         raise _missing(objective, "z, the samples at which log_p was computed")
+    layers = [layer for layer in layers if layer.requires_grad]  # of a q that is held constant none does
     _check_layers(layers)
     surrogate = _weighted(a, log_p) if c is None else _weighted(a, log_p) - _weighted(c, density)
     missing = _weighted(b, log_p - density).sum() - surrogate.sum()
-    along_path = torch.autograd.grad(missing, layers, retain_graph=True, allow_unused=True)
+    along_path = torch.autograd.grad(missing, layers, retain_graph=True, allow_unused=True) if layers else ()
     return _loss(bound, surrogate, layers, along_path)
 
 
@@ -123,7 +125,7 @@ def _loss(
             if not arrived:  # another loss comes this way
                 return gradient
             example = arrived[0].reshape(1, *arrived[0].shape, *(1,) * (missing.ndim - 1 - arrived[0].ndim))
-            return gradient - example * missing
+            return gradient - (example * missing).to(gradient.dtype)  # samples of half precision have such gradients
 
         return hook
 
@@ -158,6 +160,13 @@ def _compiled(objective: Objective, log_w: Any, key: Any) -> tuple:
 
 
 def _check(objective: Objective, log_p: Tensor, log_q: Tensor) -> None:
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
+        )
+    for given, value in (("log_p", log_p), ("log_q", log_q)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Expected {given} to be a torch tensor; got {type(value).__name__}.")
     name = type(objective).__name__
     if objective.beyond_log_weights:
         raise ValueError(
@@ -173,6 +182,49 @@ def _check(objective: Objective, log_p: Tensor, log_q: Tensor) -> None:
             f"Expected log_p and log_q to be (S, *batch) with S = {objective.total_samples}, the total_samples of this "
             f"{name}; got {tuple(log_p.shape)} and {tuple(log_q.shape)}."
         )
+
+
+def _check_given(objective: Objective, log_p: Tensor, layers: Sequence[Tensor], log_q_frozen: Tensor | None) -> None:
+    """What goes wrong in silence: other samples than those of the densities, and a density that is not frozen."""
+    for z in layers:
+        if z.shape[: log_p.ndim] != log_p.shape:
+            raise ValueError(
+                f"Expected z to be (S, *batch, *event), with log_p's {tuple(log_p.shape)} first; got {tuple(z.shape)}."
+            )
+        if objective.gradient == SCORE_FUNCTION and z.requires_grad:
+            raise ValueError(
+                f"Expected detached samples for {type(objective).__name__} with gradient='score-function'; got z with "
+                "a gradient. Compute log_p and log_q at z.detach()."
+            )
+    if log_q_frozen is None:
+        return
+    if log_q_frozen.shape != log_p.shape:
+        raise ValueError(
+            f"Expected log_q_frozen to be of log_p's shape {tuple(log_p.shape)}; got {tuple(log_q_frozen.shape)}."
+        )
+    found = _leaf_beside(log_q_frozen, layers) if layers else None
+    if found is not None:
+        raise ValueError(
+            f"Expected log_q_frozen to be computed at z by detached parameters; its gradient reaches a tensor of shape "
+            f"{tuple(found.shape)} that is not behind z. Detach the parameters (of networks by "
+            "torch.func.functional_call), and give in z the samples of every layer."
+        )
+
+
+def _leaf_beside(density: Tensor, layers: Sequence[Tensor]) -> Tensor | None:
+    """A parameter that `density` has a gradient in, other than through `layers`; None if there is none."""
+    seen = {z.grad_fn for z in layers}
+    nodes = [density.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)  # of the node that accumulates a leaf's gradient
+        if leaf is not None and not any(leaf is z for z in layers):
+            return leaf
+        nodes.extend(before for before, _ in node.next_functions)
+    return None
 
 
 def _check_layers(layers: Sequence[Tensor]) -> None:

@@ -70,6 +70,13 @@ def test_a_column_by_name():
             as_array(data, column=column)
 
 
+def test_several_splits_at_once():
+    data = HuggingFace(image=PICTURES)
+    data.column_names = {"train": ["image"], "test": ["image"]}  # as of a DatasetDict
+    with pytest.raises(ValueError, match=re.escape("Expected one split of a data set; got train, test. Give data['")):
+        as_array(data)
+
+
 def test_torchs_own():
     torch = pytest.importorskip("torch")
     data = torch.utils.data.TensorDataset(torch.tensor(IMAGES / 255, dtype=torch.float32)[:, None], torch.arange(12))
@@ -83,6 +90,8 @@ def test_torchs_own():
         (3, TypeError, "Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got int."),
         ({"a": IMAGES}, TypeError, "got dict."),
         ("mnist", TypeError, "got str."),
+        (iter(IMAGES), TypeError, "What can only be iterated over, make a list of first."),
+        (HuggingFace(text=["a", "b"]), TypeError, "Expected examples that are numbers; got dtype <U1. Choose another"),
         ([], ValueError, "Expected data to hold at least one example; got none."),
         ([IMAGES[0], IMAGES[0, :3]], ValueError, "Expected examples of one shape; got (3, 4) and (4, 4). Resize them."),
         ([np.zeros((3, 4, 4))], ValueError, "Expected grey images; got examples of shape (3, 4, 4). Make them grey"),

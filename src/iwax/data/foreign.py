@@ -25,6 +25,9 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
     (2, 28, 28)
     """
     if hasattr(data, "column_names"):
+        if isinstance(data.column_names, dict):
+            halves = list(data.column_names)
+            raise ValueError(f"Expected one split of a data set; got {', '.join(halves)}. Give data[{halves[0]!r}].")
         items = data[_column(list(data.column_names), column)]
     elif hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
         return np.asarray(data)
@@ -33,7 +36,7 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
     else:
         raise TypeError(
             f"Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got "
-            f"{type(data).__name__}."
+            f"{type(data).__name__}. What can only be iterated over, make a list of first."
         )
     examples = [np.asarray(item) for item in items]
     if not examples:
@@ -41,7 +44,10 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
     shapes = sorted({example.shape for example in examples})
     if len(shapes) > 1:
         raise ValueError(f"Expected examples of one shape; got {shapes[0]} and {shapes[1]}. Resize them.")
-    return _without_channel(np.stack(examples))
+    array = np.stack(examples)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"Expected examples that are numbers; got dtype {array.dtype}. Choose another column.")
+    return _without_channel(array)
 
 
 def _column(names: list[str], column: str | None) -> str:
