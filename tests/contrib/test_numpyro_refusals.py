@@ -82,6 +82,35 @@ def test_a_subsampled_plate_inside_of_a_weight():
     assert loss(global_model, global_guide, iwax.ELBO(num_samples=2)).shape == ()
 
 
+@pytest.mark.filterwarnings("ignore:Found plate statements in guide but not model")  # NumPyro's own
+@pytest.mark.parametrize(
+    ("plate", "size", "message"),
+    [
+        ("data", 3, "Expected plate 'data' to be of one size in model and guide; got 4 and 3"),
+        ("rows", 4, r"plate 'data'.*to hold every site.*got guide site 'z' \(in plate 'rows'\) outside"),
+    ],
+)
+def test_plates_that_do_not_match(plate, size, message):
+    """The first would pass over data in silence: the model takes the guide's elements as its subsample."""
+
+    def guide():
+        with numpyro.plate(plate, size):
+            numpyro.sample("z", dist.Normal(0, 1))
+
+    with pytest.raises(ValueError, match=message):
+        loss(local_model, guide)
+
+
+def test_data_that_do_not_fit_their_plate():
+    def model():
+        with numpyro.plate("data", 4):
+            z = numpyro.sample("z", dist.Normal(0, 1))
+            numpyro.sample("x", dist.Normal(z, 1), obs=X[:3])
+
+    with pytest.raises(ValueError, match=r"Expected a value of site 'x' that fits .* \(4,\); got shape \(3,\)"):
+        loss(model, local_guide)
+
+
 def test_latents_that_the_guide_forgets_or_adds():
     with pytest.raises(ValueError, match=r"guide site for every latent of the model; got none for 'z'"):
         loss(local_model, lambda: None)

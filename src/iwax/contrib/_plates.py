@@ -65,6 +65,7 @@ def read_layout(model_trace: Trace, guide_trace: Trace, *, joint: bool, linear: 
     random = tuple(name for name, site in sample_sites(guide_trace).items() if _is_random(site))
     _check_match(model_trace, guide_trace, random)
     places = _places(model_trace, guide_trace, random)
+    _check_sizes(plate_sizes(model_trace), plate_sizes(guide_trace))
     sizes = plate_sizes(model_trace) | plate_sizes(guide_trace)
     common = frozenset.intersection(*(place.plates for place in places))
     if not linear:
@@ -114,7 +115,7 @@ def check_guide_densities(
         if gradient != SCORE_FUNCTION and not site["fn"].has_rsample:
             raise ValueError(
                 f"Expected guide sites with reparameterised samples for gradient={gradient!r}; got "
-                f"{type(site['fn']).__name__} at site {name!r}. Use an objective with a score-function gradient, such "
+                f"{_kind(site['fn'])} at site {name!r}. Use an objective with a score-function gradient, such "
                 "as iwax.objectives.VIMCO."
             )
         if not is_free and _is_scaled(site, guide_trace):
@@ -144,6 +145,12 @@ def _layers(fn: Any) -> list[Any]:
     while hasattr(layers[-1], "base_dist"):
         layers.append(layers[-1].base_dist)
     return layers
+
+
+def _kind(fn: Any) -> str:
+    """The distribution's name, less what a plate or `to_event` puts around it."""
+    around = (dist.ExpandedDistribution, dist.Independent, dist.MaskedDistribution)
+    return type(next(layer for layer in _layers(fn) if not isinstance(layer, around))).__name__
 
 
 def _is_masked(site: Site) -> bool:
@@ -218,10 +225,25 @@ def _check_match(model_trace: Trace, guide_trace: Trace, random: tuple[str, ...]
     check_model_guide_match(model_trace, guide_trace)  # shapes
 
 
+def _elsewhere(place: Place) -> str:
+    """Plates are matched by name, so that a misspelt one is another."""
+    return f" (in plate {', '.join(map(repr, sorted(place.plates)))})" if place.plates else ""
+
+
+def _check_sizes(model: dict[str, tuple[int, int]], guide: dict[str, tuple[int, int]]) -> None:
+    """The model takes the guide's elements, and would pass over those that the guide does not know."""
+    for name in model.keys() & guide.keys():
+        if model[name][0] != guide[name][0]:
+            raise ValueError(
+                f"Expected plate {name!r} to be of one size in model and guide; got {model[name][0]} and "
+                f"{guide[name][0]}."
+            )
+
+
 def _check_split_plate(plate: str, places: list[Place], sizes: dict[str, tuple[int, int]], joint: bool) -> None:
     """Refuses a plate inside a weight that would have to be split between weights."""
     inside = [place for place in places if plate in place.plates]
-    outside = [place.label for place in places if plate not in place.plates]
+    outside = [place.label + _elsewhere(place) for place in places if plate not in place.plates]
     got = f"got {', '.join(outside)} outside" if outside else "got joint=True, one weight for everything"
     if plate_ratio(sizes, plate) != 1:
         raise ValueError(

@@ -231,6 +231,11 @@ def _log_prob(name: str, site: Site, place: Site, sizes: dict[str, tuple[int, in
             f"{type(site['fn']).__name__} at site {name!r}, whose transform has no inverse. Use "
             "gradient='reparameterized'."
         ) from error
+    except (TypeError, ValueError) as error:  # of shapes that do not broadcast
+        raise ValueError(
+            f"Expected a value of site {name!r} that fits its distribution and plates, {site['fn'].shape()}; got shape "
+            f"{jnp.shape(site['value'])}. Check the sizes of plates and data."
+        ) from error
     own = {frame.name for frame in site["cond_indep_stack"]}
     if site["scale"] is not None:
         log_prob *= site["scale"] / math.prod(plate_ratio(sizes, plate) for plate in layout.plates if plate in own)
