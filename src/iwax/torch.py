@@ -159,7 +159,7 @@ def _compiled(objective: Objective, log_w: Any, key: Any) -> tuple:
     return objective.bound(log_w), a, None if b is a else b, None if objective.gradient in PATH_ONLY else c
 
 
-def _check(objective: Objective, log_p: Tensor, log_q: Tensor) -> None:
+def _check(objective: Any, log_p: Any, log_q: Any) -> None:
     if not isinstance(objective, Objective):
         raise TypeError(
             f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
