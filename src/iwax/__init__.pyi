@@ -24,3 +24,4 @@ from .snr import gradient_snr as gradient_snr
 from .train import FitResult as FitResult
 from .train import fit as fit
 from .updates import Alternating as Alternating
+from .zoo import load as load

@@ -23,10 +23,13 @@ def image_shape(size: int) -> tuple[int, int]:
     return (side, side) if side * side == size else (1, size)
 
 
-def image_sheet(images: np.ndarray, path: str | Path, *, columns: int = 10) -> None:
-    """A sheet of images (N, pixels) or (N, height, width), values in [0, 1], white ink on black, row by row."""
+def image_sheet(images: np.ndarray, path: str | Path, *, columns: int = 10, scale: int = SCALE) -> None:
+    """A sheet of images (N, pixels) or (N, height, width), values in [0, 1], white ink on black, row by row.
+
+    `scale` is how many screen pixels wide a pixel is.
+    """
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
-    pixels = np.kron(255 * _mosaic(rows), np.ones((SCALE, SCALE)))
+    pixels = np.kron(255 * _mosaic(rows), np.ones((scale, scale)))
     Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 

@@ -13,7 +13,7 @@ import jax
 
 from iwax.data import Dataset
 
-__all__ = ["differences", "environment"]
+__all__ = ["differences", "environment", "versions_and_commit"]
 
 LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
 
@@ -21,7 +21,7 @@ LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
 def environment(data: Dataset, command: list[str] | None = None) -> dict[str, Any]:
     """The record of a run's surroundings; `command` is the process's own if left out."""
     return {
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": _versions(),
         "code": _code(),
         "commit": _commit(),
         "python": platform.python_version(),
@@ -36,6 +36,11 @@ def environment(data: Dataset, command: list[str] | None = None) -> dict[str, An
     }
 
 
+def versions_and_commit() -> tuple[dict[str, str], str | None]:
+    """What computes: the libraries' versions, and the commit of the checkout that iwax runs from."""
+    return _versions() | {"python": platform.python_version()}, _commit()
+
+
 def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
     """'name: before -> now' for every entry that is not the same, with the entries of nested records."""
     found = []
@@ -46,6 +51,10 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
         elif old != new:
             found.append(f"{prefix}{name}: {_short(old)} -> {_short(new)}")
     return found
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 def _short(value: Any) -> str:

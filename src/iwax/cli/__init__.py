@@ -5,7 +5,7 @@ import sys
 import click
 
 from iwax import __version__
-from iwax.cli import diagnosing, judging, listing, posterior, training
+from iwax.cli import diagnosing, judging, listing, posterior, reproducing, training
 
 __all__ = ["main"]
 
@@ -21,6 +21,7 @@ __all__ = ["main"]
         posterior.posterior,
         posterior.ssim,
         diagnosing.snr,
+        reproducing.reproduce,
         listing.runs,
         listing.data,
         listing.objectives,

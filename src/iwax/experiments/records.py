@@ -66,7 +66,9 @@ class Record:
         return -value if metric == "nll" and value is not None else value
 
     def to_json(self) -> str:
-        return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, indent=1, sort_keys=False) + "\n"
+        """A line for each field."""
+        fields = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(v)}" for name, v in fields.items()) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Record":

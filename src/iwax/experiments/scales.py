@@ -34,7 +34,7 @@ class Scale:
 
 
 SCALES: dict[str, Scale] = {
-    "smoke": Scale("seconds: whether everything works; its numbers mean nothing", 64, test_images=20),
+    "smoke": Scale("seconds: whether everything works; its numbers mean nothing", 128, test_images=20),
     "short": Scale("the full data, as many epochs as two cores do in 140 minutes a run", 5000, minutes=140),
     "full": Scale("the published recipe; days without an accelerator", 5000),
 }

@@ -1,0 +1,168 @@
+"""`iwax reproduce`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+
+from iwax.cli.options import data_dir_option, json_option
+from iwax.console import ProgressBar, notices, print_table
+
+__all__ = ["reproduce"]
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option("--scale", default="smoke", show_default=True, help="smoke (seconds), short (two cores) or full.")
+@click.option("--seeds", type=int, help="Seeds of every cell; as the scale has it if left out.")
+@click.option("--only", multiple=True, metavar="TEXT", help="Only runs whose name contains this; may be repeated.")
+@click.option("--set", "fields", multiple=True, metavar="NAME=VALUE", help="A field of the recipe, as of iwax train.")
+@click.option("--resume/--anew", default=True, help="Go on with interrupted runs (default), or start them again.")
+@click.option("--force", is_flag=True, help="Go on with them under another version of the code, too.")
+@click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True, help="The records.")
+@click.option("--runs", type=click.Path(path_type=Path), default="runs/reproduce", show_default=True, help="The runs.")
+@click.option("--run-limit", type=float, metavar="MINUTES", help="Judge a run as it is after this time; short: 140.")
+@click.option("--time-limit", type=float, metavar="MINUTES", help="Stop everything, at a checkpoint, after this time.")
+@click.option("--num-samples", type=int, help="k of the evaluation; smoke: 64, else 5000.")
+@click.option("--list", "listing", is_flag=True, help="List the studies, or the runs of STUDY, done and open.")
+@click.option("--verify", is_flag=False, flag_value="random", metavar="[ID]", help="Make a record again and compare.")
+@click.option("--max-minutes", type=float, default=30.0, show_default=True, help="Of training, for --verify.")
+@click.option("--export", "exported", metavar="NAME", help="Add the run named by --only to the trained models of iwax.")
+@data_dir_option
+@json_option
+def reproduce(
+    study: str | None, listing: bool, verify: str | None, exported: str | None, as_json: bool, **options: Any
+) -> None:
+    """Reproduce a published study: train and judge its runs, and record them in results/.
+
+    Finished runs are never repeated, interrupted ones go on, and failed ones are listed and stop no other.
+    """
+    from iwax.checks import check_choice
+    from iwax.experiments import STUDIES
+
+    if study is not None:
+        check_choice("STUDY", study, STUDIES)
+    if verify is not None:
+        _verify(verify, as_json, options)
+    elif listing:
+        _list(STUDIES if study is None else {study: STUDIES[study]}, study is not None, as_json, options)
+    elif study is None:
+        raise click.UsageError(f"Expected STUDY to be one of {', '.join(STUDIES)}; got none. --list tells of them.")
+    elif exported is not None:
+        _export(STUDIES[study], exported, options)
+    else:
+        _reproduce(STUDIES[study], as_json, options)
+
+
+def _plan(study: Any, options: dict[str, Any]) -> list[Any]:
+    """The runs of a study, as asked for."""
+    return study.runs(options["scale"], options["seeds"], _fields(options["fields"]))
+
+
+def _how(options: dict[str, Any], command: str) -> Any:
+    from iwax.experiments.reproduce import Reproduction
+
+    run_limit, time_limit = options["run_limit"], options["time_limit"]
+    return Reproduction(
+        **{name: options[name] for name in ("scale", "runs", "results", "num_samples", "force", "data_dir")},
+        run_limit=None if run_limit is None else 60 * run_limit,
+        time_limit=None if time_limit is None else 60 * time_limit,
+        anew=not options["resume"],
+        command=command,
+        progress=lambda task: ProgressBar(f"  {task:10s}"),
+        say=lambda message: notices.print(message, markup=False),
+    )
+
+
+def _command(study: Any, options: dict[str, Any]) -> str:
+    """What a reader types to get the same."""
+    words = ["iwax", "reproduce", study.name, "--scale", options["scale"]]
+    words += [word for field in options["fields"] for word in ("--set", field)]
+    words += [] if options["seeds"] is None else ["--seeds", str(options["seeds"])]
+    return " ".join(words)
+
+
+def _reproduce(study: Any, as_json: bool, options: dict[str, Any]) -> None:
+    from iwax.experiments.reproduce import reproduce as run
+
+    how = _how(options, _command(study, options))
+    reports = run(study, _plan(study, options), how, options["only"])
+    if not reports:
+        raise click.UsageError(f"Expected --only to name runs of {study.name}; got {options['only']}. See --list.")
+    counts = {state: sum(report.state == state for report in reports) for state in ("made", "found", "busy", "open")}
+    failed = [report for report in reports if report.state == "failed"]
+    if as_json:
+        click.echo(json.dumps([vars(report) for report in reports], indent=2))
+    else:
+        shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        click.echo(f"{study.name} at scale {options['scale']}: {shown or 'nothing made'}, {len(failed)} failed")
+        for report in failed:
+            click.echo(f"  {report.name}\n    {report.note}")
+    if failed:
+        sys.exit(1)
+
+
+def _list(studies: Any, in_full: bool, as_json: bool, options: dict[str, Any]) -> None:
+    from iwax.experiments.overview import run_rows, study_rows
+
+    if in_full:
+        (study,) = studies.values()
+        rows = run_rows(_plan(study, options), _how(options, ""))
+        title = f"{study.name} at scale {options['scale']}: {study.title}"
+    else:
+        rows = study_rows(studies.values(), options["results"])
+        title = "studies, and how many of their cells have records"
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        print_table(title, list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+
+
+def _verify(id: str, as_json: bool, options: dict[str, Any]) -> None:
+    from iwax.experiments.verification import verify
+
+    with ProgressBar("verifying") as on_progress:
+        result = verify(
+            options["results"],
+            None if id == "random" else id,
+            runs=options["runs"],
+            seconds=60 * options["max_minutes"],
+            data_dir=options["data_dir"],
+            on_progress=on_progress,
+        )
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+    else:
+        click.echo("\n".join(f"{name}: {value}" for name, value in result.items()))
+    if result["verdict"] == "differs":
+        sys.exit(1)
+
+
+def _export(study: Any, name: str, options: dict[str, Any]) -> None:
+    from iwax.experiments.scales import run_name
+    from iwax.zoo import export
+
+    chosen = [run for run in map(run_name, _plan(study, options)) if all(text in run for text in options["only"])]
+    if len(chosen) != 1:
+        raise click.UsageError(f"Expected --only to name one run of {study.name}; got {len(chosen)}: {chosen[:5]}.")
+    click.echo(export(name, options["runs"] / chosen[0], data_dir=options["data_dir"]))
+
+
+def _fields(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Fields of a configuration from NAME=VALUE, each of its own type."""
+    from iwax.checks import check_choice
+    from iwax.config import RunConfig
+
+    hints, values = get_type_hints(RunConfig), {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"Expected --set NAME=VALUE; got {pair!r}.")
+        name = name.replace("-", "_")
+        check_choice("--set", name, hints)
+        kinds = getattr(hints[name], "__args__", (hints[name],))
+        kind = next(kind for kind in kinds if kind is not type(None))
+        values[name] = click.types.convert_type(kind).convert(text, None, None)
+    return values

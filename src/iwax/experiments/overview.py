@@ -1,0 +1,49 @@
+"""What of the studies is done and what is open: rows for `iwax reproduce --list`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from iwax.config import RunConfig
+from iwax.experiments.records import read_records
+from iwax.experiments.reproduce import Reproduction, record_id
+from iwax.experiments.scales import SCALES, run_name
+from iwax.experiments.study import Study
+from iwax.runs import STATUS, RunFolder
+
+__all__ = ["run_rows", "study_rows"]
+
+
+def study_rows(studies: Iterable[Study], results: Path) -> list[dict[str, Any]]:
+    """One row for each study: its cells, and at each scale how many of them have a record and how many are open."""
+    records = read_records(results)
+    return [_study_row(study, records, results) for study in studies]
+
+
+def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, Any]]:
+    """One row for each run: its name, its state, its epochs."""
+    rows = []
+    for config in configs:
+        name, id = run_name(config), record_id(config, how)
+        folder, recorded = RunFolder(how.runs / name), (how.results / f"{id}.json").exists()
+        status = folder.json(STATUS)
+        state = "done" if recorded else status.get("state", "open")
+        if state == "running" and not folder.is_locked:
+            state = "interrupted"
+        epochs = f"{status['epoch']}/{status['epochs']}" if status else ""
+        rows.append({"run": name, "record": id, "state": state, "epochs": epochs})
+    return rows
+
+
+def _study_row(study: Study, records: list[Any], results: Path) -> dict[str, Any]:
+    cells = list(study.cells)
+    matching = [study.matching(cell.config, records, cell.start) for cell in cells]
+    row: dict[str, Any] = {"study": study.name, "cells": len(cells)}
+    for scale in SCALES:
+        done = sum(any(record.scale == scale for record in found) for found in matching)
+        row[scale] = f"{done} done, {len(cells) - done} open"
+    shown = sum(
+        any((results / "demonstrations").glob(f"{study.name}-{shown.name}-*.json")) for shown in study.demonstrations
+    )
+    row["demonstrations"] = f"{shown} of {len(study.demonstrations)}" if study.demonstrations else ""
+    return row

@@ -1,0 +1,172 @@
+"""From a trained and judged run to its record, and to the small pictures beside it."""
+
+import datetime
+import math
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from iwax.arithmetic import evaluation_flop, training_flop
+from iwax.build import build_update
+from iwax.data import Dataset, load
+from iwax.evaluation import standard_error
+from iwax.examples import first_examples
+from iwax.experiments.records import Record
+from iwax.figures import image_sheet
+from iwax.judge import reconstruct, sample_images
+from iwax.launch import load_run
+from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
+from iwax.similarity import ssim_run
+
+__all__ = ["SETTING", "machine", "make_record"]
+
+SETTING = "seed002"  # of SSIM: that of the only source that has one
+POINTS = 200  # of a curve
+SHEET = 10  # images in a row of a sheet
+GREYS = 15  # levels above black, so that a sheet is small
+ACROSS = {"mnist": "omniglot", "omniglot": "mnist"}  # also judged on
+
+
+def make_record(
+    path: Path,
+    data: Dataset,
+    results: Path,
+    evaluation: dict[str, Any],
+    *,
+    id: str,
+    scale: str,
+    asked: dict[str, Any],
+    started_from: dict[str, Any] | None,
+    command: str,
+    data_dir: str | None = None,
+) -> Record:
+    """The record of a run that has been evaluated, its pictures written to the folder `results`/sheets."""
+    folder = RunFolder(path)
+    config, model, objective, _ = load_run(path, data=data)
+    environment, status = folder.json(ENVIRONMENT), folder.json(STATUS)
+    batch = jax.ShapeDtypeStruct((config.batch_size or 1, *data.train.shape[1:]), "float32")
+    step = training_flop(model, objective, batch, build_update(config))
+    config_values = {**vars(config), "init_from": asked.get("init_from")}
+    return Record(
+        id=id,
+        scale=scale,
+        asked=asked,
+        started_from=started_from,
+        config=config_values,
+        training=_training(folder, status) | {"flop": step * status["step"]},
+        evaluation=_evaluation(folder, evaluation)
+        | {"flop": evaluation["num_examples"] * evaluation_flop(model, _one(data), evaluation["num_samples"])},
+        along=tuple(
+            [r["epoch"], {"log_p": r["log_p"], "iwae_64": r["iwae_64"], "minus_kl": r["neg_kl"]}]
+            for r in folder.records(EVALUATIONS)
+        ),
+        ssim=_ssim(path, data, evaluation["num_examples"], data_dir),
+        sheets=_sheets(model, config.test_binarize, data, results, id),
+        machine=machine() | {"device": environment["device"]},
+        versions=environment["versions"] | {"python": environment["python"]},
+        commit=environment["commit"],
+        command=command,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        checkpoint_sha256=folder.checkpoint().sha256,
+        checks=_checks(folder, evaluation, status),
+    )
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its cores and the device: what must be the same for bits to be."""
+    cpu, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line.partition(":") for line in info.read_text().splitlines()]
+        cpu = next((value.strip() for name, _, value in lines if name.strip() == "model name"), cpu)
+    device = ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices())
+    return {"cpu": cpu, "cores": os.cpu_count(), "device": device}
+
+
+def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:
+    records = folder.metrics()
+    kept = _thinned(records)
+    curves = {"curve": [[r["epoch"], r["bound"]] for r in kept]}
+    if records and "beta" in records[-1]:
+        curves["beta"] = [[r["epoch"], r["beta"]] for r in kept]
+    final = records[-1]["bound"] if records else None
+    return {
+        "epochs": status["epoch"],
+        "steps": status["step"],
+        "seconds": status["seconds"],
+        "final_bound": final,
+    } | curves
+
+
+def _thinned(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most POINTS of them, the first and the last among them."""
+    places = np.unique(np.linspace(0, len(records) - 1, min(POINTS, len(records))).round().astype(int))
+    return [records[i] for i in places]
+
+
+def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
+    with np.load(folder.path / "evaluation.npz") as arrays:
+        iwae_error = standard_error(arrays["iwae"])
+    return {
+        "num_images": found["num_examples"],
+        **{name: found[name] for name in ("num_samples", "binarize", "seed", "test_hash", "active_units", "seconds")},
+        "values": {name: found[name] for name in ("log_p", "iwae_64", "elbo")} | {"minus_kl": found["neg_kl"]},
+        "mc_error": {"log_p": found["log_p_mc_error"], "elbo": found["elbo_mc_error"]},
+        "data_error": {
+            "log_p": found["log_p_test_error"],
+            "iwae_64": iwae_error,
+            "elbo": found["elbo_test_error"],
+            "minus_kl": found["neg_kl_test_error"],
+        },
+    }
+
+
+def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) -> dict[str, bool]:
+    with np.load(folder.path / "evaluation.npz") as arrays:
+        log_p, iwae, elbo = arrays["log_likelihood"], arrays["iwae"], arrays["elbo"]
+    return {
+        "all_epochs": status["state"] == "finished",
+        "finite": bool(np.isfinite([log_p, iwae, elbo]).all()) and math.isfinite(found["log_p"]),
+        "minus_kl_never_positive": bool((iwae <= log_p).all()),
+        "elbo_below_iwae_64_below_log_p": bool(found["elbo"] <= found["iwae_64"] <= found["log_p"]),
+    }
+
+
+def _ssim(path: Path, data: Dataset, count: int, data_dir: str | None) -> dict[str, Any]:
+    """SSIM on the run's own test images, and across data sets where the other is at hand."""
+    names = ("ssim", "ssim_std", "ssim_test_error", "num_examples")
+    found = {}
+    for other in [data.name, *([ACROSS[data.name]] if data.name in ACROSS else [])]:
+        try:
+            judged = data if other == data.name else load(other, None, data_dir)
+            if judged.name != other:  # a sample of it
+                continue
+            images = min(count, len(judged.test))
+            result = ssim_run(path, setting=SETTING, dataset=other, test_images=images, data=data, data_dir=data_dir)
+        except ValueError:  # no source has it, or its images are of another size
+            continue
+        found[other] = {name: result[name] for name in names} | {"setting": SETTING}
+    return found
+
+
+def _sheets(model: Any, rule: str, data: Dataset, results: Path, id: str) -> dict[str, str]:
+    """Samples of the model, and test images in rows above what it makes of them."""
+    sheets = results / "sheets"
+    sheets.mkdir(parents=True, exist_ok=True)
+    key, shape = jax.random.key(0), data.test.shape[1:]
+    samples = sample_images(model, 6 * SHEET, key).reshape(-1, *shape)
+    image_sheet(np.round(GREYS * samples) / GREYS, sheets / f"{id}-samples.png", columns=SHEET, scale=1)
+    x = first_examples(data, rule, seed=0, count=min(3 * SHEET, len(data.test)))
+    decoded = reconstruct(model, x, key).reshape(-1, *shape)
+    rows = [part[i : i + SHEET] for i in range(0, len(x), SHEET) for part in (x.reshape(-1, *shape), decoded)]
+    image_sheet(
+        np.round(GREYS * np.concatenate(rows)) / GREYS, sheets / f"{id}-reconstructions.png", columns=SHEET, scale=1
+    )
+    return {name: f"{id}-{name}.png" for name in ("samples", "reconstructions")}
+
+
+def _one(data: Dataset) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *data.test.shape[1:]), "float32")

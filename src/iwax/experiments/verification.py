@@ -1,0 +1,158 @@
+"""Makes a committed record again, as far as the time allows, and says plainly what was compared."""
+
+import dataclasses
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from iwax.config import RunConfig
+from iwax.data import load
+from iwax.experiments.recording import machine
+from iwax.experiments.records import Record, read_records
+from iwax.experiments.scales import run_name
+from iwax.judge import evaluate_run
+from iwax.launch import new_run
+from iwax.runs import RunFolder
+from iwax.surroundings import versions_and_commit
+
+__all__ = ["verify"]
+
+SPREAD = 0.3  # nats; a model trained by other rounding is another model: as far apart as two seeds, at most
+ERRORS = 4.0  # Monte-Carlo standard errors
+
+
+def verify(
+    results: str | Path,
+    id: str | None = None,
+    *,
+    runs: str | Path = "runs/reproduce",
+    seconds: float = 1800.0,
+    data_dir: str | None = None,
+    on_progress: Callable[[Any], None] | None = None,
+) -> dict[str, Any]:
+    """Compare a record with what comes of the same once more.
+
+    A run that took no longer than `seconds`, by its record, is trained and judged again. A longer one is judged again
+    if its folder is at hand, and else trained as many epochs as the time allows, whose bounds are compared.
+
+    Arguments:
+        results: the folder of the records.
+        id: one of them; any if None.
+        runs: where run folders may be at hand.
+        seconds: of training, at most.
+
+    Returns:
+        record, run, compared (what was done), expected (bits, or within which error), differences (name -> nats) and
+        verdict: "the same bits", "within the error" or "differs".
+
+    Raises:
+        ValueError: no such record.
+    """
+    record = _chosen(read_records(results), id, results)
+    config = RunConfig(**dict(record.asked))
+    found: dict[str, Any] = {"record": record.id, "run": run_name(config), "scale": record.scale}
+    with tempfile.TemporaryDirectory(prefix="iwax-verify-") as folder:
+        before = _started_from(record, Path(folder), seconds, data_dir)
+        if before is not None:
+            config = dataclasses.replace(config, init_from=before)
+        whole = record.training["seconds"] <= seconds and record.checks["all_epochs"]
+        kept = Path(runs) / found["run"]
+        if whole:
+            found |= _again(record, config, Path(folder), data_dir, on_progress)
+        elif _is_at_hand(kept, record):
+            found |= _judged_again(record, kept, data_dir, on_progress)
+        else:
+            found |= _first_epochs(record, config, Path(folder), seconds, data_dir, on_progress)
+    return found | _verdict(record, found["differences"], found["compared"])
+
+
+def _chosen(records: list[Record], id: str | None, results: str | Path) -> Record:
+    if not records:
+        raise ValueError(f"Expected records in {results}; there are none. Make some with `iwax reproduce STUDY`.")
+    if id is None:
+        return random.SystemRandom().choice(records)
+    for record in records:
+        if record.id == id:
+            return record
+    raise ValueError(f"Expected a record {id} in {results}; there are {len(records)} others.")
+
+
+def _started_from(record: Record, folder: Path, seconds: float, data_dir: str | None) -> str | None:
+    """The folder of the run that this one starts from, trained again; None if it starts from nothing."""
+    if record.started_from is None:
+        return None
+    path = folder / "before"
+    _train(RunConfig(**dict(record.started_from)), path, data_dir, None)
+    return str(path)
+
+
+def _train(config: RunConfig, path: Path, data_dir: str | None, on_progress: Any, seconds: float | None = None) -> None:
+    data = load(config.dataset, config.split, data_dir)
+    new_run(config, path, data=data, time_limit=seconds, command=["iwax reproduce --verify"], on_progress=on_progress)
+
+
+def _again(record: Record, config: RunConfig, folder: Path, data_dir: str | None, on_progress: Any) -> dict[str, Any]:
+    path = folder / "run"
+    _train(config, path, data_dir, on_progress)
+    differences = _judgement(record, path, data_dir, on_progress) | _curve(record, path)
+    compared = f"trained again, all {record.training['epochs']} epochs, and judged again"
+    return {"compared": compared, "differences": differences}
+
+
+def _judged_again(record: Record, path: Path, data_dir: str | None, on_progress: Any) -> dict[str, Any]:
+    """The kept model, whose checksum is that of the record, judged again from nothing."""
+    differences = _judgement(record, path, data_dir, on_progress, anew=True)
+    return {"compared": f"the model in {path} judged again; it was not trained again", "differences": differences}
+
+
+def _first_epochs(
+    record: Record, config: RunConfig, folder: Path, seconds: float, data_dir: str | None, on_progress: Any
+) -> dict[str, Any]:
+    path = folder / "run"
+    _train(config, path, data_dir, on_progress, seconds)
+    differences, epochs = _curve(record, path), len(RunFolder(path).metrics())
+    if not differences:
+        raise ValueError(f"Expected an epoch of {record.id} to end within --max-minutes; got none. Give it more.")
+    compared = f"the training bounds of the first {epochs} of {record.training['epochs']} epochs; no evaluation"
+    return {"compared": compared, "differences": differences}
+
+
+def _is_at_hand(path: Path, record: Record) -> bool:
+    try:
+        return RunFolder(path).checkpoint().sha256 == record.checkpoint_sha256
+    except ValueError:
+        return False
+
+
+def _judgement(
+    record: Record, path: Path, data_dir: str | None, on_progress: Any, anew: bool = False
+) -> dict[str, float]:
+    wanted = record.evaluation
+    found = evaluate_run(
+        path, num_samples=wanted["num_samples"], test_images=wanted["num_images"], seed=wanted["seed"], anew=anew,
+        data_dir=data_dir, on_progress=on_progress,
+    )  # fmt: skip
+    if found["test_hash"] != wanted["test_hash"]:
+        raise ValueError(f"Expected the test images of {record.id}; got others (or other random numbers).")
+    names = {"log_p": "log_p", "iwae_64": "iwae_64", "elbo": "elbo", "minus_kl": "neg_kl"}
+    return {name: found[key] - wanted["values"][name] for name, key in names.items()}
+
+
+def _curve(record: Record, path: Path) -> dict[str, float]:
+    """The largest difference of a training bound, over the epochs that both have."""
+    bounds = {r["epoch"]: r["bound"] for r in RunFolder(path).metrics()}
+    both = [bounds[epoch] - bound for epoch, bound in record.training["curve"] if epoch in bounds]
+    return {"training_bound": max(both, key=abs)} if both else {}
+
+
+def _verdict(record: Record, differences: dict[str, float], compared: str) -> dict[str, Any]:
+    versions, _ = versions_and_commit()
+    same = machine() == dict(record.machine) and versions == dict(record.versions)
+    error = ERRORS * max(record.evaluation["mc_error"].values()) * 2**0.5
+    error += 0.0 if compared.startswith("the model") else SPREAD
+    largest = max(map(abs, differences.values()))
+    verdict = "the same bits" if largest == 0 else "within the error" if largest <= error else "differs"
+    expected = "the same bits (same machine and versions)" if same else f"within {error:.2f} nats (others made it)"
+    return {"expected": expected, "largest_difference": largest, "allowed_error": error, "verdict": verdict}
