@@ -79,7 +79,7 @@ class Record:
                 f"Expected a record of schema {SCHEMA}; got other JSON. Make it anew with `iwax reproduce`."
             )
         try:
-            return cls(**values)
+            return cls(**values | {"along": tuple(values.get("along", ()))})
         except TypeError as error:
             raise ValueError(f"Expected a record with the fields of schema {SCHEMA}; got {error}.") from None
 

@@ -1,6 +1,7 @@
 """At what scale a study is run: from what its cells name to the runs that are made, each under its name."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ class Scale:
 
 SCALES: dict[str, Scale] = {
     "smoke": Scale("seconds: whether everything works; its numbers mean nothing", 128, test_images=20),
-    "short": Scale("the full data, as many epochs as two cores do in 140 minutes a run", 5000, minutes=140),
+    "short": Scale("the full data, as many epochs as two cores do in 140 minutes a run", 5000, minutes=140.0),
     "full": Scale("the published recipe; days without an accelerator", 5000),
 }
 
@@ -67,6 +68,11 @@ def asked(config: RunConfig) -> dict[str, Any]:
     >>> asked(RunConfig(objective="iwae", num_samples=5, batch_size=20, binarize="dynamic"))
     {'num_samples': 5}
     """
+    return dict(_asked(config))
+
+
+@functools.lru_cache(maxsize=4096)
+def _asked(config: RunConfig) -> dict[str, Any]:
     if config.dataset in DATASETS and config.split == next(iter(DATASETS[config.dataset].splits)):
         config = dataclasses.replace(config, split=None)
     whole = resolve(config)

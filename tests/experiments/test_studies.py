@@ -1,0 +1,151 @@
+"""Studies as values: their numbers, their runs, and which records are theirs."""
+
+import dataclasses
+import importlib
+from types import SimpleNamespace
+
+import pytest
+
+from iwax.build import resolve
+from iwax.config import RunConfig
+from iwax.experiments import STUDIES
+from iwax.experiments.records import identity
+from iwax.experiments.scales import asked, plan, run_name
+from iwax.experiments.study import Cell, Published, Study, Table, stated
+
+METRICS = {"nll", "log_p", "iwae_64", "minus_kl", "elbo", "active_units", "ssim"}
+
+
+def cells():
+    return [(study, cell) for study in STUDIES.values() for cell in study.cells]
+
+
+def printed(study, row, column, source):
+    """The value that a source prints in a cell."""
+    (value,) = (
+        number.value
+        for cell in STUDIES[study].cells
+        if (cell.row, cell.column) == (row, column)
+        for number in cell.published
+        if source in number.source
+    )
+    return value
+
+
+def test_the_numbers_of_the_documents():
+    assert len(list(STUDIES["dd2434"].cells)) == 24
+    assert printed("dd2434", "2 layers, k = 5", "mnist VAE", "DD2434") == 90.94
+    assert printed("dd2434", "2 layers, k = 5", "mnist VAE", "Burda") == 85.01
+    assert printed("burda2016", "1 layer, k = 50", "mnist IWAE", "Burda") == 84.78
+    assert printed("burda2016", "2 layers, k = 50", "mnist IWAE active units", "Burda") == (26, 7)
+    assert {cell.metric for _, cell in cells()} <= METRICS
+    assert all(number.source for _, cell in cells() for number in cell.published)
+
+
+def minus_kl_disagreement(study, table):
+    """By how much -KL and IWAE-64 minus log p, as printed, differ at most."""
+    values = {}
+    (found,) = (t for t in STUDIES[study].tables if t.name == table)
+    for cell in found.cells:
+        values.setdefault(cell.column, {})[cell.metric] = cell.published[0].value
+    return max(abs(v["iwae_64"] - v["log_p"] - v["minus_kl"]) for v in values.values())
+
+
+def test_the_printed_metrics_agree_with_each_other():
+    """-KL = IWAE-64 - log p, up to rounding; a misprint of a tenth would be seen."""
+    assert minus_kl_disagreement("rainforth2018", "table-1") < 0.025
+    assert minus_kl_disagreement("tightiwae", "table-1") < 0.025
+
+
+def test_impossible_numbers_are_marked():
+    """-KL is never positive: whatever a source prints above zero is not compared with ours."""
+    positive = [
+        cell for _, cell in cells() if cell.metric == "minus_kl" and cell.published and cell.published[0].value >= 0
+    ]
+    assert len(positive) == 7
+    assert all("batches" in cell.incomparable for cell in positive)
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
+@pytest.mark.parametrize("scale", ["smoke", "short"])
+def test_every_run_is_named_once_and_after_what_it_starts_from(study, scale):
+    runs = study.runs(scale)
+    names = [run_name(run) for run in runs]
+    assert len(set(names)) == len(names)
+    for i, run in enumerate(runs):
+        resolve(run)
+        assert run.init_from is None or run.init_from in names[:i]
+
+
+def test_studies_share_runs():
+    """By what is asked for, not by who asks."""
+    burda, report = ({run_name(run) for run in STUDIES[name].runs("short", 1)} for name in ("burda2016", "dd2434"))
+    assert report < burda
+    full = {run_name(run) for run in STUDIES["dd2434"].runs("full", 1)}
+    assert not full & {run_name(run) for run in STUDIES["burda2016"].runs("full", 1)}  # other recipes
+    given = {"protocol": "burda-paper"}
+    shared = [{run_name(run) for run in STUDIES[name].runs("full", 1, given)} for name in ("burda2016", "dd2434")]
+    assert shared[1] < shared[0]
+
+
+def test_seeds():
+    counts = [len(STUDIES["rainforth2018"].runs("full", seeds)) for seeds in (1, 4, None)]
+    assert counts == [8, 32, 24]
+
+
+def test_an_id_is_that_of_the_meaning():
+    short = RunConfig(objective="elbo", seed=3)
+    assert asked(short) == {"objective": "elbo", "seed": 3}
+    assert asked(resolve(short)) == asked(short)
+    assert asked(dataclasses.replace(short, num_samples=1, split="standard", gradient="reparameterized")) == asked(
+        short
+    )
+    assert run_name(dataclasses.replace(short, num_samples=2)) != run_name(short)
+    assert identity(asked(short), {"num_samples": 64}) != identity(asked(short), {"num_samples": 5000})
+
+
+def test_an_id_outlives_new_fields():
+    """What is left out is not part of it, so that a field of tomorrow changes no ID of today."""
+    assert identity({"objective": "elbo"}, {}) == "cbc3d5e6ba38"
+    named = {field for run in STUDIES["audit"].runs("short") for field in asked(run)}
+    named -= {"objective", "batch_size", "schedule_scale", "eval_every", "eval_images"}
+    assert named == {"output_bias", "init", "epsilon", "beta1"}
+
+
+def record_of(run, started_from=None):
+    return SimpleNamespace(asked=asked(run), started_from=started_from)
+
+
+@pytest.mark.parametrize("name", ["burda2016", "audit"])
+def test_records_find_their_cells(name):
+    """Each run is claimed by what it was made for, under whatever spelling, and by nothing else."""
+    study = STUDIES[name]
+    runs = study.runs("short", 1)
+    by_name = {run_name(run): run for run in runs}
+    recipe = dict(study.recipe) if study.keeps_recipe else {}
+    for run in runs:
+        before = None if run.init_from is None else asked(by_name[run.init_from])
+        record = record_of(run, before)
+        claimed = {pair for pair in study.configs if study.matching(pair[0], [record], pair[1])}
+        meanings = {run_name(dataclasses.replace(pair[0], **recipe | stated(pair[0]))) for pair in claimed}
+        assert len(meanings) == 1
+
+
+def test_records_of_other_recipes_do_not_pass_for_the_ablation():
+    study = STUDIES["audit"]
+    (cell, *_) = study.cells
+    right, wrong = (RunConfig(**{"objective": "elbo", "batch_size": 100, "output_bias": b}) for b in (None, "zero"))
+    assert study.matching(cell.config, [record_of(right), record_of(wrong)]) == [record_of(right)]
+
+
+def test_demonstrations_are_there():
+    for study in STUDIES.values():
+        for shown in study.demonstrations:
+            module, name = shown.function.split(":")
+            assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_an_unknown_scale_is_refused():
+    study = Study("x", "x", "x", (Table("t", "t", (Cell("r", "c", RunConfig(), published=(Published(1.0, "s"),)),)),))
+    with pytest.raises(ValueError, match=r"Expected scale to be one of smoke, short, full; got 'shor'. Did you mean"):
+        plan(study, "shor")
