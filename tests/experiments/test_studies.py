@@ -131,6 +131,13 @@ def test_records_find_their_cells(name):
         assert len(meanings) == 1
 
 
+def test_at_smoke_every_cell_finds_its_run():
+    for study in STUDIES.values():
+        records = [record_of(run) for run in study.runs("smoke") if run.init_from is None]
+        found = [bool(study.matching(cell.config, records)) for cell in study.cells if cell.start is None]
+        assert all(found)
+
+
 def test_records_of_other_recipes_do_not_pass_for_the_ablation():
     study = STUDIES["audit"]
     (cell, *_) = study.cells

@@ -7,11 +7,24 @@ from typing import Any
 from iwax.config import RunConfig
 from iwax.experiments.records import read_records
 from iwax.experiments.reproduce import Reproduction, record_id
-from iwax.experiments.scales import SCALES, run_name
+from iwax.experiments.scales import SCALES, asked, run_name
 from iwax.experiments.study import Study
 from iwax.runs import STATUS, RunFolder
 
 __all__ = ["run_rows", "study_rows"]
+
+NAMED = (
+    "objective",
+    "num_groups",
+    "num_samples",
+    "beta",
+    "model",
+    "dataset",
+    "seed",
+    "eval_every",
+    "eval_images",
+    "eval_samples",
+)  # in a run's name, or of no interest
 
 
 def study_rows(studies: Iterable[Study], results: Path) -> list[dict[str, Any]]:
@@ -21,7 +34,7 @@ def study_rows(studies: Iterable[Study], results: Path) -> list[dict[str, Any]]:
 
 
 def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, Any]]:
-    """One row for each run: its name, its state, its epochs."""
+    """One row for each run: its name, its state, its epochs, its record, and what its name does not say of it."""
     rows = []
     for config in configs:
         name, id = run_name(config), record_id(config, how)
@@ -31,7 +44,8 @@ def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, 
         if state == "running" and not folder.is_locked:
             state = "interrupted"
         epochs = f"{status['epoch']}/{status['epochs']}" if status else ""
-        rows.append({"run": name, "record": id, "state": state, "epochs": epochs})
+        recipe = " ".join(f"{field}={value}" for field, value in asked(config).items() if field not in NAMED)
+        rows.append({"run": name, "state": state, "epochs": epochs, "record": id, "recipe": recipe})
     return rows
 
 

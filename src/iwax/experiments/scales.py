@@ -10,7 +10,7 @@ from iwax.checks import check_choice
 from iwax.config import RunConfig
 from iwax.data.catalog import DATASETS
 from iwax.experiments.records import identity
-from iwax.experiments.study import SAMPLE, Study, stated
+from iwax.experiments.study import BY_SMOKE, SAMPLE, Study, stated
 
 __all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
 
@@ -49,7 +49,7 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
     """
     check_choice("scale", scale, SCALES)
     runs: dict[str, RunConfig] = {}
-    counted = [(pair, _seeds(study, scale, pair[0]) if seeds is None else seeds) for pair in study.configs]
+    counted = [(pair, _seeds(study, scale, pair) if seeds is None else seeds) for pair in study.configs]
     for seed in range(max((count for _, count in counted), default=0)):  # the first seed of all cells first
         for (config, start), count in counted:
             if seed < count:
@@ -94,10 +94,10 @@ def run_name(config: RunConfig) -> str:
     return "-".join(words)
 
 
-def _seeds(study: Study, scale: str, config: RunConfig) -> int:
-    """How many seeds of a run."""
-    quick = config.model == "one-layer" and _samples(config) <= MANY and not study.keeps_recipe
-    return 3 if scale == "full" or (scale == "short" and quick) else 1
+def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -> int:
+    """How many seeds of a run, and of what it starts from."""
+    small = all(config is None or (config.model == "one-layer" and _samples(config) <= MANY) for config in pair)
+    return 3 if scale == "full" or (scale == "short" and small and not study.keeps_recipe) else 1
 
 
 def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[str, Any]) -> RunConfig:
@@ -110,8 +110,8 @@ def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[s
     recipe |= given
     run = dataclasses.replace(config, **recipe | stated(config), seed=seed)
     if scale == "smoke":
-        own: dict[str, Any] = {"dataset": SAMPLE, "split": None, "train_images": 1000, "batch_size": 100}
-        own |= {"epochs": 1, "schedule_scale": None, "eval_every": 1, "eval_images": 20, "eval_samples": 64}
+        own: dict[str, Any] = dict.fromkeys(BY_SMOKE) | {"dataset": SAMPLE, "train_images": 1000, "batch_size": 100}
+        own |= {"epochs": 1, "eval_every": 1, "eval_images": 20, "eval_samples": 64}
         return dataclasses.replace(run, **own)
     every = max(1, (resolve(run).epochs or 1) // 20)
     along: dict[str, Any] = {"eval_every": every, "eval_images": 100}

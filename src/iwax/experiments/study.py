@@ -18,6 +18,7 @@ WHAT = (  # the fields of a configuration that say what is trained; all others s
     *("model", "likelihood", "dataset", "binarize", "update"),
 )
 SAMPLE = "mnist-sample"  # stands in for every data set at the scale "smoke"
+BY_SMOKE = {"dataset", "split", "train_images", "batch_size", "epochs", "schedule_scale"}  # what that scale decides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +158,8 @@ def stated(config: RunConfig) -> dict[str, Any]:
 
 
 def _same(wanted: Mapping[str, Any] | None, asked: Mapping[str, Any] | None, names: set[str]) -> bool:
-    """Whether two runs agree in those fields; at the scale "smoke" all data sets are one."""
+    """Whether two runs agree in those fields, as far as the scale "smoke" leaves them."""
     if wanted is None or asked is None:
         return wanted is asked
-    names = names - {"dataset"} if asked.get("dataset") == SAMPLE else names
+    names = names - BY_SMOKE if asked.get("dataset") == SAMPLE else names
     return all(wanted.get(name) == asked.get(name) for name in names)
