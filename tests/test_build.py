@@ -33,6 +33,8 @@ def test_each_field_of_a_protocol_can_be_overridden():
     given = {
         "batch_size": 7,
         "stages": "0.01:2,0.001:3",
+        "decay": "cosine",
+        "warm_up": 0.5,
         "gradient_scale": "sum",
         "beta1": 0.5,
         "beta2": 0.75,
@@ -49,10 +51,15 @@ def test_each_field_of_a_protocol_can_be_overridden():
     config = resolve(RunConfig(**given))
     protocol = build_protocol(config)
     assert {name: getattr(protocol, name) for name in given} == given | {"stages": ((0.01, 2), (0.001, 3))}
+    assert build_protocol(RunConfig(algorithm="soap")).algorithm == "soap"  # which has none of Adam's variants
     assert set(overridden(config)) == set(given)
     assert overridden(config)["beta1"] == {"protocol": 0.9, "run": 0.5}
     assert config.epochs == 5
-    assert set(given) == {f.name for f in dataclasses.fields(protocol)} - {"name", "source", "by_dataset"}
+    assert set(given) | {"algorithm"} == {f.name for f in dataclasses.fields(protocol)} - {
+        "name",
+        "source",
+        "by_dataset",
+    }
 
 
 def test_schedules_stretched_and_cut_off():
@@ -62,6 +69,9 @@ def test_schedules_stretched_and_cut_off():
     assert resolve(config) == config
     cut = resolve(RunConfig(protocol="burda-code", epochs=40))
     assert (cut.epochs, build_protocol(cut).epochs) == (40, 3280)
+    cosine = resolve(RunConfig(decay="cosine", stages="0.01:80", schedule_scale=0.5))
+    assert (cosine.epochs, build_protocol(cosine).epochs, resolve(cosine)) == (40, 40, cosine)
+    assert build_protocol(RunConfig(decay="cosine", stages="0.01:80", epochs=3)).epochs == 3
 
 
 def test_alternating_piwae_is_the_second_reports():

@@ -236,3 +236,42 @@ def test_all_images_held_out():
 def test_every_protocol_is_a_hashable_value_with_a_source(protocol):
     assert hash(protocol) == hash(dataclasses.replace(protocol))
     assert len(protocol.source) > 50
+
+
+def cosine(**changes) -> Protocol:
+    """Rates by hand: up to 0.01 in 2 of 8 epochs, then half a cosine down, which is at a half in the middle."""
+    recipe = {"stages": ((0.01, 5), (0.02, 3)), "decay": "cosine", "warm_up": 0.25}
+    return Protocol(name="x", source="x", batch_size=2, **recipe | changes)
+
+
+def test_a_cosine_rises_falls_to_zero_and_is_as_long_as_the_run():
+    rate = cosine().learning_rate(1)
+    np.testing.assert_allclose([rate(t) for t in (0, 1, 2, 5, 8, 9)], [0, 0.005, 0.01, 0.005, 0, 0], atol=1e-9)
+    halved = cosine().lasting(4).learning_rate(1)
+    np.testing.assert_allclose([halved(t) for t in (0, 1, 4)], [0, 0.01, 0], atol=1e-9)
+    assert get_protocol("burda-paper").lasting(4) == get_protocol("burda-paper")
+    without = cosine(warm_up=0.0).learning_rate(1)
+    np.testing.assert_allclose([without(t) for t in (0, 4, 8)], [0.01, 0.005, 0], atol=1e-9)
+
+
+def test_soap_is_a_protocols_algorithm():
+    """Two images, one weight without a matrix: SOAP's steps are Adam's there, with SOAP's own numbers."""
+    recipe = cosine(algorithm="soap", decay="stages", warm_up=0.0, beta1=0.95, beta2=0.95)
+    assert three_updates(recipe) == pytest.approx(
+        three_updates(dataclasses.replace(recipe, algorithm="adam")), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"warm_up": 1.0}, r"Expected warm_up to be at least 0 and below 1, and 0 unless decay is cosine; got 1\.0"),
+        ({"decay": "stages"}, r"and 0 unless decay is cosine; got 0\.25"),
+        ({"algorithm": "soap", "epsilon_hat": True}, "Expected no epsilon_hat with soap; got True"),
+        ({"decay": "linear"}, "Expected decay to be one of stages, cosine; got 'linear'"),
+        ({"algorithm": "sgd"}, "Expected algorithm to be one of adam, soap; got 'sgd'"),
+    ],
+)
+def test_what_a_recipe_cannot_be(changes, message):
+    with pytest.raises(ValueError, match=message):
+        cosine(**changes)

@@ -74,7 +74,9 @@ def build_protocol(config: RunConfig) -> Protocol:
     if "stages" in given:
         given["stages"] = _read_stages(given["stages"])
     protocol = dataclasses.replace(protocol, **given)
-    return protocol if config.schedule_scale is None else protocol.scaled(config.schedule_scale)
+    if config.schedule_scale is not None:
+        protocol = protocol.scaled(config.schedule_scale)
+    return protocol if config.epochs is None else protocol.lasting(config.epochs)
 
 
 def overridden(config: RunConfig) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def resolve(config: RunConfig) -> RunConfig:
     objective = build_objective(config)
     build_update(config)
     filled = {name: _plain(getattr(objective, name)) for name in OBJECTIVE_FIELDS if hasattr(objective, name)}
-    unscaled = build_protocol(dataclasses.replace(config, schedule_scale=None))
+    unscaled = build_protocol(dataclasses.replace(config, schedule_scale=None, epochs=None))
     filled |= {name: getattr(unscaled, name) for name in PROTOCOL_FIELDS} | {"stages": _written(unscaled.stages)}
     filled["likelihood"] = config.likelihood or "bernoulli"
     filled["epochs"] = protocol.epochs if config.epochs is None else config.epochs

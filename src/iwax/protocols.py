@@ -9,11 +9,15 @@ import optax
 from iwax.checks import check_choice
 from iwax.objectives.objective import check_positive_integer
 from iwax.optimisers import adam
+from iwax.soap import soap
 
 __all__ = ["PROTOCOLS", "Protocol", "get_protocol"]
 
 GRADIENT_SCALES = ("mean", "sum")
 SHUFFLES = ("epoch", "never", "once")
+DECAYS = ("stages", "cosine")
+ALGORITHMS = ("adam", "soap")
+OF_ADAM = {"epsilon_hat": False, "second_moment": 0.0, "previous_moments": False}  # as they are in SOAP
 OUTPUT_BIASES = ("data-mean", "zero", "init")
 PERMUTATION_SEED = 123  # of "once"
 
@@ -40,7 +44,8 @@ def _truncated(stages: Stages, epochs: int) -> Stages:
 class Protocol:
     """How a model is initialised and trained; everything but the model, the objective and the data.
 
-    The optimiser is Adam in one of the forms of `iwax.optimisers`, applied to every parameter alike.
+    The optimiser is Adam in one of the forms of `iwax.optimisers`, or SOAP (`iwax.soap`), applied to every parameter
+    alike.
     """
 
     name: str
@@ -50,6 +55,13 @@ class Protocol:
     """Images per step; images left over from an epoch are another handful each time it is shuffled."""
     stages: Stages
     """(learning rate, epochs), one after another; the last rate goes on for ever."""
+    decay: str = "stages"
+    """"stages": each rate as long as its stage lasts; "cosine": the first rate, falling to zero along half a cosine
+    over the epochs of all stages."""
+    warm_up: float = 0.0
+    """Part of the epochs in which a cosine's rate first rises from zero, linearly."""
+    algorithm: str = "adam"
+    """What turns gradients into steps: "adam", or "soap"."""
     gradient_scale: str = "mean"
     """Whether a minibatch's gradient is the "mean" or the "sum" over its images; it matters to epsilon."""
     beta1: float = 0.9
@@ -90,6 +102,15 @@ class Protocol:
         check_choice("gradient_scale", self.gradient_scale, GRADIENT_SCALES)
         check_choice("shuffle", self.shuffle, SHUFFLES)
         check_choice("output_bias", self.output_bias, OUTPUT_BIASES)
+        check_choice("decay", self.decay, DECAYS)
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
+        if not 0 <= self.warm_up < 1 or (self.warm_up and self.decay != "cosine"):
+            raise ValueError(
+                f"Expected warm_up to be at least 0 and below 1, and 0 unless decay is cosine; got {self.warm_up!r}."
+            )
+        for name, plain in OF_ADAM.items():
+            if self.algorithm != "adam" and getattr(self, name) != plain:
+                raise ValueError(f"Expected no {name} with {self.algorithm}; got {getattr(self, name)!r}.")
         if not self.stages or not all(0 <= rate < float("inf") and epochs >= 1 for rate, epochs in self.stages):
             raise ValueError(
                 "Expected stages to hold pairs of a finite rate, not negative, and a number of epochs, at least 1; "
@@ -102,13 +123,22 @@ class Protocol:
         return sum(epochs for _, epochs in self.stages)
 
     def learning_rate(self, steps_per_epoch: int) -> optax.Schedule:
-        """The rate of each step, counted from 0; the last stage's goes on for ever."""
+        """The rate of each step, counted from 0; the last stage's goes on for ever, and a cosine stays at its end."""
+        if self.decay == "cosine":
+            steps = self.epochs * steps_per_epoch
+            rising = round(self.warm_up * steps)
+            return optax.warmup_cosine_decay_schedule(
+                0.0 if rising else self.stages[0][0], self.stages[0][0], rising, steps
+            )
         rates, lengths = zip(*self.stages, strict=True)
         ends = [steps_per_epoch * sum(lengths[: i + 1]) for i in range(len(lengths) - 1)]
         return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
 
     def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
-        """Adam with this protocol's numbers."""
+        """Adam or SOAP with this protocol's numbers."""
+        if self.algorithm == "soap":
+            rate = self.learning_rate(steps_per_epoch)
+            return soap(rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
         return adam(
             self.learning_rate(steps_per_epoch),
             beta1=self.beta1,
@@ -125,6 +155,12 @@ class Protocol:
             raise ValueError(f"Expected factor to be positive; got {factor!r}.")
         stages = tuple((rate, max(1, round(epochs * factor))) for rate, epochs in self.stages)
         return dataclasses.replace(self, stages=stages)
+
+    def lasting(self, epochs: int) -> "Protocol":
+        """The recipe of a run of so many epochs: a cosine is as long as that; stages are cut off there, by the run."""
+        if self.decay == "stages" or epochs == self.epochs:
+            return self
+        return dataclasses.replace(self, stages=((self.stages[0][0], epochs),))
 
     def for_dataset(self, dataset: str) -> "Protocol":
         """The recipe for one data set, by its name, with what is different there filled in.

@@ -191,6 +191,7 @@ def fit(
         protocol = protocol.for_dataset(data.name)
     epochs = protocol.epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
+    protocol = protocol.lasting(epochs)
     images = protocol.training_images(data.train if isinstance(data, Dataset) else as_array(data))
     trainer = Trainer(
         images=images,
