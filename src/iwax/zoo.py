@@ -78,8 +78,6 @@ def export(
     Raises:
         ValueError: no run, one without an evaluation, or a model that is none of ARCHITECTURES.
     """
-    from iwax.evaluate import evaluate
-    from iwax.examples import first_examples
     from iwax.launch import load_run
     from iwax.runs import JUDGED, RunFolder
 
@@ -89,11 +87,7 @@ def export(
     if not judged:
         raise ValueError(f"Expected {run} to be evaluated, so that its record can say so; run `iwax evaluate` first.")
     half = _as(jnp.float16, model)
-    x = first_examples(loaded, config.test_binarize, seed=judged["seed"], count=judged["num_examples"])
-    again = evaluate(
-        _as(jnp.float32, half), x, jax.random.key(judged["seed"]), num_samples=judged["num_samples"],
-        binarize="fixed" if config.test_binarize == "threshold" else config.test_binarize, on_batch=on_batch,
-    ).summary()  # fmt: skip
+    again = _judged_again(_as(jnp.float32, half), loaded, config.test_binarize, judged, on_batch)
     content, out = pack(half, {"name": name}), Path(folder or FOLDER)
     record = {
         "name": name,
@@ -110,6 +104,19 @@ def export(
     RunFolder(out).write(f"{name}.safetensors", content)
     RunFolder(out).write_json(f"{name}.json", record)
     return out / f"{name}.safetensors"
+
+
+def _judged_again(
+    model: VAE, data: Dataset, rule: str, judged: dict[str, Any], on_batch: Callable[[int], None] | None
+) -> dict[str, Any]:
+    """The evaluation of another model on the same images, with the same random numbers."""
+    from iwax.evaluate import evaluate
+    from iwax.examples import first_examples
+
+    x = first_examples(data, rule, seed=judged["seed"], count=judged["num_examples"])
+    rule = "fixed" if rule == "threshold" else rule  # images of 0 and 1 stay as they are
+    key, num_samples = jax.random.key(judged["seed"]), judged["num_samples"]
+    return evaluate(model, x, key, num_samples=num_samples, binarize=rule, on_batch=on_batch).summary()
 
 
 def _record(name: str, folder: str | Path | None) -> dict[str, Any]:

@@ -146,31 +146,9 @@ class _InPlace:
 def resume_of_nothing(scale: str, seed: int) -> Shown:
     """Resume by replacing the model after its optimiser was made, and before; and iwax's own resume."""
     steps = {"smoke": 5, "short": 50, "full": 200}[scale]
-    leaves, tree = jax.tree.flatten(eqx.filter(_trained(scale, seed), eqx.is_array))
-    static = eqx.filter(_trained(scale, seed), eqx.is_array, inverse=True)
-    x = jnp.asarray(test_examples(load("mnist-sample"), "fixed", jax.random.key(seed))[:50])
-
-    @eqx.filter_jit
-    def value_and_gradient(arrays: list[Any], key: Any) -> Any:
-        model = eqx.combine(jax.tree.unflatten(tree, arrays), static)
-        return eqx.filter_value_and_grad(iwax.loss)(model, iwax.ELBO(num_samples=8), x, key)
-
-    def resumed(replace_before: bool) -> tuple[float, float]:
-        saved = [np.array(leaf) for leaf in leaves]
-        model = [np.array(leaf) for leaf in leaves]
-        if replace_before:
-            model = [np.array(array) for array in saved]
-        optimiser = _InPlace(model)
-        if not replace_before:
-            model = [np.array(array) for array in saved]  # another object: the optimiser still has the old one
-        for step in range(steps):
-            _, gradient = value_and_gradient(model, jax.random.key(step))
-            optimiser.step([np.asarray(leaf) for leaf in jax.tree.leaves(gradient)], 1e-4)
-        moved = max(float(np.abs(new - old).max()) for new, old in zip(model, saved, strict=True))
-        value, _ = value_and_gradient(model, jax.random.key(1000))
-        return moved, -float(value)
-
-    wrong, right = resumed(replace_before=False), resumed(replace_before=True)
+    wrong, right = (
+        _resumed_in_place(_trained(scale, seed), steps, seed, replaced_first=first) for first in (False, True)
+    )
     same = _resumed_run_is_the_same(seed)
     rows = [
         [f"{steps} steps, model replaced after its optimiser was made", *wrong],
@@ -183,6 +161,35 @@ def resume_of_nothing(scale: str, seed: int) -> Shown:
         f"{'ends in the same bits as' if same else 'DIFFERS from'} an undisturbed one."
     )
     return {"columns": ["resume", "largest change", "bound after (nats)"], "rows": rows, "finding": finding}
+
+
+def _resumed_in_place(model: Any, steps: int, seed: int, *, replaced_first: bool) -> tuple[float, float]:
+    """The largest change of a parameter by some steps of a mutable optimiser, and the bound after them in nats."""
+    saved, static = eqx.partition(model, eqx.is_array)
+    leaves, tree = jax.tree.flatten(saved)
+    x = jnp.asarray(test_examples(load("mnist-sample"), "fixed", jax.random.key(seed))[:50])
+
+    @jax.jit
+    def value_and_gradient(arrays: list[Any], key: Any) -> Any:
+        def of_arrays(arrays: list[Any]) -> Any:
+            return iwax.loss(eqx.combine(jax.tree.unflatten(tree, arrays), static), iwax.ELBO(num_samples=8), x, key)
+
+        return jax.value_and_grad(of_arrays)(arrays)
+
+    def read() -> list[np.ndarray]:
+        return [np.array(leaf) for leaf in leaves]
+
+    arrays = read()
+    optimiser = _InPlace(arrays)
+    if replaced_first:
+        optimiser = _InPlace(arrays := read())
+    else:
+        arrays = read()  # another object: the optimiser still holds the old one
+    for step in range(steps):
+        _, gradient = value_and_gradient(arrays, jax.random.key(step))
+        optimiser.step([np.asarray(leaf) for leaf in gradient], 1e-4)
+    moved = max(float(np.abs(new - old).max()) for new, old in zip(arrays, leaves, strict=True))
+    return moved, -float(value_and_gradient(arrays, jax.random.key(steps))[0])
 
 
 def _resumed_run_is_the_same(seed: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from iwax.checks import check_choice
 from iwax.config import RunConfig
 from iwax.data import Dataset, load
 from iwax.experiments.demonstrate import demonstration_path, run_demonstration
@@ -48,7 +49,7 @@ class Reproduction:
         force: go on with interrupted runs under another version of the code, too.
         anew: start interrupted runs again.
         command: for the records.
-        on_progress: context managers of progress, by task; see `iwax.console.ProgressBar`.
+        progress: task -> a context that gives `on_progress`, such as `iwax.console.ProgressBar`.
         say: told what happens.
     """
 
@@ -66,6 +67,7 @@ class Reproduction:
     say: Callable[[str], None] = lambda message: None
 
     def __post_init__(self) -> None:
+        check_choice("scale", self.scale, SCALES)
         scale = SCALES[self.scale]
         self.num_samples = self.num_samples or scale.num_samples
         if self.run_limit is None and scale.minutes is not None:
