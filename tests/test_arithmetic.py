@@ -3,10 +3,12 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
 import iwax
-from iwax.arithmetic import count_flop, evaluation_flop, training_flop
+from iwax.arithmetic import count_flop, evaluation_flop, training_flop, update_flop
+from iwax.soap import soap
 
 # Multiply-adds of the one-layer model: 784-200-200-(50, 50) and 50-200-200-784.
 ENCODER = 784 * 200 + 200 * 200 + 2 * 200 * 50
@@ -66,6 +68,14 @@ def test_what_is_computed_twice_in_the_text_of_a_program_counts_once(model):
 
 def test_evaluation_encodes_once(model):
     assert evaluation_flop(model, IMAGES, 5000) == 2 * BATCH * (ENCODER + 5000 * DECODER)
+
+
+def test_what_an_optimiser_adds():
+    """SOAP on a (7, 3) matrix: into the basis and back, and every tenth step C, C Q, Q' Q and M (Q' Q)."""
+    weight = jnp.ones((7, 3))
+    every, tenth = 2 * 7 * 3 * 3, 2 * 7 * 3 * 3 + 2 * 3**3
+    assert update_flop(soap(optax.constant_schedule(1e-3)), weight) == 2 * every + 2 * tenth // 10
+    assert update_flop(optax.adam(1e-3), weight) == 0
 
 
 def test_loops_choices_and_convolutions():

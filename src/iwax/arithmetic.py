@@ -5,6 +5,7 @@ is small beside it in networks, is left out. The program of a gradient holds the
 holds those of the forward pass, so nothing is assumed about their ratio.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,24 +13,29 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+import optax
 from jax.extend.core import Literal, jaxprs_in_params
 from jaxtyping import PyTree
 
 from iwax.models.model import draw
 from iwax.objectives.objective import Objective, loss
+from iwax.soap import soap
 from iwax.updates import Update, phases
 
-__all__ = ["count_flop", "evaluation_flop", "training_flop"]
+__all__ = ["count_flop", "evaluation_flop", "training_flop", "update_flop"]
+
+PERIOD = inspect.signature(soap).parameters["period"].default  # steps from one of SOAP's bases to the next
 
 
-def count_flop(function: Callable, *arguments: Any) -> int:
+def count_flop(function: Callable, *arguments: Any, choice: Callable = max) -> int:
     """The operations in all matrix products and convolutions of function(*arguments), which is not run.
 
-    A loop counts as often as it turns, a choice as its costliest branch.
+    A loop counts as often as it turns.
 
     Arguments:
         function: any function of pytrees that JAX can trace.
         arguments: arrays, models, or `jax.ShapeDtypeStruct` in place of arrays.
+        choice: what of the branches of a choice counts: max, the costliest, or min.
 
     Raises:
         ValueError: products inside a loop whose turns are not known beforehand.
@@ -40,7 +46,7 @@ def count_flop(function: Callable, *arguments: Any) -> int:
     """
     dynamic, static = eqx.partition(arguments, _is_array)
     closed = jax.make_jaxpr(lambda dynamic: eqx.filter(function(*eqx.combine(dynamic, static)), eqx.is_array))(dynamic)
-    return _flop(closed.jaxpr)
+    return _flop(closed.jaxpr, choice)
 
 
 def training_flop(model: Any, objective: Objective, x: PyTree, update: Update = "joint") -> int:
@@ -72,6 +78,23 @@ def training_flop(model: Any, objective: Objective, x: PyTree, update: Update = 
 
         total += count_flop(gradient, model, objective, x, jax.random.key(0))
     return total
+
+
+def update_flop(optimiser: optax.GradientTransformation, parameters: PyTree) -> int:
+    """The operations of an optimiser in one step: none for Adam; SOAP's turns, of which some are made every tenth step.
+
+    Arguments:
+        optimiser: from gradients to steps.
+        parameters: what it updates.
+
+    >>> import jax.numpy as jnp, optax
+    >>> update_flop(optax.adam(1e-3), jnp.ones((784, 200)))
+    0
+    """
+    parameters = eqx.filter(parameters, eqx.is_inexact_array)
+    state = optimiser.init(parameters)
+    least, most = (count_flop(optimiser.update, parameters, state, choice=choice) for choice in (min, max))
+    return least + (most - least) // PERIOD
 
 
 def evaluation_flop(model: Any, x: PyTree, num_samples: int) -> int:
@@ -106,8 +129,8 @@ def _is_array(leaf: Any) -> bool:
 class _Count:
     """Counts a program, where the same operation on the same values is one, as it is after compilation."""
 
-    def __init__(self) -> None:
-        self.total = 0
+    def __init__(self, choice: Callable) -> None:
+        self.total, self.choice = 0, choice
         self._results: dict[Any, list[Any]] = {}  # what was computed from what -> the numbers of its values
 
     def run(self, program: Any, inputs: list[Any]) -> list[Any]:
@@ -133,17 +156,17 @@ class _Count:
         key = (name, str(equation.params), *inputs)
         if key not in self._results:
             self._results[key] = [object() for _ in equation.outvars]
-            self.total += _of_equation(equation, inner)
+            self.total += _of_equation(equation, inner, self.choice)
         return self._results[key]
 
 
-def _flop(program: Any) -> int:
-    count = _Count()
+def _flop(program: Any, choice: Callable) -> int:
+    count = _Count(choice)
     count.run(program, [object() for _ in program.invars])
     return count.total
 
 
-def _of_equation(equation: Any, inner: list[Any]) -> int:
+def _of_equation(equation: Any, inner: list[Any], choice: Callable) -> int:
     name, shapes = equation.primitive.name, [variable.aval.shape for variable in equation.invars]
     if name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
@@ -151,9 +174,9 @@ def _of_equation(equation: Any, inner: list[Any]) -> int:
     if name == "conv_general_dilated":  # where it is dilated, with the zeros in between
         outputs = shapes[1][equation.params["dimension_numbers"].rhs_spec[0]]
         return 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(shapes[1]) // outputs
-    within = [_flop(program) for program in inner]
+    within = [_flop(program, choice) for program in inner]
     if name == "scan":
         return equation.params["length"] * sum(within)
     if name == "while" and any(within):
         raise ValueError("Expected loops around matrix products to turn a known number of times; got a while loop.")
-    return max(within, default=0) if name == "cond" else sum(within)
+    return choice(within, default=0) if name == "cond" else sum(within)

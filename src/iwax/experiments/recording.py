@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from iwax.arithmetic import evaluation_flop, training_flop
-from iwax.build import build_update
+from iwax.arithmetic import evaluation_flop, training_flop, update_flop
+from iwax.build import build_protocol, build_update
 from iwax.data import Dataset, load
 from iwax.evaluation import standard_error
 from iwax.examples import first_examples
@@ -50,6 +50,7 @@ def make_record(
     environment, status = folder.json(ENVIRONMENT), folder.json(STATUS)
     batch = jax.ShapeDtypeStruct((config.batch_size or 1, *data.train.shape[1:]), "float32")
     step = training_flop(model, objective, batch, build_update(config))
+    step += update_flop(build_protocol(config).optimiser(1), model)
     config_values = {**vars(config), "init_from": asked.get("init_from")}
     return Record(
         id=id,
