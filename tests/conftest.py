@@ -5,6 +5,8 @@ import os
 import jax
 import pytest
 
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # of the processes that tests start; or they fill a user's cache
+
 
 @pytest.fixture
 def x64():

@@ -17,6 +17,7 @@ from iwax.build import (
     resolve,
     training_images,
 )
+from iwax.checkpoint import Checkpoint
 from iwax.config import RunConfig
 from iwax.data import Dataset, binarize, load
 from iwax.models.own import OwnModel, is_own
@@ -27,7 +28,7 @@ from iwax.session import Progress, Session
 from iwax.surroundings import differences, environment
 from iwax.train import Trainer, TrainState
 
-__all__ = ["Progress", "load_run", "new_run", "resume_run"]
+__all__ = ["Progress", "create", "load_run", "new_run", "prepare", "reopen", "resume_run"]
 
 MUST_FIT = ("model", "likelihood", "scale_map")  # for one run to start from the model of another
 CHECKED = 4  # training examples on which a model of one's own is checked
@@ -62,12 +63,28 @@ def new_run(
         NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
     """
     check_time_limit(time_limit)
+    resolve(config)  # before data are looked for
+    data = load(config.dataset, config.split, data_dir) if data is None else data
+    session, state = create(config, path, data, overwrite=overwrite, command=command)
+    dataclasses.replace(session, time_limit=time_limit, on_progress=on_progress).run(state)
+    return session.folder
+
+
+def create(
+    config: RunConfig,
+    path: str | Path,
+    data: Dataset,
+    *,
+    overwrite: bool = False,
+    command: list[str] | None = None,
+    more: dict[str, Any] | None = None,
+) -> tuple[Session, TrainState]:
+    """What trains a new run, and its state before the first step; as `new_run`, with `more` for its environment."""
     config = resolve(config)
     own = check_own(config)
-    data = load(config.dataset, config.split, data_dir) if data is None else data
     config = dataclasses.replace(config, dataset=data.name, split=data.split)
-    trainer, state = _prepare(config, data, own, check=True)
-    surroundings = environment(data, command)
+    trainer, state = prepare(config, data, own, check=True)
+    surroundings = environment(data, command) | (more or {})
     surroundings["protocol"] = {
         "name": config.protocol,
         "source": get_protocol(config.protocol).source,
@@ -81,8 +98,7 @@ def new_run(
         state = dataclasses.replace(state, model=model)
     folder = RunFolder(path)
     folder.create(config, surroundings, overwrite=overwrite, model=None if own is None else own.source)
-    _session(folder, config, trainer, data, time_limit, on_progress).run(state)
-    return folder
+    return Session(folder=folder, config=config, trainer=trainer, data=data), state
 
 
 def resume_run(
@@ -108,14 +124,29 @@ def resume_run(
     """
     check_time_limit(time_limit)
     folder = RunFolder(path)
+    session, state = reopen(folder, None, data_dir, data, options=options, force=force, command=command)
+    dataclasses.replace(session, time_limit=time_limit, on_progress=on_progress).run(state)
+    return folder
+
+
+def reopen(
+    folder: RunFolder,
+    checkpoint: Checkpoint | None = None,
+    data_dir: str | Path | None = None,
+    data: Dataset | None = None,
+    *,
+    options: dict[str, Any] | None = None,
+    force: bool = False,
+    command: list[str] | None = None,
+) -> tuple[Session, TrainState]:
+    """What trains a run on, and the state to go on from: that of its last checkpoint, or the one given."""
     config = folder.config()
-    checkpoint = folder.checkpoint()
+    checkpoint = folder.checkpoint() if checkpoint is None else checkpoint
     _check_config(folder, config, json.loads(checkpoint.notes.get("config", "null")), options or {})
     data = load(config.dataset, config.split, data_dir) if data is None else data
     _go_on(folder, environment(data, command), force)
-    trainer, template = _prepare(config, data, _kept(folder, config))
-    _session(folder, config, trainer, data, time_limit, on_progress).run(checkpoint.fill(template))
-    return folder
+    trainer, template = prepare(config, data, _kept(folder, config))
+    return Session(folder=folder, config=config, trainer=trainer, data=data), checkpoint.fill(template)
 
 
 def load_run(
@@ -161,8 +192,8 @@ def _kept(folder: RunFolder, config: RunConfig) -> OwnModel | None:
     return own
 
 
-def _prepare(
-    config: RunConfig, data: Dataset, own: OwnModel | None, *, check: bool = False
+def prepare(
+    config: RunConfig, data: Dataset, own: OwnModel | None = None, *, check: bool = False
 ) -> tuple[Trainer, TrainState]:
     """The trainer of a resolved configuration, and its state before the first step; `check` a model of one's own."""
     assert config.batch_size is not None  # it is resolved
@@ -181,19 +212,6 @@ def _prepare(
         key = jax.random.key(config.seed)
         own.check(model, binarize(images[:CHECKED], config.binarize, key), key)
     return trainer, trainer.start(model, build_objective(config))
-
-
-def _session(
-    folder: RunFolder,
-    config: RunConfig,
-    trainer: Trainer,
-    data: Dataset,
-    time_limit: float | None,
-    on_progress: Callable[[Progress], None] | None,
-) -> Session:
-    return Session(
-        folder=folder, config=config, trainer=trainer, data=data, time_limit=time_limit, on_progress=on_progress
-    )
 
 
 def _model_of(run: str, config: RunConfig, own: OwnModel | None, template: Any) -> tuple[Any, dict[str, Any]]:

@@ -17,14 +17,43 @@ old values, so the first step moves nothing.
 Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), arXiv:1412.6980.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
-__all__ = ["adam"]
+__all__ = ["Decay", "adam"]
+
+
+class Decay(eqx.Module):
+    """A decay of Adam's for each of several runs: beta, and 1 - beta rounded once, as where beta is a Python number.
+
+    In single precision 1 - 0.999 is 0.00099999.
+
+    >>> decay = Decay.of([0.999])
+    >>> round(float((1 - decay)[0]), 8), round(float((1 - decay.value)[0]), 8)
+    (0.001, 0.00099999)
+    """
+
+    value: Float[Array, "..."]
+    complement: Float[Array, "..."]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Decay":
+        return cls(jnp.asarray(values, float), jnp.asarray([1 - value for value in values], float))
+
+    def __rsub__(self, one: int) -> Array:
+        return one * self.complement
+
+    def __mul__(self, other: Array) -> Array:
+        return self.value * other
+
+    def __pow__(self, exponent: Array) -> Array:
+        return self.value**exponent
 
 
 class AdamState(NamedTuple):
@@ -38,9 +67,9 @@ class AdamState(NamedTuple):
 def adam(
     learning_rate: optax.Schedule,
     *,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
+    beta1: float | Decay,
+    beta2: float | Decay,
+    epsilon: float | Float[Array, ""],
     second_moment: float = 0.0,
     epsilon_hat: bool = False,
     previous_moments: bool = False,

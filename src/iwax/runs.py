@@ -185,19 +185,25 @@ class RunFolder:
             os.replace(self.path / CHECKPOINT, self.path / PREVIOUS)
         os.replace(self.path / NEW, self.path / CHECKPOINT)
 
+    def checkpoints(self, problems: list[str] | None = None) -> Iterator[Checkpoint]:
+        """The good checkpoints, newest first; what is wrong with others goes into `problems`."""
+        for name in (NEW, CHECKPOINT, PREVIOUS):
+            if (self.path / name).exists():
+                try:
+                    yield read(self.path / name)
+                except ValueError as error:
+                    if problems is not None:
+                        problems.append(str(error))
+
     def checkpoint(self) -> Checkpoint:
         """The last good checkpoint.
 
         Raises:
             ValueError: there is none.
         """
-        problems = []
-        for name in (NEW, CHECKPOINT, PREVIOUS):  # newest first
-            if (self.path / name).exists():
-                try:
-                    return read(self.path / name)
-                except ValueError as error:
-                    problems.append(str(error))
+        problems: list[str] = []
+        for checkpoint in self.checkpoints(problems):
+            return checkpoint
         raise ValueError(" ".join(problems) or f"Expected a checkpoint in {self.path}; there is none. Train it first.")
 
     @contextlib.contextmanager

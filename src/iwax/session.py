@@ -1,6 +1,7 @@
 """One sitting of a run: training between two looks at the clock, and what is written and reported then."""
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from iwax.evaluate import evaluate
 from iwax.runs import EVALUATIONS, METRICS, STATUS, RunFolder
 from iwax.train import NonFiniteLossError, Trainer, TrainState
 
-__all__ = ["Progress", "Session"]
+__all__ = ["STRETCH_SECONDS", "Clock", "Progress", "Session"]
 
 STRETCH_SECONDS = 0.5  # how long the device works between two looks at the clock
 CHECKPOINT_SECONDS = 60.0  # how much work a crash may lose
@@ -22,7 +23,10 @@ CHECKPOINT_SECONDS = 60.0  # how much work a crash may lose
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Where a run is: bound of the latest step in nats, seconds in all its sittings, rate in steps per second."""
+    """Where a run is: bound of the latest step in nats, seconds in all its sittings, rate in steps per second.
+
+    Of several runs at once, steps, epochs and rates are of all of them, and the bound is their mean.
+    """
 
     step: int
     total_steps: int
@@ -31,10 +35,12 @@ class Progress:
     bound: float
     seconds: float
     rate: float
+    runs: int = 1
 
     @property
     def note(self) -> str:
-        return f"epoch {self.epoch}/{self.epochs}, {self.rate:.0f} steps/s, bound {self.bound:.2f}"
+        runs = "" if self.runs == 1 else f"{self.runs} runs, "
+        return f"{runs}epoch {self.epoch}/{self.epochs}, {self.rate:.0f} steps/s, bound {self.bound:.2f}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,8 @@ class Session:
     data: Dataset
     time_limit: float | None = None
     on_progress: Callable[[Progress], None] | None = None
+    halt: threading.Event | None = None
+    """Set from another thread, it stops the run as a time limit does."""
 
     def run(self, state: TrainState) -> None:
         """Train on from `state`.
@@ -58,47 +66,62 @@ class Session:
             NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
         """
         with self.folder.lock():
-            self.folder.rewind(int(state.step), self._epochs(state))
-            self._advance(state, _Clock(self.folder.json(STATUS).get("seconds", 0.0), int(state.step)))
+            clock = self.begin(state)
+            try:
+                for after in self.trainer.stretches(state, self.total_steps, STRETCH_SECONDS):
+                    name = self.name_of(int(after.step), clock)
+                    self.keep(after, clock, name, save=clock.due or name != "running")
+                    state = after  # not before its record is written: what an interruption saves is `state`
+                    self._report(state, clock)
+                    if name == "stopped":
+                        return
+            except NonFiniteLossError as error:
+                self.fail(state, clock, error)
+                raise
+            except KeyboardInterrupt:
+                self.save(state, clock, self.name_of(int(state.step), clock, interrupted=True))
+                raise
 
     @property
     def total_steps(self) -> int:
         assert self.config.epochs is not None  # it is resolved
         return self.config.epochs * self.trainer.steps_per_epoch
 
-    def _advance(self, state: TrainState, clock: "_Clock") -> None:
+    def begin(self, state: TrainState) -> "Clock":
+        """What is written before the first step of a sitting, whose clock starts here."""
+        self.folder.rewind(int(state.step), self._epochs(state))
+        clock = Clock(self.folder.json(STATUS).get("seconds", 0.0), int(state.step))
         if int(state.step) == 0:
-            self._save(state, clock, "running")
+            self.save(state, clock, "running")
         self._write_status("running" if int(state.step) < self.total_steps else "finished", state, clock)
-        try:
-            for state in self.trainer.stretches(state, self.total_steps, STRETCH_SECONDS):  # noqa: B020 (kept for below)
-                if int(state.step) % self.trainer.steps_per_epoch == 0:
-                    self._write_records(state)
-                name = self._state_of(state, clock)
-                if name != "running" or clock.since_save > CHECKPOINT_SECONDS:
-                    self._save(state, clock, name)
-                self._report(state, clock)
-                if name == "stopped":
-                    return
-        except NonFiniteLossError as error:
-            self._write_status("failed", state, clock, message=str(error))
-            raise
-        except KeyboardInterrupt:
-            self._save(state, clock, self._state_of(state, clock, interrupted=True))
-            raise
+        return clock
 
-    def _state_of(self, state: TrainState, clock: "_Clock", interrupted: bool = False) -> str:
-        if int(state.step) == self.total_steps:
+    def keep(self, state: TrainState, clock: "Clock", name: str, *, save: bool) -> None:
+        """What is written after a stretch: the record of an epoch that has just ended, and a checkpoint on request."""
+        if int(state.step) % self.trainer.steps_per_epoch == 0:
+            self._write_records(state)
+        if save:
+            self.save(state, clock, name)
+
+    def fail(self, state: TrainState, clock: "Clock", error: NonFiniteLossError) -> None:
+        """What is written once the loss is lost; `state` is the last good one."""
+        self._write_status("failed", state, clock, message=str(error))
+
+    def name_of(self, step: int, clock: "Clock", interrupted: bool = False) -> str:
+        """Whether a run at `step` is finished, is to be stopped, or is running."""
+        if step == self.total_steps:
             return "finished"
         out_of_time = self.time_limit is not None and clock.session > self.time_limit
-        return "stopped" if out_of_time or interrupted else "running"
+        halted = self.halt is not None and self.halt.is_set()
+        return "stopped" if out_of_time or halted or interrupted else "running"
 
-    def _save(self, state: TrainState, clock: "_Clock", name: str) -> None:
+    def save(self, state: TrainState, clock: "Clock", name: str) -> None:
+        """A checkpoint, and the status that goes with it."""
         self.folder.save(state)
         clock.saved = time.monotonic()
         self._write_status(name, state, clock)
 
-    def _write_status(self, name: str, state: TrainState, clock: "_Clock", **more: Any) -> None:
+    def _write_status(self, name: str, state: TrainState, clock: "Clock", **more: Any) -> None:
         status = {"state": name, "epoch": self._epochs(state), "epochs": self.config.epochs, "step": int(state.step)}
         self.folder.write_json(STATUS, {**status, "seconds": clock.total, **more})
 
@@ -123,7 +146,7 @@ class Session:
             binarize=self.config.test_binarize,
         ).summary()
 
-    def _report(self, state: TrainState, clock: "_Clock") -> None:
+    def _report(self, state: TrainState, clock: "Clock") -> None:
         step, per_epoch = int(state.step), self.trainer.steps_per_epoch
         rate = clock.rate(step)
         if self.on_progress is not None:
@@ -135,7 +158,7 @@ class Session:
         return int(state.step) // self.trainer.steps_per_epoch
 
 
-class _Clock:
+class Clock:
     """Seconds of a run (`before`, in earlier sittings, and now) and its pace."""
 
     def __init__(self, before: float, step: int) -> None:
@@ -152,8 +175,9 @@ class _Clock:
         return self.before + self.session
 
     @property
-    def since_save(self) -> float:
-        return time.monotonic() - self.saved
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self.saved > CHECKPOINT_SECONDS
 
     def rate(self, step: int) -> float:
         """Steps per second since the last call."""

@@ -19,7 +19,7 @@ from iwax.objectives.objective import Objective, loss
 from iwax.protocols import Protocol
 from iwax.updates import Phase, Update, phases, trainable
 
-__all__ = ["TrainState", "run_steps", "start"]
+__all__ = ["TrainState", "run_steps", "start", "steps"]
 
 
 class TrainState(eqx.Module):
@@ -59,6 +59,21 @@ def run_steps(
     binarize_rule: str,
 ) -> tuple[TrainState, Array]:
     """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether the parameters still are."""
+    return steps(state, images, key, stop, update, protocol, batch_size, binarize_rule)
+
+
+def steps(
+    state: TrainState,
+    images: Array,
+    key: PRNGKeyArray,
+    stop: Array,
+    update: Update,
+    protocol: Protocol,
+    batch_size: int,
+    binarize_rule: str,
+    stop_early: bool = True,
+) -> tuple[TrainState, Array]:
+    """The inside of `run_steps`; without `stop_early` it goes on to `stop` whatever the bounds."""
     shuffle_key, step_key = jax.random.split(key)
     num_steps = len(images) // batch_size
     order = _order(protocol, jax.random.fold_in(shuffle_key, state.step // num_steps), len(images))
@@ -72,7 +87,7 @@ def run_steps(
 
     def go_on(carry: tuple) -> Array:
         _, _, step, _, finite, _ = carry
-        return (step < stop) & finite
+        return (step < stop) & finite if stop_early else step < stop
 
     def one_step(carry: tuple) -> tuple:
         parameters, opt_state, step, bounds, _, x = carry

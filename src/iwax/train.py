@@ -100,32 +100,25 @@ class Trainer:
         Raises:
             NonFiniteLossError: the loss of a step was not finite, or the parameters are not.
         """
-        begin = int(state.step)
-        stop = min(begin + num_steps, (begin // self.steps_per_epoch + 1) * self.steps_per_epoch)
         rule = "none" if self.binarize == "fixed" else self.binarize
+        stop = self.stop(int(state.step), num_steps)
         with matrix_precision(self.precision):
-            after, finite = run_steps(
-                state, images, self.key, jnp.asarray(stop), self.update, self.protocol, self.batch_size, rule
-            )
-        self._check_finite(after, bool(finite))
+            after, finite = run_steps(state, images, self.key, stop, self.update, self.protocol, self.batch_size, rule)
+        self.check_finite(after, bool(finite))
         return after
+
+    def stop(self, step: int, num_steps: int) -> Array:
+        """Where `num_steps` more steps from `step` end: at the end of the epoch at the latest."""
+        return jnp.asarray(min(step + num_steps, (step // self.steps_per_epoch + 1) * self.steps_per_epoch))
 
     def stretches(self, state: TrainState, total_steps: int, seconds: float | None = None) -> Iterator[TrainState]:
         """The state after each stretch of about so many seconds, and after each epoch, up to `total_steps`.
 
         Without `seconds`, after each epoch only.
         """
-        images, stretch = self.on_device(), self.steps_per_epoch if seconds is None else 1
-        while int(state.step) < total_steps:
-            started, first = time.monotonic(), int(state.step)
-            state = self.advance(state, images, min(stretch, total_steps - first))
-            rate = (int(state.step) - first) / (time.monotonic() - started)
-            # At most twice as long as the last, since the first of all is mostly compilation.
-            if seconds is not None:
-                stretch = max(1, min(2 * stretch, int(seconds * rate)))
-            yield state
+        return in_stretches(self, state, total_steps, seconds)
 
-    def _check_finite(self, state: TrainState, parameters_are: bool) -> None:
+    def check_finite(self, state: TrainState, parameters_are: bool) -> None:
         """Raises NonFiniteLossError where the last step went wrong."""
         step = int(state.step)
         slot = (step - 1) % self.steps_per_epoch
@@ -139,6 +132,19 @@ class Trainer:
             f"Expected a finite loss; got {what} at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}); "
             f"{before} of the epoch. Lower the learning rate, or look for extreme values in the data."
         )
+
+
+def in_stretches(trainer: Any, state: Any, total_steps: int, seconds: float | None = None) -> Iterator[Any]:
+    """The stretches of a `Trainer`, or of whatever advances a state as it does."""
+    images, stretch = trainer.on_device(), trainer.steps_per_epoch if seconds is None else 1
+    while int(state.step) < total_steps:
+        started, first = time.monotonic(), int(state.step)
+        state = trainer.advance(state, images, min(stretch, total_steps - first))
+        rate = (int(state.step) - first) / (time.monotonic() - started)
+        # At most twice as long as the last, since the first of all is mostly compilation.
+        if seconds is not None:
+            stretch = max(1, min(2 * stretch, int(seconds * rate)))
+        yield state
 
 
 def fit(

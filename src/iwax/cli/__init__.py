@@ -6,6 +6,7 @@ import click
 
 from iwax import __version__
 from iwax.cli import diagnosing, judging, listing, posterior, reproducing, training
+from iwax.startup import keep_compiled_programs
 
 __all__ = ["main"]
 
@@ -30,6 +31,7 @@ __all__ = ["main"]
 @click.version_option(__version__)
 def iwax() -> None:
     """Train and judge latent-variable models with importance-weighted bounds. All bounds are in nats."""
+    keep_compiled_programs()
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,6 +17,18 @@ __all__ = ["train"]
 @config_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the new run.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="N runs at once: --seed and those after it, in OUT/seed0, OUT/seed1, ...; --resume OUT goes on with all.",
+)
+@click.option(
+    "--vectorized/--no-vectorized",
+    default=None,
+    help="Of several seeds: one program for all, shared out among the devices; or each by itself, one on each core.  "
+    "[default: what is quicker, the one on a GPU, the other on a CPU]",
+)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a stopped run instead.")
 @click.option("--force", is_flag=True, help="With --resume: go on with other versions of the code or libraries, too.")
 @click.option("--time-limit", type=float, metavar="MINUTES", help="Stop at a checkpoint after this time.")
@@ -25,6 +37,8 @@ __all__ = ["train"]
 def train(
     out: Path | None,
     overwrite: bool,
+    seeds: int | None,
+    vectorized: bool | None,
     resume: Path | None,
     force: bool,
     time_limit: float | None,
@@ -34,6 +48,42 @@ def train(
 ) -> None:
     """Train a model; its folder then serves `iwax evaluate`, `sample` and `reconstruct`."""
     given = {name: value for name, value in options.items() if value is not None}
+    _check_usage(out, overwrite, seeds, vectorized, resume, force)
+    from iwax.cohorts import COHORT, new_cohort, resume_cohort
+    from iwax.cohorts import seeds as with_seeds
+    from iwax.launch import new_run, resume_run
+
+    several = seeds is not None or (resume is not None and (resume / COHORT).is_file())
+    if vectorized is not None and not several:
+        raise click.UsageError(f"Expected --vectorized with --seeds, or --resume of several runs; got {resume}.")
+    seconds = None if time_limit is None else 60 * time_limit
+    with ProgressBar() as on_progress:
+        common: dict[str, Any] = {"data_dir": data_dir, "time_limit": seconds, "on_progress": on_progress}
+        if several:
+            common["vectorized"] = vectorized
+        if resume is not None:
+            folders = (resume_cohort if several else resume_run)(resume, options=given, force=force, **common)
+        else:
+            config = RunConfig(**given)
+            common |= {"data": _load_data(config, data_dir), "overwrite": overwrite}
+            assert out is not None
+            folders = (
+                new_run(config, out, **common)
+                if seeds is None
+                else new_cohort(with_seeds(config, seeds), out, **common)
+            )
+    results = [_result(folder) for folder in (folders if isinstance(folders, list) else [folders])]
+    if as_json:
+        click.echo(json.dumps(results if several else results[0], indent=2))
+    else:
+        for result in results:
+            click.echo(_line(result))
+
+
+def _check_usage(
+    out: Path | None, overwrite: bool, seeds: int | None, vectorized: bool | None, resume: Path | None, force: bool
+) -> None:
+    """Raises UsageError for options that do not go together."""
     if (out is None) == (resume is None):
         raise click.UsageError("Expected either --out RUN, for a new run, or --resume RUN; got both or neither.")
     if force and resume is None:
@@ -42,27 +92,26 @@ def train(
         raise click.UsageError(
             "Expected --overwrite together with --out RUN; got it with --resume, which keeps the run."
         )
-    from iwax.launch import new_run, resume_run
+    if seeds is not None and resume is not None:
+        raise click.UsageError("Expected --seeds together with --out RUN; got it with --resume, which keeps them.")
+    if vectorized is not None and seeds is None and resume is None:
+        raise click.UsageError("Expected --vectorized or --no-vectorized together with --seeds; got it for one run.")
 
-    seconds = None if time_limit is None else 60 * time_limit
-    with ProgressBar() as on_progress:
-        common: dict[str, Any] = {"data_dir": data_dir, "time_limit": seconds, "on_progress": on_progress}
-        if resume is not None:
-            folder = resume_run(resume, options=given, force=force, **common)
-        else:
-            assert out is not None
-            config = RunConfig(**given)
-            folder = new_run(config, out, data=_load_data(config, data_dir), overwrite=overwrite, **common)
+
+def _result(folder: Any) -> dict[str, Any]:
     records, status = folder.metrics(), folder.json("status.json")
-    result = {"run": str(folder.path), **status, **(records[-1] if records else {})}
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-    else:
-        bound = f", training bound {records[-1]['bound']:.3f} nats" if records else ""
-        click.echo(
-            f"{folder.path}: {status['state']} after {status['epoch']} of {status['epochs']} epochs, "
-            f"{status['seconds']:.0f} s{bound}"
-        )
+    return {"run": str(folder.path), **status, **(records[-1] if records else {})}
+
+
+def _line(result: dict[str, Any]) -> str:
+    """A run's state in words."""
+    bound = f", training bound {result['bound']:.3f} nats" if "bound" in result else ""
+    if "state" not in result:
+        return f"{result['run']}: not yet begun"
+    return (
+        f"{result['run']}: {result['state']} after {result['epoch']} of {result['epochs']} epochs, "
+        f"{result['seconds']:.0f} s{bound}"
+    )
 
 
 def _load_data(config: RunConfig, data_dir: str | None) -> Any:
