@@ -115,7 +115,7 @@ def test_every_study_end_to_end(study, tmp_path, capsys):
 
 LONG = [
     *("dd2434", "--scale", "short", "--seeds", "1", "--only", "elbo-1-one-layer-mnist-sample", "--num-samples", "64"),
-    *("--set", "dataset=mnist-sample", "--set", "batch_size=20", "--set", "epochs=40", "--set", "eval_every=40"),
+    *("--set", "dataset=mnist-sample", "--set", "batch_size=20", "--set", "epochs=15", "--set", "eval_every=15"),
 ]
 
 
