@@ -31,10 +31,9 @@ ALL, EACH = PartitionSpec(), PartitionSpec("runs")
 
 
 class CohortState(eqx.Module):
-    """The states of all runs, stacked on a leading axis except for the step, which they share."""
+    """The states of all runs: arrays stacked on a leading axis, except for counts of steps, which they share."""
 
     runs: TrainState
-    step: Array
     finite: Bool[Array, " runs"]
     """Whether the parameters still are."""
 
@@ -42,14 +41,19 @@ class CohortState(eqx.Module):
     def stack(cls, states: Sequence[TrainState]) -> "CohortState":
         """The states of several runs at one step."""
         arrays, rest = zip(*(eqx.partition(state, eqx.is_array) for state in states), strict=True)
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays)
-        return cls(_without_step(eqx.combine(stacked, rest[0])), states[0].step, jnp.ones(len(states), bool))
+        stacked = jax.tree.map(lambda *leaves: leaves[0] if _is_count(leaves[0]) else jnp.stack(leaves), *arrays)
+        return cls(eqx.combine(stacked, rest[0]), jnp.ones(len(states), bool))
+
+    @property
+    def step(self) -> Array:
+        return self.runs.step
 
     def member(self, index: int) -> TrainState:
         """The state of one run, as it would be alone."""
         home = jax.local_devices()[0]
-        state = jax.tree.map(lambda leaf: jax.device_put(leaf[index], home) if eqx.is_array(leaf) else leaf, self.runs)
-        return dataclasses.replace(state, step=jax.device_put(self.step, home))
+        arrays, rest = eqx.partition(self.runs, eqx.is_array)
+        own = jax.tree.map(lambda leaf: jax.device_put(leaf[index] if leaf.ndim else leaf, home), arrays)
+        return eqx.combine(own, rest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +116,9 @@ class Cohort:
         raise AssertionError("what is lost here is lost alone")
 
 
-def _without_step(state: TrainState) -> TrainState:
-    return eqx.tree_at(lambda state: state.step, state, None)
+def _is_count(leaf: Array) -> bool:
+    """Of steps: the same in all runs, so that what happens at some steps only is decided once."""
+    return leaf.ndim == 0 and jnp.issubdtype(leaf.dtype, jnp.integer)
 
 
 def _numbers(protocols: Sequence[Protocol]) -> dict[str, PyTree]:
@@ -152,19 +157,16 @@ def _run(
     """`run_steps` for every run, until `stop` for all of them."""
     update, protocol, batch_size, rule, own_images = program
     arrays, rest = eqx.partition(state.runs, eqx.is_array)
+    leaves, tree = jax.tree.flatten(arrays)
+    axes, specs = [0 if leaf.ndim else None for leaf in leaves], [EACH if leaf.ndim else ALL for leaf in leaves]
 
-    def alone(arrays: PyTree, key: Array, numbers: dict[str, PyTree], images: Array, step: Array, stop: Array) -> tuple:
-        run = dataclasses.replace(eqx.combine(arrays, rest), step=step)
+    def alone(leaves: list[Array], key: Array, numbers: dict[str, PyTree], images: Array, stop: Array) -> tuple:
+        run = eqx.combine(jax.tree.unflatten(tree, leaves), rest)
         after, finite = steps(run, images, key, stop, update, _with(protocol, numbers), batch_size, rule, False)
-        return eqx.filter(_without_step(after), eqx.is_array), after.step, finite
+        return jax.tree.leaves(eqx.filter(after, eqx.is_array)), finite
 
-    together = jax.vmap(alone, in_axes=(0, 0, 0, 0 if own_images else None, None, None), out_axes=(0, None, 0))
-    shared_out = jax.shard_map(
-        together,
-        mesh=mesh,
-        in_specs=(EACH, EACH, EACH, EACH if own_images else ALL, ALL, ALL),
-        out_specs=(EACH, ALL, EACH),
-        check_vma=False,
-    )
-    after, step, finite = shared_out(arrays, keys, numbers, images, state.step, stop)
-    return CohortState(eqx.combine(after, rest), step, finite)
+    together = jax.vmap(alone, in_axes=(axes, 0, 0, 0 if own_images else None, None), out_axes=(axes, 0))
+    in_specs, out_specs = (specs, EACH, EACH, EACH if own_images else ALL, ALL), (specs, EACH)
+    shared_out = jax.shard_map(together, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+    after, finite = shared_out(leaves, keys, numbers, images, stop)
+    return CohortState(eqx.combine(jax.tree.unflatten(tree, after), rest), finite)
