@@ -175,6 +175,12 @@ class RunFolder:
         path = self.path / name
         return json.loads(path.read_text()) if path.exists() else {}
 
+    def judged(self) -> dict[str, Any]:
+        """The evaluation of the run; {} without one, and if it was trained on since."""
+        evaluation, trained = self.path / JUDGED, self.path / CHECKPOINT
+        stale = evaluation.exists() and trained.exists() and evaluation.stat().st_mtime_ns < trained.stat().st_mtime_ns
+        return {} if stale else self.json(JUDGED)
+
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         self.write(name, json.dumps(value, indent=2) + "\n")
 
@@ -248,7 +254,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     row["run"] = str(folder.path)
     try:
         config, status, records = folder.config(), folder.json(STATUS), folder.metrics()
-        judged = _judged(folder) or (folder.records(EVALUATIONS) or [{}])[-1]
+        judged = folder.judged() or (folder.records(EVALUATIONS) or [{}])[-1]
     except ValueError:
         return row | {"state": "damaged"}
     state = status.get("state", "new")
@@ -261,10 +267,3 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "log_p": judged.get("log_p"),
         "iwae_64": judged.get("iwae_64"),
     }
-
-
-def _judged(folder: RunFolder) -> dict[str, Any]:
-    """The evaluation of a run, unless it was trained on since."""
-    evaluation, trained = folder.path / JUDGED, folder.path / CHECKPOINT
-    stale = evaluation.exists() and trained.exists() and evaluation.stat().st_mtime_ns < trained.stat().st_mtime_ns
-    return {} if stale else folder.json(JUDGED)

@@ -5,7 +5,7 @@ import sys
 import click
 
 from iwax import __version__
-from iwax.cli import diagnosing, judging, listing, posterior, reproducing, training
+from iwax.cli import diagnosing, judging, listing, posterior, reporting, reproducing, training
 from iwax.startup import keep_compiled_programs
 
 __all__ = ["main"]
@@ -23,6 +23,7 @@ __all__ = ["main"]
         posterior.ssim,
         diagnosing.snr,
         reproducing.reproduce,
+        reporting.report,
         listing.runs,
         listing.data,
         listing.objectives,

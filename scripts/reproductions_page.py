@@ -1,0 +1,44 @@
+"""Write docs/reproductions.md, the table of what has been reproduced, from the records in results/.
+
+python scripts/reproductions_page.py            # writes the page and its figure
+python scripts/reproductions_page.py --print    # prints the page instead
+"""
+
+import pathlib
+import sys
+
+from iwax.experiments import STUDIES
+from iwax.report.gather import gather
+from iwax.report.reproductions import reproductions_page
+
+ROOT = pathlib.Path(__file__).parent.parent
+RESULTS, PAGE, FIGURE = ROOT / "results", ROOT / "docs" / "reproductions.md", "figures/cost.svg"
+TITLE = "−log p of test images against the arithmetic of training, for every objective, K and model."
+
+
+def page() -> str:
+    """The text of the page."""
+    figures = {TITLE: FIGURE} if (PAGE.parent / FIGURE).exists() else {}
+    return reproductions_page(tuple(STUDIES.values()), runs(), RESULTS, figures)
+
+
+def runs() -> list:
+    """The committed records."""
+    return gather(RESULTS, ROOT / "no-runs")
+
+
+def draw() -> None:
+    """The page's figure, if there are records to show."""
+    from iwax.report.figures import cost_figure
+
+    records = [run.record for run in runs() if run.record.scale != "smoke" and run.record.training.get("flop")]
+    if records:
+        cost_figure(records, PAGE.parent / FIGURE)
+
+
+if __name__ == "__main__":
+    if "--print" in sys.argv:
+        sys.stdout.write(page())
+    else:
+        draw()
+        PAGE.write_text(page())

@@ -1,0 +1,92 @@
+"""How much each choice matters in a study: the range of log p over its levels, all else equal."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from statistics import fmean
+from typing import Any
+
+from iwax.experiments.records import Record
+from iwax.experiments.study import Cell, Study
+from iwax.report.cells import OPEN
+from iwax.report.found import find
+from iwax.report.tables import Datum, Sheet
+from iwax.report.words import objective_name
+
+__all__ = ["FACTORS", "effects", "ranges"]
+
+METHOD = ("objective", "num_groups", "num_samples", "beta", "gradient")
+FACTORS: dict[str, tuple[str, ...]] = {
+    "architecture": ("model",),
+    "method": METHOD,
+    "output bias": ("output_bias",),
+    "initial weights": ("init",),
+    "Adam's epsilon": ("epsilon",),
+    "Adam's beta1": ("beta1",),
+}
+"""Choice -> the fields of a configuration that make it."""
+NONE = Datum("—")
+NOTE = (
+    "Best less worst level of a choice, all else equal, averaged over the settings of all else. Ours: from runs beyond "
+    "a smoke test. Published: from the first number printed for a cell. More levels give a wider range by chance alone."
+)
+
+Levels = dict[Hashable, dict[Hashable, float]]
+"""Setting of all else -> level of the choice -> log p in nats."""
+
+
+def effects(study: Study, records: Sequence[Record]) -> Sheet | None:
+    """A line for each choice that the study's tables vary; None for a study that varies none."""
+    counting = [record for record in records if record.scale != "smoke"]
+    cells = [cell for cell in study.cells if cell.metric in ("nll", "log_p") and cell.start is None]
+
+    def ours(cell: Cell) -> float | None:
+        found = find(study, cell, counting)
+        return None if found is None else found.value
+
+    rows = []
+    for name, fields in FACTORS.items():
+        varied = [len(group) for group in ranges(cells, fields, lambda cell: 0.0).values()]
+        if varied:
+            count = Datum(str(max(varied)), max(varied))
+            here, there = (_text(ranges(cells, fields, value), fields) for value in (ours, _published))
+            rows.append((Datum(name), count, *(here or (OPEN, NONE, NONE)), *(there or (NONE, NONE, NONE))))
+    columns = ("choice", "levels", "ours (nats)", "settings", "best", "published (nats)", "settings", "best")
+    return Sheet(f"{study.name}-effects", "What matters how much", columns, tuple(rows), (NOTE,)) if rows else None
+
+
+def ranges(cells: Sequence[Cell], fields: Sequence[str], value: Callable[[Cell], float | None]) -> Levels:
+    """log p by the level of a choice, for each setting of all else in which two levels or more have a value."""
+    levels: Levels = defaultdict(dict)
+    for cell in cells:
+        found = value(cell)
+        if found is not None:
+            setting, level = _key(cell, fields)
+            levels[setting].setdefault(level, -found if cell.metric == "nll" else found)
+    return {setting: group for setting, group in levels.items() if len(group) > 1}
+
+
+def _key(cell: Cell, fields: Sequence[str]) -> tuple[Hashable, Hashable]:
+    """All else, and the level."""
+    values = dataclasses.asdict(cell.config)
+    return tuple((k, v) for k, v in values.items() if k not in fields), tuple(values[field] for field in fields)
+
+
+def _published(cell: Cell) -> float | None:
+    value = cell.published[0].value if cell.published else None
+    return None if isinstance(value, tuple) else value
+
+
+def _text(levels: Levels, fields: Sequence[str]) -> tuple[Datum, ...]:
+    """The mean range, over how many settings, and the level that is best in most of them; () of no settings."""
+    if not levels:
+        return ()
+    size = fmean(max(group.values()) - min(group.values()) for group in levels.values())
+    best = [max(group, key=lambda level: group[level]) for group in levels.values()]
+    winner = max(dict.fromkeys(best), key=best.count)
+    wins = f" ({best.count(winner)} of {len(best)})" if len(best) > 1 else ""
+    return Datum(f"{size:.2f}", size), Datum(str(len(levels)), len(levels)), Datum(_name(winner, fields) + wins)
+
+
+def _name(level: Any, fields: Sequence[str]) -> str:
+    return objective_name(dict(zip(fields, level, strict=True))) if fields == METHOD else str(level[0])

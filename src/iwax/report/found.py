@@ -1,0 +1,92 @@
+"""The runs that fill a cell of a study, and what they say together: a mean, its spread and its errors."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from iwax.experiments.records import Record
+from iwax.experiments.study import SAMPLE, Cell, Study
+
+__all__ = ["SCALES", "Found", "cells_done", "find"]
+
+SCALES = ("smoke", "short", "full")  # from the least to be trusted
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The runs that fill a cell: of one configuration at one scale, a record for each seed."""
+
+    records: tuple[Record, ...]
+    metric: str
+    judged_on: str = ""
+
+    @property
+    def values(self) -> list[Any]:
+        return [record.value(self.metric, self.judged_on) for record in self.records]
+
+    @property
+    def value(self) -> Any:
+        """The mean over seeds, by layer for active units."""
+        if self.metric == "active_units":
+            return tuple(fmean(layer) for layer in zip(*self.values, strict=True))
+        return fmean(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds; None for one, and for active units."""
+        return stdev(self.values) if len(self.records) > 1 and self.metric != "active_units" else None
+
+    def error(self, kind: str) -> float | None:
+        """What `kind`, "mc_error" or "data_error", leaves of uncertainty in the mean over seeds; None if not known.
+
+        Seeds see the same test images but draw their own samples.
+        """
+        name = "log_p" if self.metric == "nll" else self.metric
+        errors = [record.evaluation.get(kind, {}).get(name) for record in self.records]
+        if self.metric == "ssim" and kind == "data_error":
+            judged = [record.ssim[self.judged_on or record.config["dataset"]] for record in self.records]
+            errors = [found.get("ssim_test_error") for found in judged]
+        if any(error is None for error in errors):
+            return None
+        return fmean(errors) if kind == "data_error" else math.hypot(*errors) / len(errors)
+
+    @property
+    def scale(self) -> str:
+        return self.records[0].scale
+
+    @property
+    def is_of_sample(self) -> bool:
+        """Whether the bundled sample stood in for the data set, so that nothing published compares."""
+        return self.records[0].config["dataset"] == SAMPLE
+
+    def average(self, part: str, name: str) -> float | None:
+        """The mean over seeds of a number of a record's `part`, such as training's seconds."""
+        known = [getattr(record, part).get(name) for record in self.records]
+        return None if any(value is None for value in known) else fmean(known)
+
+
+def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
+    """The best that there is for a cell: the largest scale, then the most epochs, then the most seeds; else None."""
+    groups: dict[str, list[Record]] = {}
+    for record in study.matching(cell.config, records, cell.start):
+        if record.value(cell.metric, cell.judged_on) is not None:
+            how = {name: value for name, value in record.asked.items() if name != "seed"}
+            groups.setdefault(json.dumps([record.scale, how], sort_keys=True), []).append(record)
+    if not groups:
+        return None
+    best = max(groups.values(), key=lambda group: (SCALES.index(group[0].scale), _epochs(group), len(group)))
+    return Found(tuple(sorted(best, key=lambda record: record.config["seed"])), cell.metric, cell.judged_on)
+
+
+def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
+    """How many of a study's cells have a run that counts, which those of a smoke test do not, and of how many."""
+    counting = [record for record in records if record.scale != "smoke"]
+    found = [find(study, cell, counting) for cell in study.cells]
+    return sum(one is not None for one in found), len(found)
+
+
+def _epochs(group: Sequence[Record]) -> int:
+    return group[0].training.get("epochs", 0)

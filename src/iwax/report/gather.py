@@ -1,0 +1,150 @@
+"""What a report is made of: the records of studies, and folders of runs; nothing is trained, or judged anew."""
+
+import dataclasses
+import datetime
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from iwax.checkpoint import Checkpoint
+from iwax.config import RunConfig
+from iwax.experiments.records import Record, identity, read_records
+from iwax.models.own import is_own
+from iwax.report.words import nats, objective_name
+from iwax.runs import CHECKPOINT, CONFIG, ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
+
+__all__ = ["OWN", "Run", "gather", "pictures"]
+
+OWN = "own"  # the scale of a run that no study made
+CURVE = 200  # points
+FIRST = ".model.inference[0].trunk.layers[0].weight"  # of a VAE: its rows are the values of an example
+METRICS = {"log_p": "log_p", "iwae_64": "iwae_64", "minus_kl": "neg_kl", "elbo": "elbo"}  # ours -> an evaluation's
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A record, the folder of its pictures, and the folder with its weights if that is at hand."""
+
+    record: Record
+    sheets: Path
+    folder: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """What was trained, and how well."""
+        config, value = self.record.config, "" if self.nll is None else f": log p {nats(-self.nll)}"
+        return f"{objective_name(config)}, {config['model']}, {config['dataset']}, seed {config['seed']}{value}"
+
+    @property
+    def nll(self) -> float | None:
+        value = self.record.evaluation["values"].get("log_p")
+        return None if value is None else -value
+
+
+def gather(results: str | Path, runs: str | Path) -> list[Run]:
+    """All records under `results`, then the runs under `runs` that have none; unreadable run folders are left out."""
+    found = {record.checkpoint_sha256: Run(record, Path(results) / "sheets") for record in read_records(results)}
+    for folder in _folders(runs):
+        try:
+            record = _record(RunFolder(folder))
+        except (ValueError, KeyError):
+            continue  # `iwax runs` says of them what is wrong
+        known = found.get(record.checkpoint_sha256)
+        found[record.checkpoint_sha256] = Run(record, folder, folder) if known is None else _with(known, folder)
+    return list(found.values())
+
+
+def pictures(run: Run) -> dict[str, Path]:
+    """The run's sheets of samples and reconstructions, as far as there are any."""
+    paths = {kind: run.sheets / name for kind, name in run.record.sheets.items()}
+    return {kind: path for kind, path in paths.items() if path.is_file()}
+
+
+def _with(run: Run, folder: Path) -> Run:
+    return dataclasses.replace(run, folder=run.folder or folder)
+
+
+def _folders(path: str | Path) -> list[Path]:
+    return [config.parent for config in sorted(Path(path).rglob(CONFIG)) if (config.parent / CHECKPOINT).exists()]
+
+
+def _record(folder: RunFolder) -> Record:
+    """A run's folder in the form of a record."""
+    from iwax.experiments.scales import asked
+
+    config, surroundings, status = folder.config(), folder.json(ENVIRONMENT), folder.json(STATUS)
+    own, checkpoint = asked(config), folder.checkpoint()
+    changed = (folder.path / CHECKPOINT).stat().st_mtime
+    return Record(
+        id=identity(own, {}),
+        scale=OWN,
+        asked=own,
+        config=dataclasses.asdict(config),
+        training=_training(folder, status) | {"flop": _flop(config, checkpoint, status.get("step", 0))},
+        evaluation=_evaluation(folder.judged()),
+        along=tuple([r["epoch"], _values(r)] for r in folder.records(EVALUATIONS)),
+        sheets={kind: f"{kind}.png" for kind in ("samples", "reconstructions")},
+        machine={name: surroundings.get(name) for name in ("platform", "cores", "device")},
+        versions=surroundings.get("versions", {}),
+        commit=surroundings.get("commit"),
+        command=" ".join(surroundings.get("command", [])),
+        date=datetime.datetime.fromtimestamp(changed, datetime.UTC).date().isoformat(),
+        checkpoint_sha256=checkpoint.sha256,
+    )
+
+
+def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:
+    curve = [[r["epoch"], r["bound"]] for r in folder.metrics()]
+    return {
+        "epochs": status.get("epoch", 0),
+        "steps": status.get("step"),
+        "seconds": status.get("seconds"),
+        "final_bound": curve[-1][1] if curve else None,
+        "curve": _thinned(curve),
+    }
+
+
+def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
+    """The arithmetic of training; None for a model of one's own, which would have to be run to be known."""
+    first = checkpoint.tensors.get(FIRST)
+    if first is None or is_own(config.model):
+        return None
+    alike = dataclasses.replace(config, seed=0, dataset="", split=None, epochs=None, train_images=None, init_from=None)
+    return steps * _flop_of_step(alike, first.shape[0])
+
+
+@functools.cache
+def _flop_of_step(config: RunConfig, data_size: int) -> int:
+    from iwax.arithmetic import training_flop
+    from iwax.build import build_objective, build_update
+    from iwax.models.vae import ARCHITECTURES
+
+    options = {"scale_map": config.scale_map, "likelihood": config.likelihood}
+    model = ARCHITECTURES[config.model](key=jax.random.key(0), data_size=data_size, **options)
+    x = jax.ShapeDtypeStruct((config.batch_size or 1, data_size), "float32")
+    return training_flop(model, build_objective(config), x, build_update(config))
+
+
+def _evaluation(judged: dict[str, Any]) -> dict[str, Any]:
+    counts = {"num_images": judged.get("num_examples"), "num_samples": judged.get("num_samples")}
+    return counts | {
+        "values": _values(judged),
+        "mc_error": _values(judged, "_mc_error"),
+        "data_error": _values(judged, "_test_error"),
+        "active_units": judged.get("active_units", []),
+    }
+
+
+def _values(judged: dict[str, Any], what: str = "") -> dict[str, float]:
+    return {ours: judged[name + what] for ours, name in METRICS.items() if name + what in judged}
+
+
+def _thinned(curve: Sequence[Any]) -> list[Any]:
+    """At most `CURVE` points, the last among them, closer together at the start where a curve bends."""
+    if len(curve) <= CURVE:
+        return list(curve)
+    kept: Iterable[int] = {round(len(curve) ** (i / (CURVE - 1))) - 1 for i in range(CURVE)}
+    return [curve[i] for i in sorted(kept)]

@@ -1,0 +1,125 @@
+"""The parts of a report that are pictures: figures of studies, cost, sheets and diagrams."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from iwax.experiments.records import Record
+from iwax.experiments.study import Cell, Figure, Study
+from iwax.models.vae import ARCHITECTURES
+from iwax.report.diagram import architecture_diagram
+from iwax.report.figures import FIGURES, cost_figure, sheets_figure
+from iwax.report.found import find
+from iwax.report.gather import OWN, Run, pictures
+from iwax.report.page import inline_svg, picture_data
+from iwax.report.words import objective_name
+
+__all__ = ["Parts", "line_names"]
+
+PICTURES = 12  # runs whose sheets the page shows
+SUFFIXES = (".svg", ".pdf")
+PICTURED = {"sheets": ("reconstructions", "samples"), "reconstructions": ("reconstructions",)}
+SAID = (  # elsewhere than in the name of a line, or of no effect on it
+    *("seed", "dataset", "model", "split", "batch_size", "held_out", "eval_every", "eval_images", "eval_samples"),
+)
+COST = "−log p of test images against the arithmetic of training, for every objective, K and model."
+
+
+class Parts:
+    """Draws what `runs` have into `folder`; each method returns what the page shows of it, or None.
+
+    Arguments:
+        runs: records, and runs without one.
+        folder: of the figures.
+    """
+
+    def __init__(self, runs: Sequence[Run], folder: Path) -> None:
+        self.runs, self.folder = sorted(runs, key=_order), folder
+        self.by_id = {run.record.id: run for run in runs if run.record.scale != OWN}
+
+    def figure(self, study: Study, figure: Figure) -> dict[str, Any] | None:
+        """A figure of a study from those of its runs that have records."""
+        records, name = [run.record for run in self.by_id.values()], f"{study.name}-{figure.name}"
+        cells = [Cell("", "", config) for config in figure.configs]
+        groups = [list(found.records) for cell in cells if (found := find(study, cell, records))]
+        if figure.kind in PICTURED:
+            sheets = self._named_sheets([group[0] for group in groups], PICTURED[figure.kind])
+            return self._draw(name, figure.title, partial(sheets_figure, sheets)) if sheets else None
+        draw, needs = FIGURES.get(figure.kind, (None, None))
+        groups = [group for group in groups if needs and all(needs(record) for record in group)]
+        return self._draw(name, figure.title, partial(draw, line_names(groups))) if draw and groups else None
+
+    def cost(self) -> dict[str, Any] | None:
+        """-log p against arithmetic, of the runs for which both are known."""
+        records = [run.record for run in self.runs if run.nll is not None and run.record.training.get("flop")]
+        return self._draw("cost", COST, partial(cost_figure, records)) if records else None
+
+    def sheets(self) -> list[dict[str, Any]]:
+        """The pictures of the best runs of each data set, side by side."""
+        shown = [run for run in self.runs if pictures(run)][:PICTURES]
+        return [{"title": run.title, "pictures": _shown(run)} for run in shown]
+
+    def diagrams(self) -> list[dict[str, Any]]:
+        """The architectures of the runs, drawn from models."""
+        names = [name for name in ARCHITECTURES if any(run.record.config["model"] == name for run in self.runs)]
+        models = {name: ARCHITECTURES[name](key=jax.random.key(0)) for name in names}
+        return [
+            self._draw(
+                f"architecture-{name}",
+                f"{name}: {model.num_parameters:,} parameters. Heights go with the square root of the number of units.",
+                partial(architecture_diagram, model),
+            )
+            for name, model in models.items()
+        ]
+
+    def _draw(self, name: str, caption: str, function: Callable[[Path], None]) -> dict[str, Any]:
+        for suffix in SUFFIXES:
+            function(self.folder / (name + suffix))
+        return {"title": caption, "svg": inline_svg(self.folder / f"{name}.svg", name)}
+
+    def _named_sheets(self, records: Sequence[Record], kinds: Sequence[str]) -> dict[str, Path]:
+        paths = {record.id: pictures(self.by_id[record.id]) for record in records}
+        return {
+            f"{objective_name(record.config)}, {record.config['model']}\n{record.config['dataset']}: {kind}": found[
+                kind
+            ]
+            for kind in kinds
+            for record in records
+            if kind in (found := paths[record.id])
+        }
+
+
+def line_names(groups: Sequence[Sequence[Record]]) -> dict[str, list[Record]]:
+    """The groups by the name of their objective, and by whatever else distinguishes those of one name."""
+    alike: dict[str, list[Sequence[Record]]] = defaultdict(list)
+    estimators = {group[0].config["gradient"] for group in groups}
+    for group in groups:
+        config = dict(group[0].config)
+        alike[objective_name(config | ({"gradient": None} if len(estimators) == 1 else {}))].append(group)
+    named: dict[str, list[Record]] = defaultdict(list)
+    for name, members in alike.items():
+        fields = _differing([group[0].config for group in members])
+        for group in members:
+            extra = [f"{field.replace('_', ' ')} {group[0].config[field]}" for field in fields]
+            named[", ".join([name, *extra])] += group
+    return dict(named)
+
+
+def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields in which configurations differ, of those that nothing else in a figure says."""
+    names = [name for name in configs[0] if name not in SAID]
+    return [name for name in names if len({str(config[name]) for config in configs}) > 1]
+
+
+def _shown(run: Run) -> list[dict[str, str]]:
+    found = sorted(pictures(run).items(), reverse=True)  # samples first
+    return [{"data": picture_data(path), "alt": f"{kind}: {run.title}"} for kind, path in found]
+
+
+def _order(run: Run) -> tuple[str, float]:
+    """By data set, then the best first."""
+    return run.record.config["dataset"], float("inf") if run.nll is None else run.nll

@@ -1,0 +1,93 @@
+"""Write a report: tables, figures and the page, from records and run folders."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iwax.experiments.records import Record
+from iwax.experiments.study import Study
+from iwax.report.cells import numbers, overview
+from iwax.report.effects import effects
+from iwax.report.gather import OWN, gather
+from iwax.report.models import explorable
+from iwax.report.overall import made_by, progress, runs_sheet, summary
+from iwax.report.page import render
+from iwax.report.parts import Parts
+from iwax.report.shown import shown, unshown
+from iwax.report.tables import Sheet, as_csv, as_latex, as_markdown
+
+__all__ = ["write_report"]
+
+WRITERS = {".md": as_markdown, ".tex": as_latex, ".csv": as_csv}
+
+
+def write_report(
+    results: str | Path,
+    runs: str | Path,
+    out: str | Path,
+    *,
+    studies: Sequence[Study],
+    data_dir: str | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> Path:
+    """Write out/index.html, out/tables and out/figures; returns the page. Nothing is trained.
+
+    Arguments:
+        results: folder of records.
+        runs: folder of runs; those without a record have curves, pictures and the explorer, too.
+        studies: whose tables and figures to fill.
+        data_dir: folder of the data sets.
+        say: told what had to be left out, and why.
+
+    Raises:
+        ValueError: there is nothing to report.
+    """
+    found, out = gather(results, runs), Path(out)
+    if not found:
+        raise ValueError(
+            f"Expected records in {results} or runs under {runs}; there are none. `iwax train --dataset mnist-sample "
+            "--epochs 5 --out runs/first` makes a run, `iwax reproduce --list` names studies."
+        )
+    for folder in (out / "figures", out / "tables"):
+        folder.mkdir(parents=True, exist_ok=True)
+    records, parts = [run.record for run in found if run.record.scale != OWN], Parts(found, out / "figures")
+    content = {
+        "title": "iwax report",
+        "summary": summary(studies, found),
+        "progress": progress(studies, records) if studies else None,
+        "studies": [_study(study, records, parts, results) for study in studies],
+        "cost": parts.cost(),
+        "sheets": parts.sheets(),
+        "models": explorable(parts.runs, data_dir, say),
+        "diagrams": parts.diagrams(),
+        "runs": runs_sheet(found),
+        "made_by": made_by(found),
+    }
+    for sheet in _tables(content):
+        for suffix, writer in WRITERS.items():
+            (out / "tables" / (sheet.name + suffix)).write_text(writer(sheet))
+    (out / "index.html").write_text(render(content))
+    return out / "index.html"
+
+
+def _study(study: Study, records: Sequence[Record], parts: Parts, results: str | Path) -> dict[str, Any]:
+    figures = [(figure.title, parts.figure(study, figure)) for figure in study.figures]
+    return {
+        **{name: getattr(study, name) for name in ("name", "title", "source")},
+        "tables": [
+            {"overview": overview(study, table, records), "numbers": numbers(study, table, records)}
+            for table in study.tables
+        ],
+        "effects": effects(study, records),
+        "shown": shown(study, results),
+        "unshown": unshown(study, results),
+        "figures": [picture for _, picture in figures if picture],
+        "missing": [title for title, picture in figures if not picture],
+    }
+
+
+def _tables(content: Mapping[str, Any]) -> list[Sheet]:
+    pairs = [sheet for study in content["studies"] for pair in study["tables"] for sheet in pair.values()]
+    findings = [sheet for study in content["studies"] for _, sheet in study["shown"]]
+    choices = [study["effects"] for study in content["studies"] if study["effects"]]
+    return [*pairs, *choices, *findings, *filter(None, [content["progress"]]), content["runs"]]

@@ -1,0 +1,106 @@
+"""Tables of records: each number with its errors, beside what was published, as Markdown, LaTeX and CSV."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable
+
+__all__ = ["Datum", "Sheet", "as_csv", "as_latex", "as_markdown"]
+
+RAISED, PLAIN = "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐ", "0123456789abcdefghijklm"  # exponents and notes
+
+
+@dataclasses.dataclass(frozen=True)
+class Datum:
+    """An entry of a table: its text, what it sorts by, a second line, and whether it is "open" or of a "smoke" test."""
+
+    text: str
+    key: float | int | str = ""
+    more: str = ""
+    kind: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """A table as it is shown. The first `labels` columns hold words, the others numbers; notes stand below."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Datum, ...], ...]
+    notes: tuple[str, ...] = ()
+    labels: int = 1
+
+
+def as_markdown(sheet: Sheet) -> str:
+    """The table with its notes, in Markdown.
+
+    >>> print(as_markdown(Sheet("t", "T", ("a", "b"), ((Datum("x|y"), Datum("1", 1, "0.9")),), ("A note.",))))
+    | a | b |
+    |:--|--:|
+    | x\\|y | 1<br><small>0.9</small> |
+    <BLANKLINE>
+    A note.
+    <BLANKLINE>
+    """
+    rule = "".join("|:--" if i < sheet.labels else "|--:" for i in range(len(sheet.columns))) + "|"
+    lines = [_line(sheet.columns), rule]
+    lines += [_line(map(_cell, row)) for row in sheet.rows]
+    notes = [f"\n{note}" for note in sheet.notes]
+    return "\n".join([*lines, *notes]) + "\n"
+
+
+def as_latex(sheet: Sheet) -> str:
+    """The table for LaTeX with the booktabs package, notes in the caption."""
+    alignment = "l" * sheet.labels + "r" * (len(sheet.columns) - sheet.labels)
+    body = [" & ".join(_tex(d.text + (f" ({d.more})" if d.more else "")) for d in row) + r" \\" for row in sheet.rows]
+    caption = _tex(" ".join([sheet.title.rstrip(".") + ".", *sheet.notes]))
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{caption}}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            " & ".join(map(_tex, sheet.columns)) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def as_csv(sheet: Sheet) -> str:
+    """The table with numbers at full precision where it has them."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(sheet.columns)
+    for row in sheet.rows:
+        writer.writerow([d.key if isinstance(d.key, float | int) else d.text for d in row])
+    return out.getvalue()
+
+
+def _line(texts: Iterable[str]) -> str:
+    return "| " + " | ".join(texts) + " |"
+
+
+def _cell(datum: Datum) -> str:
+    more = f"<br><small>{datum.more}</small>" if datum.more else ""
+    return (datum.text + more).replace("|", "\\|")
+
+
+_TEX = str.maketrans(
+    {
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": "$|$", "$": r"\$"},
+        **{letter: rf"\{letter}" for letter in "&%#_{}"},
+        **{"−": "$-$", "±": r"$\pm$", "·": r"$\cdot$", "×": r"$\times$", "‖": r"$\Vert$", "—": "---", "≥": r"$\ge$"},
+        **{"α": r"$\alpha$", "β": r"$\beta$", "⁻": r"\textsuperscript{$-$}"},
+        **{raised: rf"\textsuperscript{{{plain}}}" for raised, plain in zip(RAISED, PLAIN, strict=True)},
+    }
+)
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)

@@ -1,0 +1,66 @@
+"""Short names and numbers as every table and figure of the report writes them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["METRICS", "arithmetic", "nats", "objective_name", "signed"]
+
+METRICS = {
+    "nll": "NLL",
+    "log_p": "log p",
+    "iwae_64": "IWAE-64",
+    "minus_kl": "−KL(Q‖P)",
+    "elbo": "ELBO",
+    "active_units": "active units",
+    "ssim": "SSIM",
+}
+ESTIMATORS = {"sticking-the-landing": "STL", "doubly-reparameterized": "DReG", "score-function": "score"}
+EXPONENT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def objective_name(config: Mapping[str, Any]) -> str:
+    """The objective of a configuration with every default filled in, such as "IWAE(50)" or "PIWAE(8, 8), DReG".
+
+    >>> objective_name({"objective": "ciwae", "num_samples": 64, "beta": 0.5, "beta_rule": "fixed"})
+    'CIWAE(64), β 0.5'
+    >>> objective_name({"objective": "elbo", "num_samples": 5, "gradient": "reparameterized"})
+    'VAE(5)'
+    """
+    name = "VAE" if config["objective"] == "elbo" else str(config["objective"]).upper()
+    counts = [config.get("num_groups"), config.get("num_samples")]
+    text = f"{name}({', '.join(str(count) for count in counts if count is not None)})".replace("()", "")
+    if config.get("beta") is not None:
+        learned = config.get("beta_rule") not in (None, "fixed")
+        text += f", β {config['beta']:g}" + (f" learned ({config['beta_rule']})" if learned else "")
+    text += f", α {config['alpha']:g}" if config.get("alpha") is not None else ""
+    text += f", {ESTIMATORS[config['gradient']]}" if config.get("gradient") in ESTIMATORS else ""
+    return text + (", alternating" if config.get("update") == "alternating" else "")
+
+
+def nats(value: float, digits: int = 2) -> str:
+    """A number with a real minus sign.
+
+    >>> nats(-86.7612)
+    '−86.76'
+    """
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference: its sign is always there."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def arithmetic(flop: float | int | None) -> str:
+    """Floating-point operations, to two digits.
+
+    >>> arithmetic(1.234e15)
+    '1.2·10¹⁵'
+    """
+    if not flop:
+        return "—"
+    power = math.floor(math.log10(flop))
+    scaled = f"{flop / 10**power:.1f}"
+    scaled, power = ("1.0", power + 1) if scaled == "10.0" else (scaled, power)
+    return f"{scaled}·10{str(power).translate(EXPONENT)}"

@@ -1,0 +1,113 @@
+"""Tables of a study: every number is that of its records, and what has no record is open."""
+
+import csv
+import dataclasses
+import io
+import math
+
+import pytest
+
+from iwax.config import RunConfig
+from iwax.experiments.study import Cell, Published, Study, Table
+from iwax.report.cells import numbers, overview
+from iwax.report.effects import effects
+from iwax.report.found import cells_done, find
+from iwax.report.tables import Datum, Sheet, as_csv, as_latex, as_markdown
+from made import record
+
+IWAE, ELBO = RunConfig(objective="iwae", num_samples=5), RunConfig(objective="elbo", num_samples=1)
+PAPER = (Published(85.54, "A paper, Table 1", error=0.1), Published(85.76, "A report, Table 1"))
+TABLE = Table(
+    "t",
+    "A table",
+    (
+        Cell("k = 5", "IWAE", IWAE, "nll", PAPER),
+        Cell("k = 1", "VAE", ELBO, "nll", (Published(86.76, "A paper, Table 1"),), incomparable="of another split"),
+        Cell("k = 5", "units", IWAE, "active_units", (Published((22,), "A paper, Table 1"),)),
+    ),
+    note="A note.",
+)
+STUDY = Study("s", "A study", "a source", (TABLE,))
+
+
+def seeds(config, log_ps, **fields):
+    return [record(dataclasses.replace(config, seed=i), log_p=v, **fields) for i, v in enumerate(log_ps)]
+
+
+def by_name(sheet, row):
+    return dict(zip(sheet.columns, sheet.rows[row], strict=True))
+
+
+def test_numbers_over_seeds():
+    line = by_name(numbers(STUDY, TABLE, seeds(IWAE, [-86.0, -87.0, -88.0])), 0)
+    assert line["ours"] == Datum("87.00", 87.0)
+    assert line["s.d. over seeds"].key == pytest.approx(1.0)
+    assert line["Monte-Carlo error"].key == pytest.approx(0.03 / math.sqrt(3))  # of a mean of three
+    assert line["error over images"].key == pytest.approx(0.8)  # the same images: seeds do not help
+    assert line["published"].text == "85.54 ± 0.10ᵃ; 85.76ᵇ"
+    assert line["ours less published"].text == "+1.46; +1.24"
+    assert (line["FLOP"].text, line["seconds"].text, line["seeds"].text) == ("1.5·10¹⁴", "600", "3")
+    assert by_name(numbers(STUDY, TABLE, seeds(IWAE, [-86.0, -87.0])), 2)["ours"].text == "20.5"
+
+
+def test_what_has_no_record_is_open_and_another_run_does_not_fill_it():
+    other = [record(dataclasses.replace(IWAE, **change)) for change in ({"num_samples": 50}, {"model": "two-layer"})]
+    sheet = numbers(STUDY, TABLE, other)
+    assert [row[3].text for row in sheet.rows] == ["open"] * 3
+    assert cells_done(STUDY, other) == (0, 3)
+    assert cells_done(STUDY, [*other, record(IWAE)]) == (2, 3)
+    assert cells_done(STUDY, [record(IWAE, scale="smoke")]) == (0, 3)
+
+
+def test_the_largest_scale_counts_and_is_named():
+    records = [record(IWAE, log_p=-80.0, scale="smoke"), record(IWAE, log_p=-86.0), *seeds(ELBO, [-88.0], scale="full")]
+    assert find(STUDY, TABLE.cells[0], records).value == 86.0
+    first, second = overview(STUDY, TABLE, records).rows
+    assert first[1] == Datum("86.00 (short)", 86.0, "85.54 ± 0.10ᵃ; 85.76ᵇ")
+    assert second[2].text == "88.00"
+    assert overview(STUDY, TABLE, records[:1]).rows[0][1].kind == "smoke"
+
+
+def test_what_does_not_compare_has_its_reason_and_no_difference():
+    smoke = dataclasses.replace(IWAE, dataset="mnist-sample")
+    sheet = numbers(STUDY, TABLE, [record(smoke, scale="smoke"), record(ELBO)])
+    assert [row[8].text for row in sheet.rows] == ["—¹", "—²", "—¹"]
+    assert "¹ Not comparable: trained and judged on the bundled sample" in sheet.notes[-2]
+    assert sheet.notes[-1] == "² Not comparable: of another split"
+
+
+def test_markdown_latex_and_csv_say_the_same():
+    sheet = overview(STUDY, TABLE, seeds(IWAE, [-86.0, -87.0]))
+    assert "| k = 5 | 86.50 ± 0.71 (short)<br><small>85.54 ± 0.10ᵃ; 85.76ᵇ</small> |" in as_markdown(sheet)
+    latex = as_latex(sheet)
+    assert r"k = 5 & 86.50 $\pm$ 0.71 (short) (85.54 $\pm$ 0.10\textsuperscript{a}; 85.76\textsuperscript{b})" in latex
+    assert latex.count(r"\\") == 3
+    rows = list(csv.reader(io.StringIO(as_csv(sheet))))
+    assert rows[1][:2] == ["k = 5", "86.5"]
+    assert rows[2][1:3] == ["", "open"]
+
+
+def test_latex_escapes_what_it_would_read_otherwise():
+    sheet = Sheet("t", "50 % of {x_1} & more", ("a",), ((Datum("KL(Q‖P) −1 \\ 2·10⁻³"),),))
+    assert r"\caption{50 \% of \{x\_1\} \& more.}" in as_latex(sheet)
+    assert r"KL(Q$\Vert$P) $-$1 \textbackslash{} 2$\cdot$10\textsuperscript{$-$}\textsuperscript{3}" in as_latex(sheet)
+
+
+def test_what_matters_how_much():
+    """Two architectures and three methods, with effects of 2 nats and (0, 1, 5) nats and no interaction."""
+    models, methods = ("one-layer", "larger"), (("elbo", 1, 0.0), ("iwae", 5, 1.0), ("iwae", 50, 5.0))
+    cells, records = [], []
+    for model in models:
+        for objective, k, gain in methods:
+            config = RunConfig(objective=objective, num_samples=k, model=model)
+            log_p = -90.0 + gain + 2.0 * (model == "larger")
+            cells.append(Cell(model, f"{objective} {k}", config, "nll", (Published(80.0 - 3 * gain, "A paper"),)))
+            records.append(record(config, log_p=log_p))
+    study = Study("s", "A study", "a source", (Table("t", "A table", tuple(cells)),))
+    architecture, method = ([d.text for d in row] for row in effects(study, records).rows)
+    assert architecture[:5] == ["architecture", "2", "2.00", "3", "larger (3 of 3)"]
+    assert architecture[5:] == ["0.00", "3", "one-layer (3 of 3)"]
+    assert method[:5] == ["method", "3", "5.00", "2", "IWAE(50) (2 of 2)"]
+    assert method[5:] == ["15.00", "2", "IWAE(50) (2 of 2)"]
+    assert effects(study, records[:1]).rows[0][2].kind == "open"  # one level is no comparison
+    assert effects(Study("s", "A study", "a source"), records) is None

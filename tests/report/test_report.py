@@ -1,0 +1,133 @@
+"""`iwax report` from end to end, and the page of the docs."""
+
+import dataclasses
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import iwax
+from iwax.arithmetic import training_flop
+from iwax.cli import main
+from iwax.config import RunConfig
+from iwax.experiments.study import Cell, Demonstration, Figure, Published, Study, Table
+from iwax.figures import image_sheet
+from iwax.launch import new_run
+from iwax.models.vae import ARCHITECTURES
+from iwax.report.figures import pareto
+from iwax.report.gather import gather
+from iwax.report.parts import line_names
+from iwax.report.report import write_report
+from iwax.report.reproductions import reproductions_page
+from made import record
+from tiny import tiny_config, tiny_data
+
+ROOT = Path(__file__).parents[2]
+IWAE = RunConfig(objective="iwae", num_samples=5)
+STUDY = Study(
+    "s",
+    "A study",
+    "a source",
+    (Table("t", "a table", (Cell("k = 5", "IWAE", IWAE, "nll", (Published(85.54, "A paper"),)),)),),
+    (
+        Figure("training", "Training", "training", (IWAE,)),
+        Figure("along", "Along", "along", (IWAE,)),
+        Figure("pictures", "Pictures", "sheets", (IWAE,)),
+        Figure("none", "Not yet", "training", (RunConfig(objective="elbo"),)),
+    ),
+    (Demonstration("d", "Shown", "m:f"), Demonstration("e", "Another", "m:g")),
+)
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    (folder / "sheets").mkdir(parents=True)
+    image_sheet(np.zeros((4, 16)), folder / "sheets" / "a.png")
+    for seed in (0, 1):
+        made = record(dataclasses.replace(IWAE, seed=seed), log_p=-86.0 - seed, sheets={"samples": "a.png"})
+        (folder / f"{made.id}.json").write_text(made.to_json())
+    return folder
+
+
+def test_nothing_to_report_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        main(["report"])
+    assert exit_.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("iwax: Expected records in results or runs under runs; there are none. `iwax train")
+    assert not (tmp_path / "build").exists()
+
+
+def test_from_records_alone(results, tmp_path, monkeypatch):
+    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    page = write_report(results, tmp_path / "none", tmp_path / "out", studies=[STUDY]).read_text()
+    assert "2 runs: 2 short" in page
+    assert "1 of 1 numbers in the tables of 1 studies have a run" in page
+    assert "86.50 ± 0.71 (short)" in page
+    assert "Not drawn, since no run of theirs has a record: Not yet." in page
+    made = sorted(path.name for path in (tmp_path / "out").rglob("*.*"))
+    names = ("architecture-one-layer", "cost", "s-along", "s-pictures", "s-training")
+    tables = ("all-runs", "progress", "s-t", "s-t-numbers")
+    wanted = [f"{name}.svg" for name in names]
+    wanted += [f"{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex")]
+    assert made == sorted(["index.html", *wanted])
+
+
+@pytest.mark.slow
+def test_a_run_without_a_record_is_reported_and_fills_no_cell(results, tmp_path):
+    """Nor does a record appear twice whose run is at hand."""
+    folder = new_run(tiny_config(objective="iwae", num_samples=5), tmp_path / "runs" / "mine", data=tiny_data())
+    found = gather(results, tmp_path / "runs")
+    own = found[-1]
+    assert [run.record.scale for run in found] == ["short", "short", "own"]
+    assert own.record.training["curve"] == [[r["epoch"], r["bound"]] for r in folder.metrics()]
+    assert own.nll is None
+    model, objective = ARCHITECTURES["one-layer"](key=jax.random.key(0), data_size=16), iwax.IWAE(num_samples=5)
+    assert own.record.training["flop"] == 8 * training_flop(model, objective, jax.ShapeDtypeStruct((10, 16), "float32"))
+    page = write_report(tmp_path / "none", tmp_path / "runs", tmp_path / "out", studies=[STUDY]).read_text()
+    assert "0 of 1 numbers" in page
+    assert ">mine<" in page
+    kept = json.loads(next(iter(sorted(results.glob("*.json")))).read_text())
+    (results / f"{kept['id']}.json").write_text(json.dumps(kept | {"checkpoint_sha256": own.record.checkpoint_sha256}))
+    found = gather(results, tmp_path / "runs")
+    assert len(found) == 2
+    assert [run.folder for run in found if run.folder] == [folder.path]
+
+
+def test_lines_are_told_apart_by_what_differs():
+    changes = ({}, {"output_bias": "zero"}, {"num_samples": 50})
+    groups = [[record(dataclasses.replace(IWAE, **change))] for change in changes]
+    assert list(line_names(groups)) == ["IWAE(5), output bias None", "IWAE(5), output bias zero", "IWAE(50)"]
+
+
+def test_the_front_is_what_nothing_beats():
+    rng = np.random.default_rng(0)
+    points = [tuple(map(float, point)) for point in rng.normal(size=(50, 2))]
+    beaten = {p for p in points for q in points if q != p and q[0] <= p[0] and q[1] <= p[1]}
+    assert set(pareto(points)) == set(points) - beaten
+
+
+def test_the_committed_page_is_what_the_records_say():
+    spec = importlib.util.spec_from_file_location("reproductions_page", ROOT / "scripts" / "reproductions_page.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.PAGE.read_text() == script.page(), "run `python scripts/reproductions_page.py`"
+
+
+def test_the_page_of_the_docs(results):
+    (results / "demonstrations").mkdir()
+    shown = {"name": "d", "title": "Shown", "scale": "short", "seed": 3, "finding": "It is so.", "date": "2026-11-22T"}
+    table = {"columns": ["what", "nats"], "rows": [["a", -1.23456], ["b", 1000]], "command": "iwax reproduce s"}
+    (results / "demonstrations" / "s-d-short.json").write_text(json.dumps(shown | table))
+    text = reproductions_page([STUDY], gather(results, "none"), results)
+    assert "| k = 5 | 86.50 ± 0.71 (short)<br><small>85.54ᵃ</small> |" in text
+    assert re.search(r"^    \| k = 5 \| IWAE \| NLL \| 86.50 \| 0.707 \|", text, re.MULTILINE)
+    assert "### Shown\n\nIt is so.\n\n| what | nats |\n|:--|--:|\n| a | −1.235 |\n| b | 1,000 |" in text
+    assert "Not yet demonstrated: Another." in text
+    assert "open |" in reproductions_page([STUDY], [], "none")
