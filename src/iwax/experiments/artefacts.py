@@ -242,7 +242,8 @@ def gradient_noise(scale: str, seed: int) -> Shown:
         rows.append([groups, samples, *(float(getattr(found, g).dsnr_along[0]) for g in ("inference", "generative"))])
     by = {(row[0], row[1]): row for row in rows}
     finding = (
-        f"From K = 1 to 256 the inference network's falls from {by[1, 1][2]:.1f} to {by[1, 256][2]:.1f}, the "
-        f"generative one's goes from {by[1, 1][3]:.1f} to {by[1, 256][3]:.1f}; with M = 256 it is {by[256, 1][2]:.1f}."
+        f"From K = 1 to 256 the inference network's falls from {by[1, 1][2]:.2f} to {by[1, 256][2]:.2f}, the "
+        f"generative one's goes from {by[1, 1][3]:.2f} to {by[1, 256][3]:.2f}; with M = 256 the former is "
+        f"{by[256, 1][2]:.2f}."
     )
     return {"columns": ["M", "K", "inference network", "generative network"], "rows": rows, "finding": finding}
