@@ -185,10 +185,19 @@ def main() -> None:
             results["cases"].append(measure(case, systems, arguments.rounds, images))
             path.write_text(json.dumps(results, indent=1) + "\n")
             _say(results["cases"][-1])
+    if not arguments.only:
+        results["profiles"] = [profile(num_samples) for num_samples in (1, 5, 50)]
+        path.write_text(json.dumps(results, indent=1) + "\n")
     print(write_page(results, arguments.page or arguments.out / "benchmarks.md"))
     wrong = [f"{e['name']}: {s}" for e in results["cases"] for s, r in e["systems"].items() if not agrees(r)]
     if wrong:
         sys.exit("These did not compute the same as iwax, and are not compared: " + "; ".join(wrong))
+
+
+def profile(num_samples: int) -> str:
+    """What the threads do in a step, as a table."""
+    command = [sys.executable, "-m", "benchmarks.profile", "--num-samples", str(num_samples)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def agrees(system: dict[str, Any]) -> bool:

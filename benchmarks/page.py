@@ -55,6 +55,7 @@ def write_page(results: dict[str, Any], path: Path) -> str:
         _likelihood(entries),
         "## Targets",
         _targets(entries),
+        *_profiles(results.get("profiles", [])),
         "## Equal work",
         "Bound and gradient of every peer on iwax's weights and noise, relative differences (the largest over cases). "
         "What Pythae returns is not the bound, so only its gradient is compared. Its MIWAE and PIWAE weigh over the "
@@ -64,6 +65,18 @@ def write_page(results: dict[str, Any], path: Path) -> str:
     text = "\n\n".join(section for section in sections if section) + "\n"
     path.write_text(text)
     return text
+
+
+def _profiles(profiles: list[str]) -> list[str]:
+    if not profiles:
+        return []
+    return [
+        "## Where the time goes",
+        "Thread time by kind of work, from a trace of the runtime's threads over 20 steps "
+        "(`python -m benchmarks.profile`, which also prints a step operation by operation). What is not busy is "
+        "waiting: for the other thread, or for the operation before.",
+        *(f"### {profile}" for profile in profiles),
+    ]
 
 
 def _machine(machine: dict[str, Any]) -> str:
