@@ -65,7 +65,7 @@ def test_estimators_cost_what_they_may(name, plain):
     objective, most = COSTS[name]
     program = compiled(objective)
     assert max(ratios(program, plain)) <= most
-    assert num_products(program) == PRODUCTS + 2 * (name == "piwae")  # whose networks climb two bounds
+    assert num_products(program) == PRODUCTS
 
 
 def test_a_second_backward_pass_would_be_noticed(plain):

@@ -73,6 +73,7 @@ def test_the_convolutional_example(tmp_path):
     train_and_judge("convolutional_vae", tmp_path / "run", *data, "--stages", "1e-2:7", "--batch-size", 20)
 
 
+@pytest.mark.slow
 def test_the_convolutional_example_meets_the_contract():
     module = example("convolutional_vae")
     x = np.random.default_rng(0).integers(0, 2, (3, 8, 12)).astype(np.float32)

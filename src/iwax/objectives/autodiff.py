@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-__all__ = ["own_derivatives", "scale_cotangents", "value_with_gradient_of", "weighted_sum"]
+__all__ = ["one_pass", "own_derivatives", "scale_cotangents", "value_with_gradient_of", "weighted_sum"]
+
+TRACE = 2.0**-60  # below the rounding of float64, and a factor that float32 can undo
 
 
 def weighted_sum(coefficient: Float[Array, "s *b"], term: Float[Array, "s *b"]) -> Float[Array, " *b"]:
@@ -33,6 +35,17 @@ def value_with_gradient_of(value: Array, surrogate: Array) -> Array:
 @value_with_gradient_of.defjvp
 def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     return primals[0], tangents[0] + tangents[1]
+
+
+def one_pass(a: Float[Array, "s *b"], b: Float[Array, "s *b"]) -> tuple[Float[Array, "s *b"], Float[Array, "s *b"]]:
+    """a' = a + 2^-60 b and b / a', for a, b >= 0 that each sum to about 1: what one pass needs to carry both.
+
+    Weighted by a', and with b / a' as the factor of `scale_cotangents`, a sum of terms has the gradient of a in what
+    the terms depend on themselves and that of b through z. The trace of b keeps the ratio finite where a underflows
+    and b does not; it is lost in the rounding of any sum over a.
+    """
+    a = a + TRACE * b
+    return a, jnp.where(a == 0, 0, b / jnp.where(a == 0, 1, a))
 
 
 @jax.custom_vjp

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.models.model import draw, freeze
 from iwax.noise import SAMPLINGS, draw_dependent
-from iwax.objectives.autodiff import own_derivatives, scale_cotangents, value_with_gradient_of, weighted_sum
+from iwax.objectives.autodiff import one_pass, own_derivatives, scale_cotangents, value_with_gradient_of, weighted_sum
 
 __all__ = [
     "DOUBLY_REPARAMETERIZED",
@@ -76,8 +76,8 @@ class Objective(eqx.Module):
     sampling: str = eqx.field(static=True, kw_only=True, default="independent")
 
     gradients: ClassVar[tuple[str, ...]] = (REPARAMETERIZED, STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)
-    reported: ClassVar[tuple[str, ...]] = ()
-    """Names of scalar attributes that belong in every record (such as beta)."""
+    reported: ClassVar[tuple[str, ...]] = ()  # names of scalar attributes that belong in every record (such as beta)
+    has_weights_as_coefficients: ClassVar[bool] = False  # a and b, where they differ: one backward pass serves both
 
     def __check_init__(self) -> None:
         check_positive_integer("num_samples", self.num_samples)
@@ -242,6 +242,8 @@ class Objective(eqx.Module):
         if self.gradient == SCORE_FUNCTION:
             surrogate = weighted_sum(a, model.log_joint(x, freeze(z)))
             return surrogate - weighted_sum(c, posterior.log_prob(freeze(z)))
+        if a is not b and self.has_weights_as_coefficients:
+            a, fraction = one_pass(a, b)
         if a is b:
             surrogate = weighted_sum(a, model.log_joint(x, z))
         elif fraction is not None:

@@ -67,6 +67,8 @@ class PIWAE(Objective):
     num_groups: int = eqx.field(static=True, kw_only=True, default=8)
     num_samples: int = eqx.field(static=True, kw_only=True, default=8)
 
+    has_weights_as_coefficients = True
+
     def __check_init__(self) -> None:
         check_positive_integer("num_groups", self.num_groups)
 
