@@ -57,7 +57,8 @@ def decoded(model, z, noise):
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not installed")
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "two")) for name in CASES])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_it_decodes_as_the_model_does(name, monkeypatch):
     monkeypatch.setattr("iwax.report.explorer.unit_variances", zero_variances)  # half the time, and not of the decoder
     model, rng = small(name), np.random.default_rng(0)
