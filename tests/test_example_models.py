@@ -1,24 +1,13 @@
 """The example models meet the contract, and train, are judged and pictured by the commands that their heads show."""
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 
 import iwax
+from example_modules import EXAMPLES, load_example
 from iwax.cli import main
 from iwax.runs import RunFolder
-
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def command(*arguments):
@@ -43,7 +32,7 @@ def train_and_judge(name, out, *options):
 
 @pytest.mark.slow
 def test_the_gaussian_example_meets_the_contract():
-    module = example("gaussian_vae")
+    module = load_example("gaussian_vae")
     x = module.make_data(3)
     model = module.make_model(jax.random.key(0), x.mean(axis=0), x.shape[1:])
     report = iwax.check_model(model, x, jax.random.key(1))
@@ -51,7 +40,7 @@ def test_the_gaussian_example_meets_the_contract():
 
 
 def test_the_data_of_the_gaussian_example():
-    x = example("gaussian_vae").make_data(400)
+    x = load_example("gaussian_vae").make_data(400)
     noise = x.reshape(400, -1).min(axis=1)  # far from the bump there is nothing but noise
     assert x.dtype == np.float32
     assert x.min() < 0
@@ -60,7 +49,7 @@ def test_the_data_of_the_gaussian_example():
 
 @pytest.mark.slow
 def test_the_gaussian_example(tmp_path):
-    np.save(tmp_path / "bumps.npy", example("gaussian_vae").make_data())
+    np.save(tmp_path / "bumps.npy", load_example("gaussian_vae").make_data())
     data = ("--dataset", tmp_path / "bumps.npy", "--binarize", "none")
     result = train_and_judge("gaussian_vae", tmp_path / "run", *data, "--epochs", 5, "--batch-size", 50)
     assert result["active_units"] == [2]
@@ -75,7 +64,7 @@ def test_the_convolutional_example(tmp_path):
 
 @pytest.mark.slow
 def test_the_convolutional_example_meets_the_contract():
-    module = example("convolutional_vae")
+    module = load_example("convolutional_vae")
     x = np.random.default_rng(0).integers(0, 2, (3, 8, 12)).astype(np.float32)
     model = module.make_model(jax.random.key(0), x.mean(axis=0), x.shape[1:])
     report = iwax.check_model(model, x, jax.random.key(1))

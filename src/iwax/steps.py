@@ -47,21 +47,6 @@ def start(model: Any, objective: Objective, update: Update, protocol: Protocol, 
     return TrainState(model, objective, opt_state, jnp.zeros([], int), jnp.full(shape, jnp.nan, float))
 
 
-@eqx.filter_jit(donate="none")
-def run_steps(
-    state: TrainState,
-    images: Array,
-    key: PRNGKeyArray,
-    stop: Array,
-    update: Update,
-    protocol: Protocol,
-    batch_size: int,
-    binarize_rule: str,
-) -> tuple[TrainState, Array]:
-    """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether the parameters still are."""
-    return steps(state, images, key, stop, update, protocol, batch_size, binarize_rule)
-
-
 def steps(
     state: TrainState,
     images: Array,
@@ -73,7 +58,10 @@ def steps(
     binarize_rule: str,
     stop_early: bool = True,
 ) -> tuple[TrainState, Array]:
-    """The inside of `run_steps`; without `stop_early` it goes on to `stop` whatever the bounds."""
+    """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether the parameters still are.
+
+    Without `stop_early` it goes on to `stop` whatever the bounds. `run_steps` is this as one compiled program.
+    """
     shuffle_key, step_key = jax.random.split(key)
     num_steps = len(images) // batch_size
     order = _order(protocol, jax.random.fold_in(shuffle_key, state.step // num_steps), len(images))
@@ -106,6 +94,9 @@ def steps(
     lost = jax.tree.map(_lost, after, parameters)
     model, objective = eqx.combine(after, fixed)
     return TrainState(model, objective, opt_state, step, bounds), ~jnp.any(jnp.stack(jax.tree.leaves(lost)))
+
+
+run_steps = eqx.filter_jit(steps, donate="none")
 
 
 def _strongly_typed(leaf: Any) -> Any:

@@ -1,25 +1,15 @@
 """The examples run, briefly, and print a row for each loss."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from example_modules import load_example
 
 
 def test_the_evidence_of_eight_schools():
-    example = load("numpyro_mixed_effects")
+    example = load_example("numpyro_mixed_effects")
 
     def density(tau):
         covariance = 25 + np.diag(tau**2 + example.ERROR**2)
@@ -37,7 +27,7 @@ def test_the_evidence_of_eight_schools():
     ("name", "rows"), [("numpyro_logistic_regression", 4), ("numpyro_mixed_effects", 6), ("numpyro_vae", 5)]
 )
 def test_examples(name, rows, capsys, monkeypatch):
-    example = load(name)
+    example = load_example(name)
     monkeypatch.setattr(example, "NUM_STEPS", 5)
     monkeypatch.setattr(example, "NUM_SEEDS", 2)
     example.main()
