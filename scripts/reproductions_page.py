@@ -19,12 +19,13 @@ TITLE = "−log p of test images against the arithmetic of training, for every o
 def page() -> str:
     """The text of the page."""
     figures = {TITLE: FIGURE} if (PAGE.parent / FIGURE).exists() else {}
-    return reproductions_page(tuple(STUDIES.values()), runs(), RESULTS, figures)
+    documents = [study for study in STUDIES.values() if study.name != "speedrun"]  # which has a page of its own
+    return reproductions_page(documents, runs(), RESULTS, figures)
 
 
 def runs() -> list:
-    """The committed records."""
-    return gather(RESULTS, ROOT / "no-runs")
+    """The committed records, without those of recipes that were only tried."""
+    return [run for run in gather(RESULTS, ROOT / "no-runs") if run.record.scale != "trial"]
 
 
 def draw() -> None:

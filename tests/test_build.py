@@ -59,6 +59,7 @@ def test_each_field_of_a_protocol_can_be_overridden():
         "name",
         "source",
         "by_dataset",
+        "gradient",
     }
 
 

@@ -25,7 +25,9 @@ __all__ = ["build_model", "build_objective", "build_protocol", "build_update", "
 _FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
 OBJECTIVE_FIELDS = tuple(_FIELDS[_FIELDS.index("objective") + 1 : _FIELDS.index("model")])
 PROTOCOL_FIELDS = tuple(
-    field.name for field in dataclasses.fields(Protocol) if field.name not in ("name", "source", "by_dataset")
+    field.name
+    for field in dataclasses.fields(Protocol)
+    if field.name not in ("name", "source", "by_dataset", "gradient")
 )
 EVALUATION = {"eval_images": 500, "eval_samples": 640}
 OF_VAE = ("likelihood", "init", "output_bias", "scale_map")  # choices that a model of your own makes itself
@@ -43,7 +45,7 @@ _COUNTS = {"epochs": 1, "train_images": 1, "eval_every": 1, "eval_images": 1, "e
 
 
 def build_objective(config: RunConfig) -> Objective:
-    """The objective that a configuration names.
+    """The objective that a configuration names, with its protocol's estimator of the gradient if it names none.
 
     Raises:
         ValueError: an unknown name, an option that the objective does not have, or a value out of its range.
@@ -52,6 +54,8 @@ def build_objective(config: RunConfig) -> Objective:
     cls = OBJECTIVES[config.objective]
     accepted = inspect.signature(cls).parameters
     options = {name: getattr(config, name) for name in OBJECTIVE_FIELDS if getattr(config, name) is not None}
+    if (preferred := _published(config).gradient) in cls.gradients:
+        options.setdefault("gradient", preferred)
     for name in options:
         if name not in accepted:
             with_it = ", ".join(key for key, other in OBJECTIVES.items() if name in inspect.signature(other).parameters)

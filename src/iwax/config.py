@@ -36,8 +36,8 @@ class RunConfig:
     sampling: str | None = _field(None, "Draws of z: independent, antithetic or sobol (where the estimator allows).")
     gradient: str | None = _field(
         None,
-        "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized or score-function; the objective's "
-        "first if left out.",
+        "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized or score-function; if left out the "
+        "protocol's, if the objective has it, or the objective's first.",
     )
     model: str = _field("one-layer", "one-layer, two-layer, larger, or your own: FILE.py:FUNCTION.")
     likelihood: str | None = _field(None, "p(x|z): bernoulli (if left out), or gaussian for real data.")
@@ -45,7 +45,7 @@ class RunConfig:
     split: str | None = _field(None, "How the data set is split into training and test.")
     train_images: int | None = _field(None, "Use only the first this many training images; all if left out.")
     binarize: str = _field("dynamic", "dynamic (anew at each visit), fixed (once), threshold, or none for real data.")
-    protocol: str = _field("burda-paper", "Training recipe; the options down to held-out are its, if left out.")
+    protocol: str = _field("fast", "Training recipe; the options down to held-out are its, if left out.")
     batch_size: int | None = _field(None, "Images per step.")
     stages: str | None = _field(None, "Schedule: RATE:EPOCHS,RATE:EPOCHS,...")
     schedule_scale: float | None = _field(None, "Stretch the schedule to this many times its epochs.")

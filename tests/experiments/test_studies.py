@@ -96,9 +96,9 @@ def test_an_id_is_that_of_the_meaning():
     short = RunConfig(objective="elbo", seed=3)
     assert asked(short) == {"objective": "elbo", "seed": 3}
     assert asked(resolve(short)) == asked(short)
-    assert asked(dataclasses.replace(short, num_samples=1, split="standard", gradient="reparameterized")) == asked(
-        short
-    )
+    assert asked(
+        dataclasses.replace(short, num_samples=1, split="standard", gradient="doubly-reparameterized")
+    ) == asked(short)
     assert run_name(dataclasses.replace(short, num_samples=2)) != run_name(short)
     assert identity(asked(short), {"num_samples": 64}) != identity(asked(short), {"num_samples": 5000})
 
@@ -112,7 +112,7 @@ def test_an_id_outlives_new_fields():
 
 
 def record_of(run, started_from=None):
-    return SimpleNamespace(asked=asked(run), started_from=started_from)
+    return SimpleNamespace(asked=asked(run), started_from=started_from, scale="short")
 
 
 @pytest.mark.parametrize("name", ["burda2016", "audit"])
@@ -153,5 +153,5 @@ def test_demonstrations_are_there():
 
 def test_an_unknown_scale_is_refused():
     study = Study("x", "x", "x", (Table("t", "t", (Cell("r", "c", RunConfig(), published=(Published(1.0, "s"),)),)),))
-    with pytest.raises(ValueError, match=r"Expected scale to be one of smoke, short, full; got 'shor'. Did you mean"):
+    with pytest.raises(ValueError, match=r"one of smoke, trial, short, full; got 'shor'. Did you mean"):
         plan(study, "shor")

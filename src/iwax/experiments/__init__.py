@@ -1,11 +1,11 @@
 """The project's own experiments, and the studies that `iwax reproduce` runs. STUDIES imports no JAX."""
 
-from iwax.experiments import audit, burda2016, dd2434, rainforth2018, tightiwae
+from iwax.experiments import audit, burda2016, dd2434, rainforth2018, speedrun, tightiwae
 from iwax.experiments.study import Study
 
 __all__ = ["STUDIES"]
 
 STUDIES: dict[str, Study] = {
-    module.STUDY.name: module.STUDY for module in (dd2434, tightiwae, burda2016, rainforth2018, audit)
+    module.STUDY.name: module.STUDY for module in (dd2434, tightiwae, burda2016, rainforth2018, audit, speedrun)
 }
 """Name -> study."""

@@ -23,7 +23,7 @@ class Record:
 
     Attributes:
         id: see above; also the name of the file.
-        scale: "smoke", "short" or "full".
+        scale: "smoke", "trial", "short" or "full".
         asked: the fields of the configuration that are not as they would be if left out.
         started_from: the same of the run whose model this one started from, if any.
         config: the whole configuration, every default filled in.

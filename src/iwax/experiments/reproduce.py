@@ -41,7 +41,7 @@ class Reproduction:
     """How and where runs are made.
 
     Attributes:
-        scale: "smoke", "short" or "full".
+        scale: "smoke", "trial", "short" or "full".
         runs, results: folders of the runs and of their records.
         num_samples: k of the evaluation; as the scale has it if None.
         run_limit: seconds after which a run is judged as it is; as the scale has it if None.

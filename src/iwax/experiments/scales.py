@@ -15,6 +15,9 @@ from iwax.experiments.study import BY_SMOKE, SAMPLE, Study, stated
 __all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
 
 MANY = 8  # samples per image, above which a run is long on two cores
+SHORT = "fast"  # the protocol of the scale "short"
+POINTS = 20  # at most twice as many evaluations along training
+FEW_EPOCHS = 40  # there, above MANY samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Scale:
 
 SCALES: dict[str, Scale] = {
     "smoke": Scale("seconds: whether everything works; its numbers mean nothing", 128, test_images=20),
+    "trial": Scale("the full data, judged quickly: to try a recipe", 512, test_images=1000),
     "short": Scale("the full data, as many epochs as two cores do in 140 minutes a run", 5000, minutes=140.0),
     "full": Scale("the published recipe; days without an accelerator", 5000),
 }
@@ -102,20 +106,26 @@ def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -
 
 def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[str, Any]) -> RunConfig:
     """The run of a configuration at a scale. What the study's own configuration says of the recipe is kept."""
-    recipe = dict(study.recipe) if scale == "full" or study.keeps_recipe else {}
-    if scale == "short" and config.epochs is None:
-        recipe |= {} if "protocol" in given else {"batch_size": 100}
-        if "protocol" not in given or config.stages is not None:
-            recipe["schedule_scale"] = 0.009 if _samples(config) > MANY else 0.03
-    recipe |= given
+    recipe = _recipe(study, config, scale) | given
     run = dataclasses.replace(config, **recipe | stated(config), seed=seed)
     if scale == "smoke":
         own: dict[str, Any] = dict.fromkeys(BY_SMOKE) | {"dataset": SAMPLE, "train_images": 1000, "batch_size": 100}
         own |= {"epochs": 1, "eval_every": 1, "eval_images": 20, "eval_samples": 64}
         return dataclasses.replace(run, **own)
-    every = max(1, (resolve(run).epochs or 1) // 20)
-    along: dict[str, Any] = {"eval_every": every, "eval_images": 100}
+    every = max(1, (resolve(run).epochs or 1) // POINTS)
+    along: dict[str, Any] = {"eval_every": every, "eval_images": 500}
     return dataclasses.replace(run, **along | dict(given))
+
+
+def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
+    """The fields that say how, as far as neither the configuration nor the caller decides them."""
+    own = dict(study.recipe) if scale == "full" or study.keeps_recipe else {}
+    if scale != "short" or config.epochs is not None or config.schedule_scale is not None:
+        return own
+    many = _samples(config) > MANY
+    if study.keeps_recipe or config.stages is not None:
+        return own | {"schedule_scale": 0.009 if many else 0.03}
+    return {"protocol": SHORT} | ({"epochs": FEW_EPOCHS} if many else {})
 
 
 def _samples(config: RunConfig) -> int:

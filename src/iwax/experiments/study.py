@@ -131,7 +131,7 @@ class Study:
         """The runs at a scale, each once, those that others start from first.
 
         Arguments:
-            scale: "smoke", "short" or "full".
+            scale: "smoke", "trial", "short" or "full".
             seeds: 0 to this, for every cell; as the scale has it if left out.
             given: fields of the recipe that the caller decides.
         """
@@ -140,7 +140,10 @@ class Study:
         return plan(self, scale, seeds, given or {})
 
     def matching(self, config: RunConfig, records: Sequence[Any], start: RunConfig | None = None) -> list[Any]:
-        """The records of the runs that train what `config` says, at any scale and by any recipe that it leaves open."""
+        """The records of the runs that train what `config` says, at any scale and by any recipe that it leaves open.
+
+        Those of the scale "trial" count only where recipes are what is studied.
+        """
         from iwax.experiments.scales import asked
 
         recipe = dict(self.recipe) if self.keeps_recipe else {}
@@ -148,7 +151,8 @@ class Study:
         wanted, before = (
             None if c is None else asked(dataclasses.replace(c, **recipe | stated(c))) for c in (config, start)
         )
-        return [r for r in records if _same(wanted, r.asked, names) and _same(before, r.started_from, names)]
+        counting = [record for record in records if self.keeps_recipe or record.scale != "trial"]
+        return [r for r in counting if _same(wanted, r.asked, names) and _same(before, r.started_from, names)]
 
 
 def stated(config: RunConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from iwax.experiments.records import Record
 from iwax.experiments.study import Cell, Study
 from iwax.report.cells import OPEN
-from iwax.report.found import find
+from iwax.report.found import COUNTING, find
 from iwax.report.tables import Datum, Sheet
 from iwax.report.words import objective_name
 
@@ -37,7 +37,7 @@ Levels = dict[Hashable, dict[Hashable, float]]
 
 def effects(study: Study, records: Sequence[Record]) -> Sheet | None:
     """A line for each choice that the study's tables vary; None for a study that varies none."""
-    counting = [record for record in records if record.scale != "smoke"]
+    counting = [record for record in records if record.scale in COUNTING]
     cells = [cell for cell in study.cells if cell.metric in ("nll", "log_p") and cell.start is None]
 
     def ours(cell: Cell) -> float | None:

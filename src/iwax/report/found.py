@@ -10,9 +10,10 @@ from typing import Any
 from iwax.experiments.records import Record
 from iwax.experiments.study import SAMPLE, Cell, Study
 
-__all__ = ["SCALES", "Found", "cells_done", "find"]
+__all__ = ["COUNTING", "SCALES", "Found", "cells_done", "find"]
 
-SCALES = ("smoke", "short", "full")  # from the least to be trusted
+SCALES = ("smoke", "trial", "short", "full")  # from the least to be trusted
+COUNTING = SCALES[2:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Found:
 
 
 def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
-    """The best that there is for a cell: the largest scale, then the most epochs, then the most seeds; else None."""
+    """The best that there is for a cell: the largest scale, then the most seeds, then the most epochs; else None."""
     groups: dict[str, list[Record]] = {}
     for record in study.matching(cell.config, records, cell.start):
         if record.value(cell.metric, cell.judged_on) is not None:
@@ -77,13 +78,13 @@ def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
             groups.setdefault(json.dumps([record.scale, how], sort_keys=True), []).append(record)
     if not groups:
         return None
-    best = max(groups.values(), key=lambda group: (SCALES.index(group[0].scale), _epochs(group), len(group)))
+    best = max(groups.values(), key=lambda group: (SCALES.index(group[0].scale), len(group), _epochs(group)))
     return Found(tuple(sorted(best, key=lambda record: record.config["seed"])), cell.metric, cell.judged_on)
 
 
 def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
-    """How many of a study's cells have a run that counts, which those of a smoke test do not, and of how many."""
-    counting = [record for record in records if record.scale != "smoke"]
+    """How many of a study's cells have a run that counts, judged on all test images, and of how many."""
+    counting = [record for record in records if record.scale in COUNTING]
     found = [find(study, cell, counting) for cell in study.cells]
     return sum(one is not None for one in found), len(found)
 

@@ -15,6 +15,7 @@ __all__ = ["made_by", "progress", "runs_sheet", "summary"]
 MEANINGS = {
     "full": "the published recipe",
     "short": "all the data, fewer epochs than published",
+    "trial": "a recipe tried, judged on the first 1,000 test images",
     "smoke": "a few seconds, to see that all works; its numbers mean nothing",
     OWN: "runs that no study made",
 }

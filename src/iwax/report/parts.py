@@ -54,8 +54,9 @@ class Parts:
         return self._draw(name, figure.title, partial(draw, line_names(groups))) if draw and groups else None
 
     def cost(self) -> dict[str, Any] | None:
-        """-log p against arithmetic, of the runs for which both are known."""
-        records = [run.record for run in self.runs if run.nll is not None and run.record.training.get("flop")]
+        """-log p against arithmetic, of the runs for which both are known, judged on all test images."""
+        judged = [run.record for run in self.runs if run.nll is not None and run.record.scale != "trial"]
+        records = [record for record in judged if record.training.get("flop")]
         return self._draw("cost", COST, partial(cost_figure, records)) if records else None
 
     def sheets(self) -> list[dict[str, Any]]:
