@@ -19,6 +19,5 @@ def tiny_data(seed: int = 0, train: int = 40) -> Dataset:
 
 
 def tiny_config(**fields) -> RunConfig:
-    return RunConfig(
-        **{"objective": "elbo", "num_samples": 1, "dataset": "tiny", "batch_size": 10, "epochs": 2} | fields
-    )
+    recipe = {"protocol": "burda-paper", "batch_size": 10, "epochs": 2}
+    return RunConfig(**{"objective": "elbo", "num_samples": 1, "dataset": "tiny"} | recipe | fields)

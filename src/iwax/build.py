@@ -122,6 +122,9 @@ def resolve(config: RunConfig) -> RunConfig:
     Raises:
         ValueError: a choice that does not exist (the message names the nearest that does), or a value out of range.
     """
+    for name, least in _COUNTS.items():
+        if getattr(config, name) is not None:
+            check_positive_integer(name, getattr(config, name), least)
     protocol = build_protocol(config)
     objective = build_objective(config)
     build_update(config)
@@ -138,9 +141,6 @@ def resolve(config: RunConfig) -> RunConfig:
     for name, choices in _CHOICES.items():
         if not (own and name in ("model", *OF_VAE)):
             check_choice(name, getattr(config, name), choices)
-    for name, least in _COUNTS.items():
-        if getattr(config, name) is not None:
-            check_positive_integer(name, getattr(config, name), least)
     return config
 
 

@@ -107,7 +107,7 @@ def test_an_id_outlives_new_fields():
     """What is left out is not part of it, so that a field of tomorrow changes no ID of today."""
     assert identity({"objective": "elbo"}, {}) == "cbc3d5e6ba38"
     named = {field for run in STUDIES["audit"].runs("short") for field in asked(run)}
-    named -= {"objective", "batch_size", "schedule_scale", "eval_every", "eval_images"}
+    named -= {"objective", "protocol", "batch_size", "schedule_scale", "eval_every", "eval_images"}
     assert named == {"output_bias", "init", "epsilon", "beta1"}
 
 
@@ -140,7 +140,9 @@ def test_at_smoke_every_cell_finds_its_run():
 def test_records_of_other_recipes_do_not_pass_for_the_ablation():
     study = STUDIES["audit"]
     (cell, *_) = study.cells
-    right, wrong = (RunConfig(**{"objective": "elbo", "batch_size": 100, "output_bias": b}) for b in (None, "zero"))
+    right, wrong = (
+        RunConfig(objective="elbo", protocol="burda-paper", batch_size=100, output_bias=b) for b in (None, "zero")
+    )
     assert study.matching(cell.config, [record_of(right), record_of(wrong)]) == [record_of(right)]
 
 
