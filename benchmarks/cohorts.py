@@ -27,7 +27,7 @@ ONE_BY_ONE = "one after another"
 def ways(num_samples: int, batch_size: int, num_steps: int) -> dict[str, Callable[[], object]]:
     """Way -> what takes `num_steps` steps of each run and waits for them."""
     data = load("mnist-sample")
-    fields = {"dataset": data.name, "num_samples": num_samples, "batch_size": batch_size}
+    fields = {"dataset": data.name, "num_samples": num_samples, "batch_size": batch_size, "protocol": "burda-paper"}
     pairs = [prepare(resolve(RunConfig(**fields, seed=seed)), data) for seed in range(RUNS)]
     trainers, states = zip(*pairs, strict=True)
     images = trainers[0].on_device()

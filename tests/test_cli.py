@@ -262,7 +262,8 @@ def test_every_objective_trains_every_model(capsys, tmp_path, objective, model):
     groups = ["--num-groups", "2"] if objective in ("miwae", "piwae") else []
     status, out, err = run(
         capsys, "train", "--objective", objective, "--model", model, "--num-samples", 2, *groups,
-        "--dataset", "mnist-sample", "--train-images", 40, "--batch-size", 20, "--epochs", 1, "--out", tmp_path / "run", "--json",
+        *("--dataset", "mnist-sample", "--train-images", 40, "--batch-size", 20, "--epochs", 1),
+        *("--out", tmp_path / "run", "--json"),
     )  # fmt: skip
     assert status == 0, err
     assert np.isfinite(json.loads(out)["bound"])

@@ -113,7 +113,8 @@ def training(
     settings, stages = _settings(options), _numbers("epochs", epochs, int, 0)
     check_choice("objective", objective, OBJECTIVES)
     own: dict[str, Any] = sizes(objective, settings.num_samples)
-    config = RunConfig(dataset=dataset, model=model, objective=objective, train_images=train_images, **own)
+    what: dict[str, Any] = {"dataset": dataset, "model": model, "objective": objective, "train_images": train_images}
+    config = RunConfig(**what, **own, protocol="burda-paper")  # long enough for any `epochs`, and plain Adam
     data = load(dataset, None, data_dir)
     say_source(data)
     with ProgressBar("measuring") as on_progress:
