@@ -9,10 +9,10 @@ A weight matrix W (m, n) with gradient G_t:
                             M = beta1 M + (1 - beta1) G~,      V = beta2 V + (1 - beta2) G~^2,
                             W = W - rate P [M^ / (sqrt(V^) + epsilon)] Q'   each entry of [] within -1 and 1
 
-M turns along with P and Q. V cannot, and where a basis has just turned it may be far too small for M; so the entries are
-kept within -1 and 1. Those of what was never turned are so in any case if beta1 = beta2, as M^ and V^ are then means of
-G~ and of G~^2 with the same weights. A side longer than `longest` is not turned, nor are vectors, such as biases; what
-is turned on no side has Adam itself. Compared with the paper, C and D are updated only when the bases are.
+M turns along with P and Q. V cannot, and where a basis has just turned it may be far too small for M; so the entries
+are kept within -1 and 1. Those of what was never turned are so in any case if beta1 = beta2, as M^ and V^ are then
+means of G~ and of G~^2 with the same weights. A side longer than `longest` is not turned, nor are vectors, such as
+biases; what is turned on no side has Adam itself. Compared with the paper, C and D are updated only when the bases are.
 
 Reference: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade, "SOAP: Improving and Stabilizing
 Shampoo using Adam" (2024), arXiv:2409.11321.

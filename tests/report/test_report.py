@@ -113,11 +113,12 @@ def test_the_front_is_what_nothing_beats():
     assert set(pareto(points)) == set(points) - beaten
 
 
-def test_the_committed_page_is_what_the_records_say():
-    spec = importlib.util.spec_from_file_location("reproductions_page", ROOT / "scripts" / "reproductions_page.py")
+@pytest.mark.parametrize("name", ["reproductions_page", "speedrun_page"])
+def test_the_committed_page_is_what_the_records_say(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert script.PAGE.read_text() == script.page(), "run `python scripts/reproductions_page.py`"
+    assert script.PAGE.read_text() == script.page(), f"run `python scripts/{name}.py`"
 
 
 def test_the_page_of_the_docs(results):

@@ -16,7 +16,7 @@ from iwax.models.own import is_own
 from iwax.report.words import nats, objective_name
 from iwax.runs import CHECKPOINT, CONFIG, ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
 
-__all__ = ["OWN", "Run", "gather", "pictures"]
+__all__ = ["OWN", "Run", "flop_of_step", "gather", "pictures"]
 
 OWN = "own"  # the scale of a run that no study made
 CURVE = 200  # points
@@ -113,19 +113,21 @@ def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
     if first is None or is_own(config.model):
         return None
     alike = dataclasses.replace(config, seed=0, dataset="", split=None, epochs=None, train_images=None, init_from=None)
-    return steps * _flop_of_step(alike, first.shape[0])
+    return steps * flop_of_step(alike, first.shape[0])
 
 
 @functools.cache
-def _flop_of_step(config: RunConfig, data_size: int) -> int:
-    from iwax.arithmetic import training_flop
-    from iwax.build import build_objective, build_update
+def flop_of_step(config: RunConfig, data_size: int) -> int:
+    """The arithmetic of one step of a run of one of iwax's own models, the optimiser's with it."""
+    from iwax.arithmetic import training_flop, update_flop
+    from iwax.build import build_objective, build_protocol, build_update
     from iwax.models.vae import ARCHITECTURES
 
     options = {"scale_map": config.scale_map, "likelihood": config.likelihood}
     model = ARCHITECTURES[config.model](key=jax.random.key(0), data_size=data_size, **options)
     x = jax.ShapeDtypeStruct((config.batch_size or 1, data_size), "float32")
-    return training_flop(model, build_objective(config), x, build_update(config))
+    gradient = training_flop(model, build_objective(config), x, build_update(config))
+    return gradient + update_flop(build_protocol(config).optimiser(1), model)
 
 
 def _evaluation(judged: dict[str, Any]) -> dict[str, Any]:
