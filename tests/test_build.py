@@ -181,3 +181,19 @@ def test_where_the_output_bias_starts():
 def test_what_is_refused(fields, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         resolve(RunConfig(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "gradient"),
+    [
+        ({}, "doubly-reparameterized"),
+        ({"objective": "piwae"}, "doubly-reparameterized"),
+        ({"gradient": "sticking-the-landing"}, "sticking-the-landing"),
+        ({"sampling": "antithetic", "num_samples": 4}, "reparameterized"),  # where it would be biased
+        ({"objective": "rws"}, "score-function"),  # which may be for latent variables that have no other
+        ({"objective": "elbo-analytic"}, "reparameterized"),  # which has no other
+        ({"protocol": "burda-paper"}, "reparameterized"),
+    ],
+)
+def test_a_protocol_decides_the_estimator_where_nobody_else_does(fields, gradient):
+    assert resolve(RunConfig(**fields)).gradient == gradient

@@ -16,7 +16,7 @@ from iwax.models.own import OwnModel, is_own
 from iwax.models.precision import PRECISIONS
 from iwax.models.vae import ARCHITECTURES, LIKELIHOODS
 from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, Objective
-from iwax.objectives.objective import check_positive_integer
+from iwax.objectives.objective import REPARAMETERIZED, check_positive_integer
 from iwax.protocols import PROTOCOLS, Protocol, Stages
 from iwax.updates import UPDATES, Alternating, Update
 
@@ -54,7 +54,9 @@ def build_objective(config: RunConfig) -> Objective:
     cls = OBJECTIVES[config.objective]
     accepted = inspect.signature(cls).parameters
     options = {name: getattr(config, name) for name in OBJECTIVE_FIELDS if getattr(config, name) is not None}
-    if (preferred := _published(config).gradient) in cls.gradients:
+    preferred = _published(config).gradient
+    reparameterized = accepted["gradient"].default == REPARAMETERIZED  # and not a score function
+    if preferred in cls.gradients and reparameterized and config.sampling in (None, "independent"):
         options.setdefault("gradient", preferred)
     for name in options:
         if name not in accepted:

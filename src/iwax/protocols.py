@@ -87,8 +87,8 @@ class Protocol:
     held_out: int = 0
     """How many training images, from the end, are never trained on."""
     gradient: str | None = None
-    """The estimator of the gradient that a run takes, if its objective has it and the run names none; None: the
-    objective's own first. `iwax.fit` is given an objective, which says so itself."""
+    """The estimator of the gradient that a run takes if it names none and its objective's first is reparameterized, for
+    independent samples; None: the objective's first. `iwax.fit` is given an objective, which says so itself."""
     by_dataset: DatasetFields = ()
     """What is different for a data set: ((name, ((field, value), ...)), ...)."""
 

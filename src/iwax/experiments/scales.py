@@ -106,7 +106,7 @@ def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -
 
 def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[str, Any]) -> RunConfig:
     """The run of a configuration at a scale. What the study's own configuration says of the recipe is kept."""
-    recipe = _recipe(study, config, scale) | given
+    recipe = _recipe(study, config, scale) | dict(given)
     run = dataclasses.replace(config, **recipe | stated(config), seed=seed)
     if scale == "smoke":
         own: dict[str, Any] = dict.fromkeys(BY_SMOKE) | {"dataset": SAMPLE, "train_images": 1000, "batch_size": 100}
