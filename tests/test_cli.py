@@ -16,6 +16,7 @@ from iwax.build import OBJECTIVE_FIELDS
 from iwax.cli import main
 
 TINY = ["--dataset", "mnist-sample", "--train-images", "200", "--epochs", "1", "--batch-size", "100"]
+TINY += ["--protocol", "burda-paper"]  # which compiles faster than the default
 
 
 def run(capsys, *arguments):
@@ -262,7 +263,7 @@ def test_every_objective_trains_every_model(capsys, tmp_path, objective, model):
     groups = ["--num-groups", "2"] if objective in ("miwae", "piwae") else []
     status, out, err = run(
         capsys, "train", "--objective", objective, "--model", model, "--num-samples", 2, *groups,
-        *("--dataset", "mnist-sample", "--train-images", 40, "--batch-size", 20, "--epochs", 1),
+        *("--dataset", "mnist-sample", "--train-images", 40, "--epochs", 1, "--protocol", "burda-paper"),
         *("--out", tmp_path / "run", "--json"),
     )  # fmt: skip
     assert status == 0, err

@@ -18,6 +18,8 @@ RUN = [
     "elbo",
     "--epochs",
     "3",
+    "--protocol",
+    "burda-paper",
 ]
 
 
@@ -41,7 +43,7 @@ def test_a_stopped_run_goes_on(tmp_path, capsys):
     assert json.loads(out)["state"] == "finished"
     assert json.loads(out)["epoch"] == 3
     overridden = RunFolder(path).json("environment.json")["protocol"]["overridden"]
-    assert overridden["epsilon"] == {"protocol": 1e-8, "run": 1e-5}
+    assert overridden["epsilon"] == {"protocol": 1e-4, "run": 1e-5}
 
 
 @pytest.mark.parametrize(
