@@ -8,6 +8,7 @@ import math
 import pytest
 
 from iwax.config import RunConfig
+from iwax.experiments.scales import asked
 from iwax.experiments.study import Cell, Published, Study, Table
 from iwax.report.cells import numbers, overview
 from iwax.report.effects import effects
@@ -57,6 +58,19 @@ def test_what_has_no_record_is_open_and_another_run_does_not_fill_it():
     assert cells_done(STUDY, other) == (0, 3)
     assert cells_done(STUDY, [*other, record(IWAE)]) == (2, 3)
     assert cells_done(STUDY, [record(IWAE, scale="smoke")]) == (0, 3)
+
+
+def test_seeds_that_went_on_from_others_belong_together():
+    """Each from the run of its own seed, whose name tells them apart."""
+    cell = Cell("k = 5", "after a VAE", IWAE, "nll", start=ELBO)
+    study = Study("s", "A study", "a source", (Table("t", "A table", (cell,)),))
+    records = [
+        record(dataclasses.replace(IWAE, seed=i, init_from=f"elbo-seed{i}"), started_from=asked(ELBO) | {"seed": i})
+        for i in range(3)
+    ]
+    assert len(find(study, cell, records).records) == 3
+    other = record(IWAE, started_from=asked(ELBO) | {"epochs": 2})
+    assert len(find(study, cell, [*records, other]).records) == 3
 
 
 def test_the_largest_scale_counts_and_is_named():

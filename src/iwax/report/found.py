@@ -74,7 +74,8 @@ def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
     groups: dict[str, list[Record]] = {}
     for record in study.matching(cell.config, records, cell.start):
         if record.value(cell.metric, cell.judged_on) is not None:
-            how = {name: value for name, value in record.asked.items() if name != "seed"}
+            asked = (record.asked, record.started_from or {})  # by name, what it started from holds a seed
+            how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
             groups.setdefault(json.dumps([record.scale, how], sort_keys=True), []).append(record)
     if not groups:
         return None
