@@ -22,6 +22,9 @@ from iwax.updates import Phase, Update, phases, trainable
 __all__ = ["TrainState", "run_steps", "start", "steps"]
 
 
+PAIRS = 1600  # of an image and a sample: their 784 logits are 5 MB
+
+
 class TrainState(eqx.Module):
     """All that changes during training.
 
@@ -148,12 +151,35 @@ def _gradient(
     """The mean losses of a phase (the last is its own), its gradient in its own parameters, and those parameters."""
     own, others = eqx.partition(parameters, phase.mask)
 
-    def batch_loss(own: PyTree) -> tuple[Array, list[Array]]:
+    def losses_of(own: PyTree, x: Array, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
         model, objective = eqx.combine(own, others, fixed)
         objective = phase.objective or objective
         # The same key, so the same samples: the other bound costs next to nothing.
         other = getattr(objective, "inference_objective", None)
-        return loss(model, objective, x, key), [] if other is None else [loss(freeze(model), other, x, key)]
+        value = loss(model, objective, x, key)
+        return value, [value] if other is None else [loss(freeze(model), other, x, key), value]
 
-    (value, more), gradient = jax.value_and_grad(batch_loss, has_aux=True)(own)
-    return [*more, value], gradient, own
+    def of_part(x: Array, key: PRNGKeyArray) -> tuple[list[Array], PyTree]:
+        (_, losses), gradient = jax.value_and_grad(losses_of, has_aux=True)(own, x, key)
+        return losses, gradient
+
+    objective = phase.objective or eqx.combine(parameters, fixed)[1]
+    parts = num_parts(len(x), objective.total_samples)
+    if parts == 1:
+        return *of_part(x, key), own
+    split = x.reshape(parts, -1, *x.shape[1:]), jax.random.split(key, parts)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_part, x, key))
+    total, _ = jax.lax.scan(lambda sum_, part: (jax.tree.map(jnp.add, sum_, of_part(*part)), None), nothing, split)
+    return *jax.tree.map(lambda leaf: leaf / parts, total), own
+
+
+def num_parts(batch_size: int, num_samples: int) -> int:
+    """Into how many equal parts a minibatch goes through the networks: on a CPU, as many as keep one in its cache.
+
+    >>> num_parts(20, 50), num_parts(250, 50)  # 1,000 pairs of an image and a sample; ten times 1,250
+    (1, 10)
+    """
+    if jax.default_backend() != "cpu":
+        return 1
+    fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0 and batch_size // n * num_samples <= PAIRS]
+    return fitting[0] if fitting and batch_size // fitting[0] * num_samples >= PAIRS // 4 else 1
