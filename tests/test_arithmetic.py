@@ -71,10 +71,11 @@ def test_evaluation_encodes_once(model):
 
 
 def test_what_an_optimiser_adds():
-    """SOAP on a (7, 3) matrix: into the basis and back, and every tenth step C, C Q, Q' Q and M (Q' Q)."""
+    """SOAP on a (7, 3) matrix: into the bases and back; every tenth step C, D, C P, D Q, and M from basis to basis."""
     weight = jnp.ones((7, 3))
-    every, tenth = 2 * 7 * 3 * 3, 2 * 7 * 3 * 3 + 2 * 3**3
-    assert update_flop(soap(optax.constant_schedule(1e-3)), weight) == 2 * every + 2 * tenth // 10
+    turn = 7 * 7 * 3 + 7 * 3 * 3
+    tenth = turn + (7**3 + 3**3) + 2 * turn
+    assert update_flop(soap(optax.constant_schedule(1e-3)), weight) == 2 * (2 * turn) + 2 * tenth // 10
     assert update_flop(optax.adam(1e-3), weight) == 0
 
 

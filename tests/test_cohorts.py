@@ -232,7 +232,7 @@ def train(capsys, *arguments):
 def test_seeds_on_the_command_line(tmp_path, capsys, singles):
     np.savez(tmp_path / "tiny.npz", train=DATA.train, test=DATA.test)
     options = {"dataset": tmp_path / "tiny.npz", "seeds": 2, "out": tmp_path / "elbo", "time-limit": 1e-9}
-    for field in ("objective", "num_samples", "likelihood", "binarize", "batch_size", "epochs", "stages"):
+    for field in ("objective", "num_samples", "likelihood", "binarize", "batch_size", "epochs", "stages", "protocol"):
         options[field.replace("_", "-")] = getattr(BASE, field)
     status, out, _ = train(capsys, *(word for name, value in options.items() for word in (f"--{name}", value)))
     assert status == 0

@@ -44,9 +44,9 @@ def test_the_list_of_studies(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Expected STUDY to be one of dd2434, tightiwae, burda2016, rainforth2018, audit; got none."),
+        ([], "Expected STUDY to be one of dd2434, tightiwae, burda2016, rainforth2018, audit, speedrun; got none."),
         (["dd243"], "got 'dd243'. Did you mean 'dd2434'?"),
-        (["audit", "--scale", "shorter"], "Expected scale to be one of smoke, short, full; got 'shorter'."),
+        (["audit", "--scale", "shorter"], "Expected scale to be one of smoke, trial, short, full; got 'shorter'."),
         (["audit", "--set", "epochs"], "Expected --set NAME=VALUE; got 'epochs'."),
         (["audit", "--set", "epoch=3"], "Did you mean 'epochs'?"),
         (["audit", "--set", "epochs=many"], "'many' is not a valid integer"),

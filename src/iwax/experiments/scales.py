@@ -69,7 +69,7 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
 def asked(config: RunConfig) -> dict[str, Any]:
     """The fields of a configuration that are not as they would be if left out: the same for however it is written.
 
-    >>> asked(RunConfig(objective="iwae", num_samples=5, batch_size=20, binarize="dynamic"))
+    >>> asked(RunConfig(objective="iwae", num_samples=5, batch_size=250, binarize="dynamic"))
     {'num_samples': 5}
     """
     return dict(_asked(config))
