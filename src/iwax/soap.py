@@ -71,7 +71,7 @@ def soap(
         beta2: decay of the second moment.
         epsilon: what keeps the denominator from zero, in units of the gradient.
         period: steps from one pair of bases to the next.
-        longest: sides of a matrix up to this are turned; a turn costs three products of that size each step.
+        longest: sides of a matrix up to this are turned, each for two products with the matrix in every step.
 
     >>> optimiser = soap(optax.constant_schedule(0.1))
     >>> weight = jnp.array([[3.0, 0.0], [0.0, 1.0]])

@@ -10,7 +10,7 @@ from iwax.report.found import SCALES, Found, find
 from iwax.report.tables import PLAIN, RAISED, Datum, Sheet
 from iwax.report.words import METRICS, arithmetic, nats, signed
 
-__all__ = ["OPEN", "numbers", "overview"]
+__all__ = ["OPEN", "count", "flop", "number", "numbers", "overview", "small"]
 
 OPEN = Datum("open", kind="open")
 LETTERS, DIGITS = RAISED[PLAIN.index("a") :], RAISED[PLAIN.index("1") : PLAIN.index("9") + 1]
@@ -52,13 +52,13 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
     evaluation = found.records[0].evaluation
     return (
         *head,
-        _number(found.value, cell.metric),
-        *(_small(error) for error in (found.spread, found.error("mc_error"), found.error("data_error"))),
+        number(found.value, cell.metric),
+        *(small(error) for error in (found.spread, found.error("mc_error"), found.error("data_error"))),
         published,
         differences,
-        _flop(found.average("training", "flop")),
-        *(_count(found.average("training", name)) for name in ("seconds", "epochs")),
-        *(_count(value) for value in (len(found.records), evaluation.get("num_images"), evaluation.get("num_samples"))),
+        flop(found.average("training", "flop")),
+        *(count(found.average("training", name)) for name in ("seconds", "epochs")),
+        *(count(value) for value in (len(found.records), evaluation.get("num_images"), evaluation.get("num_samples"))),
         Datum(found.scale, SCALES.index(found.scale)),
     )
 
@@ -68,7 +68,7 @@ def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
     published = "; ".join(_printed(one, cell.metric) + letters[one.source] for one in cell.published)
     if found is None:
         return dataclasses.replace(OPEN, more=published)
-    ours = _number(found.value, cell.metric)
+    ours = number(found.value, cell.metric)
     spread = f" ± {found.spread:.{_digits(cell.metric)}f}" if found.spread is not None else ""
     label = "" if found.scale == "full" else f" ({found.scale})"
     return Datum(ours.text + spread + label, ours.key, published, "smoke" if found.scale == "smoke" else "")
@@ -96,10 +96,11 @@ def _plain(published: Published) -> float:
 
 def _printed(published: Published, metric: str) -> str:
     error = "" if published.error is None else f" ± {published.error:.{_digits(metric)}f}"
-    return _number(published.value, metric).text + error
+    return number(published.value, metric).text + error
 
 
-def _number(value: Any, metric: str) -> Datum:
+def number(value: Any, metric: str) -> Datum:
+    """A value of a metric as tables write it."""
     if metric == "active_units":
         return Datum(" + ".join(f"{units:.1f}".removesuffix(".0") for units in value), float(sum(value)))
     return Datum(nats(value, _digits(metric)), float(value))
@@ -109,15 +110,18 @@ def _digits(metric: str) -> int:
     return 3 if metric == "ssim" else 2
 
 
-def _small(error: float | None) -> Datum:
+def small(error: float | None) -> Datum:
+    """An error, if it is known."""
     return Datum("—") if error is None else Datum(f"{error:.3f}", error)
 
 
-def _count(value: float | int | None) -> Datum:
+def count(value: float | int | None) -> Datum:
+    """Something counted: seconds, epochs, images."""
     return Datum("—") if value is None else Datum(f"{value:,.0f}", value)
 
 
-def _flop(value: float | int | None) -> Datum:
+def flop(value: float | int | None) -> Datum:
+    """An amount of arithmetic."""
     return Datum(arithmetic(value), value or "")
 
 

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 
+from iwax.build import resolve
 from iwax.config import RunConfig
 from iwax.experiments.burda2016 import BURDA, COLUMNS, LAYERS, published
 from iwax.experiments.records import Record
@@ -15,10 +15,11 @@ from iwax.experiments.scales import SHORT
 from iwax.experiments.speedrun import COMPARED, STUDY, TRIED
 from iwax.experiments.study import Cell
 from iwax.plots import COLOURS, plot
-from iwax.report.found import COUNTING, find
+from iwax.report.cells import count, flop, number, small
+from iwax.report.found import COUNTING, Found, find
 from iwax.report.gather import flop_of_step
 from iwax.report.tables import Datum, Sheet, as_markdown
-from iwax.report.words import arithmetic, nats, objective_name
+from iwax.report.words import nats, objective_name
 
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sheet", "speedrun_page"]
 
@@ -76,40 +77,29 @@ def protocol_sheet(records: Sequence[Record]) -> Sheet:
         *("objective", "model", "data", "precision", "passes", "FLOP", "of the published", "seconds", "−log p"),
         *("± seeds", "± Monte Carlo", "± images", "Burda et al.", "active units", "seeds"),
     )
-    return Sheet("protocol", "", columns, tuple(_line(groups[what]) for what in sorted(groups)), labels=4)
+    found = [Found(tuple(sorted(group, key=lambda r: r.config["seed"])), "nll") for _, group in sorted(groups.items())]
+    return Sheet("protocol", "", columns, tuple(map(_line, found)), labels=4)
 
 
-def _line(group: list[Record]) -> tuple[Datum, ...]:
-    config = group[0].config
-    losses = [-record.evaluation["values"]["log_p"] for record in group]
-    errors = [record.evaluation["mc_error"]["log_p"] for record in group]
-    spread = stdev(losses) if len(group) > 1 else None
+def _line(found: Found) -> tuple[Datum, ...]:
+    config, training = found.records[0].config, found.records[0].training
     return (
         Datum(objective_name(config)),
         *(Datum(config[name]) for name in ("model", "dataset", "precision")),
-        Datum(f"{group[0].training['epochs']}", group[0].training["epochs"]),
-        _price(group)[0],
-        Datum(f"{100 * group[0].training['flop'] / _published_flop(group[0]):.1f} %"),
-        _price(group)[1],
-        Datum(f"{fmean(losses):.2f}", fmean(losses)),
-        Datum("—" if spread is None else f"{spread:.2f}", spread or ""),
-        Datum(f"{np.hypot.reduce(errors) / len(errors):.3f}"),
-        Datum(f"{fmean(record.evaluation['data_error']['log_p'] for record in group):.2f}"),
-        Datum(_published(group[0].config)),
-        Datum(_units(group)),
-        Datum(", ".join(str(seed) for seed in sorted(record.config["seed"] for record in group))),
+        *(count(training["epochs"]), flop(found.average("training", "flop"))),
+        Datum(f"{100 * training['flop'] / _published_flop(found.records[0]):.1f} %"),
+        *(count(found.average("training", "seconds")), number(found.value, "nll")),
+        *(small(error) for error in (found.spread, found.error("mc_error"), found.error("data_error"))),
+        *(Datum(_published(config)), _units(found), _seeds(found)),
     )
 
 
 def _published_flop(record: Record) -> float:
     """The arithmetic of 3,280 passes over the same images with the same objective, by Adam."""
-    config = RunConfig(
-        **{name: record.config[name] for name in ("objective", "num_samples", "num_groups", "beta", "model")}
-    )
-    steps = (
-        record.training["steps"] * record.config["batch_size"] / record.training["epochs"] / BATCH * PUBLISHED_EPOCHS
-    )
-    return steps * flop_of_step(dataclasses.replace(config, protocol="burda-paper", batch_size=BATCH), DATA_SIZE)
+    what = {name: record.config[name] for name in ("objective", "num_samples", "num_groups", "beta", "model")}
+    config = resolve(RunConfig(**what, protocol="burda-paper", batch_size=BATCH))
+    images = record.training["steps"] * record.config["batch_size"] / record.training["epochs"]
+    return PUBLISHED_EPOCHS * images / BATCH * flop_of_step(config, DATA_SIZE)
 
 
 def _published(config: Mapping[str, Any]) -> str:
@@ -129,22 +119,16 @@ def attempts_sheet(records: Sequence[Record]) -> Sheet:
         *("training bound", "seeds"),
     )
     found = [(cell, one) for cell in STUDY.cells if (one := find(STUDY, cell, records))]
-    rows = sorted((_attempt(cell, one.records) for cell, one in found), key=lambda row: row[0].text)
+    rows = sorted((_attempt(cell, one) for cell, one in found), key=lambda row: row[0].text)
     return Sheet("attempts", "", columns, tuple(rows), labels=3)
 
 
-def _attempt(cell: Cell, group: Sequence[Record]) -> tuple[Datum, ...]:
-    losses = [-record.evaluation["values"]["log_p"] for record in group]
-    errors = [record.evaluation["mc_error"]["log_p"] for record in group]
+def _attempt(cell: Cell, found: Found) -> tuple[Datum, ...]:
     return (
-        *(Datum(min(record.date for record in group)[:10]), Datum(cell.row), Datum(_recipe(group[0]))),
-        Datum(f"{group[0].training['epochs']:,}", group[0].training["epochs"]),
-        *_price(group),
-        Datum(f"{fmean(losses):.2f}", fmean(losses)),
-        Datum(f"{np.hypot.reduce(errors) / len(errors):.3f}"),
-        Datum(_units(group)),
-        Datum(nats(fmean(record.training["final_bound"] for record in group))),
-        Datum(", ".join(str(seed) for seed in sorted(record.config["seed"] for record in group))),
+        *(Datum(min(record.date for record in found.records)[:10]), Datum(cell.row), Datum(_recipe(found.records[0]))),
+        *(count(found.average("training", "epochs")), flop(found.average("training", "flop"))),
+        *(count(found.average("training", "seconds")), number(found.value, "nll"), small(found.error("mc_error"))),
+        *(_units(found), Datum(nats(found.average("training", "final_bound") or 0.0)), _seeds(found)),
     )
 
 
@@ -158,14 +142,12 @@ def _recipe(record: Record) -> str:
     return ", ".join(words)
 
 
-def _price(group: Sequence[Record]) -> tuple[Datum, Datum]:
-    flop, seconds = (fmean(record.training[name] for record in group) for name in ("flop", "seconds"))
-    return Datum(arithmetic(flop), flop), Datum(f"{seconds:,.0f}", seconds)
+def _units(found: Found) -> Datum:
+    return number(dataclasses.replace(found, metric="active_units").value, "active_units")
 
 
-def _units(group: Sequence[Record]) -> str:
-    layers = zip(*(record.evaluation["active_units"] for record in group), strict=True)
-    return " + ".join(f"{fmean(layer):.1f}".removesuffix(".0") for layer in layers)
+def _seeds(found: Found) -> Datum:
+    return Datum(", ".join(str(record.config["seed"]) for record in found.records))
 
 
 def compared(records: Sequence[Record]) -> dict[str, Record]:

@@ -1,0 +1,34 @@
+"""The page of the speed run: what the protocol reaches over its seeds, and the attempts that have records."""
+
+import dataclasses
+
+from iwax.build import resolve
+from iwax.config import RunConfig
+from iwax.experiments.speedrun import STUDY
+from iwax.report.speedrun import attempts_sheet, protocol_sheet
+from made import record
+
+
+def whole(config, **fields):
+    """A record with every default filled in, as runs write them."""
+    return dataclasses.replace(record(config, **fields), config=dataclasses.asdict(resolve(config)))
+
+
+def test_a_line_of_the_protocol_is_of_all_its_seeds():
+    fast = RunConfig(objective="elbo", num_samples=1)
+    records = [whole(dataclasses.replace(fast, seed=i), log_p=-86.0 - i) for i in (2, 0, 1)]
+    other = whole(dataclasses.replace(fast, protocol="burda-paper"))
+    (row,) = protocol_sheet([*records, other, whole(fast, scale="trial")]).rows
+    line = dict(zip(protocol_sheet(records).columns, [datum.text for datum in row], strict=True))
+    shown = [line[name] for name in ("objective", "−log p", "± seeds", "seeds")]
+    assert shown == ["VAE(1), DReG", "87.00", "1.000", "0, 1, 2"]
+    assert (line["Burda et al."], line["active units"], line["passes"]) == ("86.76", "21", "40")
+
+
+def test_an_attempt_has_a_line_once_it_has_a_record():
+    assert not attempts_sheet([]).rows
+    cell = STUDY.tables[0].cells[2]
+    (row,) = attempts_sheet([whole(cell.config, scale="trial", log_p=-89.0)]).rows
+    texts = [datum.text for datum in row]
+    assert texts[1:3] == [cell.row, "adam, rate 0.003, cosine, batch 100, warm-up 0.02"]
+    assert "89.00" in texts
