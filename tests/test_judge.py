@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from iwax.judge import evaluate_run, reconstruct, sample_images
+from iwax.decoding import reconstruct, sample_images
+from iwax.judge import evaluate_run
 from iwax.launch import new_run
 from iwax.runs import UNFINISHED, RunFolder
 from iwax.unfinished import unfinished
@@ -143,7 +144,7 @@ def test_overwriting_a_run_takes_its_unfinished_evaluation_away(tmp_path):
 COMMAND = """
 import sys; sys.path.insert(0, {tests!r})
 from tiny import tiny_data
-from iwax.judge import evaluate_run, reconstruct, sample_images
+from iwax.judge import evaluate_run
 evaluate_run({run!r}, data=tiny_data(), num_samples=40_000, rows=256)
 """
 

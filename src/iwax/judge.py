@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from iwax.data import Dataset, test_set_hash
+from iwax.decoding import reconstruct, sample_images
 from iwax.evaluate import evaluate_batches, gather, has_khat, samples_in_blocks
 from iwax.evaluation import Evaluation
 from iwax.examples import first_examples
@@ -24,7 +24,7 @@ from iwax.surroundings import environment
 from iwax.unfinished import Unfinished, unfinished
 from iwax.units import unit_variances
 
-__all__ = ["evaluate_run", "reconstruct", "reconstruction_sheet", "sample_images", "sample_sheet"]
+__all__ = ["evaluate_run", "reconstruction_sheet", "sample_sheet"]
 
 SAME = ("versions", "python", "code", "device")  # for an evaluation to go on bit for bit
 
@@ -120,20 +120,6 @@ def evaluate_run(
     return summary
 
 
-def sample_images(model: Any, num_images: int, key: jax.Array) -> np.ndarray:
-    """Means of p(x | z) for z drawn from the prior, (num_images, pixels)."""
-    _check_has(model, "sampling", "prior", "likelihood")
-    z = model.prior.sample(key, (num_images,))
-    return np.asarray(model.likelihood(z).mean)
-
-
-def reconstruct(model: Any, x: np.ndarray, key: jax.Array) -> np.ndarray:
-    """Means of p(x | z) for one z drawn from q(z | x) of each example, (N, pixels)."""
-    _check_has(model, "reconstruction", "likelihood")
-    z = model.posterior(jnp.asarray(x)).sample(key, (1,))
-    return np.asarray(model.likelihood(z).mean)[0]
-
-
 def sample_sheet(
     path: str | Path,
     *,
@@ -205,13 +191,6 @@ def _summary(
         **{"seconds": seconds, "found_finished": before, "images_per_second": num_new / seconds},
         "settings": settings,
     }
-
-
-def _check_has(model: Any, what: str, *names: str) -> None:
-    """Raises TypeError for a model without the optional parts that `what` needs."""
-    missing = [f"`{name}`" for name in names if not hasattr(model, name)]
-    if missing:
-        raise TypeError(f"Expected a model with {' and '.join(missing)} for {what}; got {type(model).__name__}.")
 
 
 def _as_images(values: np.ndarray, data: Dataset) -> np.ndarray:

@@ -15,27 +15,23 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Float
 
 from iwax.checks import check_choice
 from iwax.data import Dataset, load
+from iwax.decoding import RULES, reconstruct
 from iwax.evaluation import standard_error
 from iwax.examples import first_examples
 from iwax.figures import image_rows, image_shape
 from iwax.launch import load_run
-from iwax.models.distributions import MarkovChain
 from iwax.objectives.objective import check_positive_integer
 from iwax.runs import RunFolder
 
-__all__ = ["SETTINGS", "Setting", "reconstruct", "ssim", "ssim_run"]
+__all__ = ["SETTINGS", "Setting", "ssim", "ssim_run"]
 
-RULES = ("sample", "mean", "posterior-mean")
 BORDERS = ("interior", "zero")
-BATCH = 500  # images reconstructed at a time
 SHOWN = 10  # images in the picture
 
 
@@ -126,62 +122,6 @@ def get_setting(setting: str | Setting) -> Setting:
         return setting
     check_choice("setting", setting, SETTINGS)
     return SETTINGS[setting]
-
-
-def reconstruct(
-    model: Any,
-    x: Float[np.ndarray | Array, "n ..."],
-    key: PRNGKeyArray,
-    *,
-    rule: str = "sample",
-    num_samples: int = 100,
-) -> Float[np.ndarray, "n data"]:
-    """What the model makes of examples: means of p(x | z), float32, (N, data).
-
-    Arguments:
-        model: needs `likelihood(z)` with a `mean`.
-        x: examples as the model takes them, (N, *event).
-        key: seed of the samples; an example's reconstruction does not depend on those beside it.
-        rule: "sample", decoded from one z ~ q(z | x); "mean", the mean of what `num_samples` of them decode to, the
-            posterior predictive mean; "posterior-mean", decoded from the mean of q(z | x), by layer: that of
-            `num_samples` draws, where q does not know its mean.
-        num_samples: draws for the last two.
-
-    Raises:
-        ValueError: an unknown rule.
-        TypeError: a model without a likelihood.
-    """
-    check_choice("reconstruction", rule, RULES)
-    check_positive_integer("num_samples", num_samples)
-    if not hasattr(model, "likelihood"):
-        raise TypeError(f"Expected a model with likelihood(z), to decode z; got {type(model).__name__} without one.")
-    batches = []
-    for start in range(0, len(x), BATCH):
-        indices = jnp.arange(start, min(start + BATCH, len(x)))
-        batches.append(np.asarray(_decoded(model, jnp.asarray(x)[indices], indices, key, rule, num_samples)))
-    return np.concatenate(batches)
-
-
-@eqx.filter_jit
-def _decoded(model: Any, x: Array, indices: Array, key: PRNGKeyArray, rule: str, num_samples: int) -> Array:
-    def of_example(x: Array, index: Array) -> Array:
-        posterior, example_key = model.posterior(x[None]), jax.random.fold_in(key, index)
-        if rule == "posterior-mean":
-            z = _posterior_mean(posterior, example_key, num_samples)
-        else:
-            z = posterior.sample(example_key, (1 if rule == "sample" else num_samples,))
-        return jnp.mean(model.likelihood(z).mean, axis=(0, 1))
-
-    return jax.vmap(of_example)(x, indices)
-
-
-def _posterior_mean(posterior: Any, key: PRNGKeyArray, num_samples: int) -> PyTree:
-    """E_q[z] of every layer, with a leading axis of one."""
-    if isinstance(posterior, MarkovChain) and not posterior.conditionals:
-        return posterior.first.mean[None]
-    if hasattr(posterior, "mean"):
-        return jax.tree.map(lambda leaf: leaf[None], posterior.mean)
-    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0, keepdims=True), posterior.sample(key, (num_samples,)))
 
 
 def ssim_run(

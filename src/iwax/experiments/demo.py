@@ -14,10 +14,11 @@ import numpy as np
 from iwax.config import RunConfig
 from iwax.console import ProgressBar, notices, print_table, say_source
 from iwax.data import Dataset, load
+from iwax.decoding import reconstruct, sample_images
 from iwax.evaluate import test_examples
 from iwax.evaluation import standard_error
 from iwax.figures import curves, image_rows
-from iwax.judge import evaluate_run, reconstruct, reconstruction_sheet, sample_images, sample_sheet
+from iwax.judge import evaluate_run, reconstruction_sheet, sample_sheet
 from iwax.launch import load_run, new_run
 from iwax.runs import RunFolder
 

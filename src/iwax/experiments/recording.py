@@ -13,11 +13,11 @@ import numpy as np
 from iwax.arithmetic import evaluation_flop, training_flop, update_flop
 from iwax.build import build_protocol, build_update
 from iwax.data import Dataset, load
+from iwax.decoding import reconstruct, sample_images
 from iwax.evaluation import standard_error
 from iwax.examples import first_examples
 from iwax.experiments.records import Record
 from iwax.figures import image_sheet
-from iwax.judge import reconstruct, sample_images
 from iwax.launch import load_run
 from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
 from iwax.similarity import ssim_run
@@ -111,9 +111,11 @@ def _thinned(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
     with np.load(folder.path / "evaluation.npz") as arrays:
         iwae_error = standard_error(arrays["iwae"])
+    new = found["num_examples"] - found["found_finished"]
     return {
         "num_images": found["num_examples"],
-        **{name: found[name] for name in ("num_samples", "binarize", "seed", "test_hash", "active_units", "seconds")},
+        **{name: found[name] for name in ("num_samples", "binarize", "seed", "test_hash", "active_units")},
+        "seconds": found["seconds"] * (found["num_examples"] / new if new else 1.0),
         "values": {name: found[name] for name in ("log_p", "iwae_64", "elbo")} | {"minus_kl": found["neg_kl"]},
         "mc_error": {"log_p": found["log_p_mc_error"], "elbo": found["elbo_mc_error"]},
         "data_error": {

@@ -17,7 +17,7 @@ __all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
 MANY = 8  # samples per image, above which a run is long on two cores
 SHORT = "fast"  # the protocol of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
-FEW_EPOCHS = 40  # there, above MANY samples
+FEW_EPOCHS = 30  # there, above MANY samples
 
 
 @dataclasses.dataclass(frozen=True)

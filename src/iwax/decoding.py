@@ -1,0 +1,91 @@
+"""What a model's likelihood makes of latent variables: images of its own, and reconstructions.
+
+Both are means of p(x | z), no draws from it: for z from the prior they are the usual pictures of samples, for z from
+q(z | x) reconstructions.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from iwax.checks import check_choice
+from iwax.models.distributions import MarkovChain
+from iwax.objectives.objective import check_positive_integer
+
+__all__ = ["RULES", "reconstruct", "sample_images"]
+
+RULES = ("sample", "mean", "posterior-mean")
+BATCH = 500  # examples reconstructed at a time
+
+
+def sample_images(model: Any, num_images: int, key: PRNGKeyArray) -> Float[np.ndarray, "num_images data"]:
+    """Means of p(x | z) for z drawn from the prior, (num_images, pixels)."""
+    _check_has(model, "sampling", "prior", "likelihood")
+    z = model.prior.sample(key, (num_images,))
+    return np.asarray(model.likelihood(z).mean)
+
+
+def reconstruct(
+    model: Any,
+    x: Float[np.ndarray | Array, "n ..."],
+    key: PRNGKeyArray,
+    *,
+    rule: str = "sample",
+    num_samples: int = 100,
+) -> Float[np.ndarray, "n data"]:
+    """What the model makes of examples: means of p(x | z), float32, (N, data).
+
+    Arguments:
+        model: needs `likelihood(z)` with a `mean`.
+        x: examples as the model takes them, (N, *event).
+        key: seed of the samples; an example's reconstruction does not depend on those beside it.
+        rule: "sample", decoded from one z ~ q(z | x); "mean", the mean of what `num_samples` of them decode to, the
+            posterior predictive mean; "posterior-mean", decoded from the mean of q(z | x), by layer: that of
+            `num_samples` draws, where q does not know its mean.
+        num_samples: draws for the last two.
+
+    Raises:
+        ValueError: an unknown rule.
+        TypeError: a model without a likelihood.
+    """
+    _check_has(model, "reconstruction", "likelihood")
+    check_choice("reconstruction", rule, RULES)
+    check_positive_integer("num_samples", num_samples)
+    batches = []
+    for start in range(0, len(x), BATCH):
+        indices = jnp.arange(start, min(start + BATCH, len(x)))
+        batches.append(np.asarray(_decoded(model, jnp.asarray(x)[indices], indices, key, rule, num_samples)))
+    return np.concatenate(batches)
+
+
+@eqx.filter_jit
+def _decoded(model: Any, x: Array, indices: Array, key: PRNGKeyArray, rule: str, num_samples: int) -> Array:
+    def of_example(x: Array, index: Array) -> Array:
+        posterior, example_key = model.posterior(x[None]), jax.random.fold_in(key, index)
+        if rule == "posterior-mean":
+            z = _posterior_mean(posterior, example_key, num_samples)
+        else:
+            z = posterior.sample(example_key, (1 if rule == "sample" else num_samples,))
+        return jnp.mean(model.likelihood(z).mean, axis=(0, 1))
+
+    return jax.vmap(of_example)(x, indices)
+
+
+def _posterior_mean(posterior: Any, key: PRNGKeyArray, num_samples: int) -> PyTree:
+    """E_q[z] of every layer, with a leading axis of one."""
+    if isinstance(posterior, MarkovChain) and not posterior.conditionals:
+        return posterior.first.mean[None]
+    if hasattr(posterior, "mean"):
+        return jax.tree.map(lambda leaf: leaf[None], posterior.mean)
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0, keepdims=True), posterior.sample(key, (num_samples,)))
+
+
+def _check_has(model: Any, what: str, *names: str) -> None:
+    """Raises TypeError for a model without the optional parts that `what` needs."""
+    missing = [f"`{name}`" for name in names if not hasattr(model, name)]
+    if missing:
+        raise TypeError(f"Expected a model with {' and '.join(missing)} for {what}; got {type(model).__name__}.")
