@@ -69,7 +69,7 @@ def test_from_records_alone(results, tmp_path, monkeypatch):
     page = write_report(results, tmp_path / "none", tmp_path / "out", studies=[STUDY]).read_text()
     assert "2 runs: 2 short" in page
     assert "1 of 1 numbers in the tables of 1 studies have a run" in page
-    assert "86.50 ± 0.71 (short)" in page
+    assert "86.50 ± 0.71 (short, 40 epochs)" in page
     assert "Not drawn, since no run of theirs has a record: Not yet." in page
     made = sorted(path.name for path in (tmp_path / "out").rglob("*.*"))
     names = ("architecture-one-layer", "cost", "s-along", "s-pictures", "s-training")
@@ -127,7 +127,7 @@ def test_the_page_of_the_docs(results):
     table = {"columns": ["what", "nats"], "rows": [["a", -1.23456], ["b", 1000]], "command": "iwax reproduce s"}
     (results / "demonstrations" / "s-d-short.json").write_text(json.dumps(shown | table))
     text = reproductions_page([STUDY], gather(results, "none"), results)
-    assert "| k = 5 | 86.50 ± 0.71 (short)<br><small>85.54ᵃ</small> |" in text
+    assert "| k = 5 | 86.50 ± 0.71 (short, 40 epochs)<br><small>85.54ᵃ</small> |" in text
     assert re.search(r"^    \| k = 5 \| IWAE \| NLL \| 86.50 \| 0.707 \|", text, re.MULTILINE)
     assert "### Shown\n\nIt is so.\n\n| what | nats |\n|:--|--:|\n| a | −1.235 |\n| b | 1,000 |" in text
     assert "Not yet demonstrated: Another." in text

@@ -70,7 +70,7 @@ def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
         return dataclasses.replace(OPEN, more=published)
     ours = number(found.value, cell.metric)
     spread = f" ± {found.spread:.{_digits(cell.metric)}f}" if found.spread is not None else ""
-    label = "" if found.scale == "full" else f" ({found.scale})"
+    label = "" if found.scale == "full" else f" ({found.scale}, {found.epochs:,} epochs)"
     return Datum(ours.text + spread + label, ours.key, published, "smoke" if found.scale == "smoke" else "")
 
 

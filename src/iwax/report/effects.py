@@ -9,7 +9,7 @@ from typing import Any
 from iwax.experiments.records import Record
 from iwax.experiments.study import Cell, Study
 from iwax.report.cells import OPEN
-from iwax.report.found import COUNTING, find
+from iwax.report.found import COUNTING, find_all
 from iwax.report.tables import Datum, Sheet
 from iwax.report.words import objective_name
 
@@ -28,11 +28,14 @@ FACTORS: dict[str, tuple[str, ...]] = {
 NONE = Datum("—")
 NOTE = (
     "Best less worst level of a choice, all else equal, averaged over the settings of all else. Ours: from runs beyond "
-    "a smoke test. Published: from the first number printed for a cell. More levels give a wider range by chance alone."
+    "a smoke test, after as many epochs each. Published: from the first number printed for a cell. More levels give a "
+    "wider range by chance alone."
 )
 
 Levels = dict[Hashable, dict[Hashable, float]]
 """Setting of all else -> level of the choice -> log p in nats."""
+Measure = Callable[[Cell], Sequence[tuple[float, int | None]]]
+"""A cell's values, each with the number of epochs after which, where that differs."""
 
 
 def effects(study: Study, records: Sequence[Record]) -> Sheet | None:
@@ -40,29 +43,27 @@ def effects(study: Study, records: Sequence[Record]) -> Sheet | None:
     counting = [record for record in records if record.scale in COUNTING]
     cells = [cell for cell in study.cells if cell.metric in ("nll", "log_p") and cell.start is None]
 
-    def ours(cell: Cell) -> float | None:
-        found = find(study, cell, counting)
-        return None if found is None else found.value
+    def ours(cell: Cell) -> list[tuple[float, int | None]]:
+        return [(found.value, found.epochs) for found in find_all(study, cell, counting)]
 
     rows = []
     for name, fields in FACTORS.items():
-        varied = [len(group) for group in ranges(cells, fields, lambda cell: 0.0).values()]
+        varied = [len(group) for group in ranges(cells, fields, lambda cell: [(0.0, None)]).values()]
         if varied:
             count = Datum(str(max(varied)), max(varied))
-            here, there = (_text(ranges(cells, fields, value), fields) for value in (ours, _published))
+            here, there = (_text(ranges(cells, fields, measure), fields) for measure in (ours, _published))
             rows.append((Datum(name), count, *(here or (OPEN, NONE, NONE)), *(there or (NONE, NONE, NONE))))
     columns = ("choice", "levels", "ours (nats)", "settings", "best", "published (nats)", "settings", "best")
     return Sheet(f"{study.name}-effects", "What matters how much", columns, tuple(rows), (NOTE,)) if rows else None
 
 
-def ranges(cells: Sequence[Cell], fields: Sequence[str], value: Callable[[Cell], float | None]) -> Levels:
+def ranges(cells: Sequence[Cell], fields: Sequence[str], measure: Measure) -> Levels:
     """log p by the level of a choice, for each setting of all else in which two levels or more have a value."""
     levels: Levels = defaultdict(dict)
     for cell in cells:
-        found = value(cell)
-        if found is not None:
-            setting, level = _key(cell, fields)
-            levels[setting].setdefault(level, -found if cell.metric == "nll" else found)
+        setting, level = _key(cell, fields)
+        for value, epochs in measure(cell):
+            levels[setting, epochs].setdefault(level, -value if cell.metric == "nll" else value)
     return {setting: group for setting, group in levels.items() if len(group) > 1}
 
 
@@ -72,9 +73,9 @@ def _key(cell: Cell, fields: Sequence[str]) -> tuple[Hashable, Hashable]:
     return tuple((k, v) for k, v in values.items() if k not in fields), tuple(values[field] for field in fields)
 
 
-def _published(cell: Cell) -> float | None:
+def _published(cell: Cell) -> list[tuple[float, int | None]]:
     value = cell.published[0].value if cell.published else None
-    return None if isinstance(value, tuple) else value
+    return [] if value is None or isinstance(value, tuple) else [(value, None)]
 
 
 def _text(levels: Levels, fields: Sequence[str]) -> tuple[Datum, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from iwax.experiments.records import Record
 from iwax.experiments.study import SAMPLE, Cell, Study
 
-__all__ = ["COUNTING", "SCALES", "Found", "cells_done", "find"]
+__all__ = ["COUNTING", "SCALES", "Found", "cells_done", "find", "find_all"]
 
 SCALES = ("smoke", "trial", "short", "full")  # from the least to be trusted
 COUNTING = SCALES[2:]
@@ -59,6 +59,10 @@ class Found:
         return self.records[0].scale
 
     @property
+    def epochs(self) -> int:
+        return self.records[0].training.get("epochs", 0)
+
+    @property
     def is_of_sample(self) -> bool:
         """Whether the bundled sample stood in for the data set, so that nothing published compares."""
         return self.records[0].config["dataset"] == SAMPLE
@@ -71,16 +75,20 @@ class Found:
 
 def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
     """The best that there is for a cell: the largest scale, then the most seeds, then the most epochs; else None."""
+    found = find_all(study, cell, records)
+    return max(found, key=lambda one: (SCALES.index(one.scale), len(one.records), one.epochs), default=None)
+
+
+def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]:
+    """All that there is for a cell: one for each recipe and scale, over its seeds."""
     groups: dict[str, list[Record]] = {}
     for record in study.matching(cell.config, records, cell.start):
         if record.value(cell.metric, cell.judged_on) is not None:
             asked = (record.asked, record.started_from or {})  # by name, what it started from holds a seed
             how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
             groups.setdefault(json.dumps([record.scale, how], sort_keys=True), []).append(record)
-    if not groups:
-        return None
-    best = max(groups.values(), key=lambda group: (SCALES.index(group[0].scale), len(group), _epochs(group)))
-    return Found(tuple(sorted(best, key=lambda record: record.config["seed"])), cell.metric, cell.judged_on)
+    by_seed = (tuple(sorted(group, key=lambda record: record.config["seed"])) for group in groups.values())
+    return [Found(group, cell.metric, cell.judged_on) for group in by_seed]
 
 
 def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
@@ -88,7 +96,3 @@ def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
     counting = [record for record in records if record.scale in COUNTING]
     found = [find(study, cell, counting) for cell in study.cells]
     return sum(one is not None for one in found), len(found)
-
-
-def _epochs(group: Sequence[Record]) -> int:
-    return group[0].training.get("epochs", 0)
