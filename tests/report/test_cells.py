@@ -110,6 +110,28 @@ def test_latex_escapes_what_it_would_read_otherwise():
     assert r"KL(Q$\Vert$P) $-$1 \textbackslash{} 2$\cdot$10\textsuperscript{$-$}\textsuperscript{3}" in as_latex(sheet)
 
 
+def test_the_order_of_methods_is_that_after_as_many_epochs():
+    systems = {
+        "IWAE": (IWAE, -86.0),
+        "VAE": (ELBO, -87.0),
+        "CIWAE": (RunConfig(objective="ciwae", num_samples=5), -85.0),
+    }
+    printed = {"IWAE": -84.5, "CIWAE": -85.2}
+    cells = [
+        Cell("log p", name, config, published=(Published(printed[name], "A paper"),) if name in printed else ())
+        for name, (config, _) in systems.items()
+    ]
+    table = Table("t", "A table", tuple(cells), ranked=True)
+    study = Study("s", "A study", "a source", (table,))
+    records = [record(config, log_p=log_p) for config, log_p in systems.values()]
+    longer = record(dataclasses.replace(ELBO, epochs=400), log_p=-80.0, training={**records[1].training, "epochs": 400})
+    assert overview(study, table, [*records, longer]).notes[-1] == (
+        "log p, highest first, after 40 epochs each: CIWAE −85.00, IWAE −86.00, VAE −87.00. A paper: IWAE, CIWAE."
+    )
+    assert overview(study, table, records[:1]).notes == ("ᵃ A paper.",)  # one method is no order
+    assert overview(study, dataclasses.replace(table, ranked=False), records).notes == ("ᵃ A paper.",)
+
+
 def test_what_matters_how_much():
     """Two architectures and three methods, with effects of 2 nats and (0, 1, 5) nats and no interaction."""
     models, methods = ("one-layer", "larger"), (("elbo", 1, 0.0), ("iwae", 5, 1.0), ("iwae", 50, 5.0))

@@ -17,7 +17,7 @@ __all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
 MANY = 8  # samples per image, above which a run is long on two cores
 SHORT = "fast"  # the protocol of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
-FEW_EPOCHS = 30  # there, above MANY samples
+FEW_EPOCHS = 30  # there, above MANY samples, in half precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     if study.keeps_recipe or config.stages is not None:
         return own | {"schedule_scale": 0.009 if many else 0.03}
     fast: dict[str, Any] = {"protocol": SHORT}
-    return fast | ({"epochs": FEW_EPOCHS} if many else {})
+    return fast | ({"epochs": FEW_EPOCHS, "precision": "bfloat16"} if many else {})
 
 
 def _samples(config: RunConfig) -> int:

@@ -64,12 +64,16 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Cells by row and column; `note` says what a reader must know."""
+    """Cells by row and column; `note` says what a reader must know.
+
+    If `ranked`, the columns are methods, whose order in each row is of interest; of metrics where higher is better.
+    """
 
     name: str
     title: str
     cells: tuple[Cell, ...]
     note: str = ""
+    ranked: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from iwax.experiments.records import Record
 from iwax.experiments.study import Cell, Published, Study, Table
 from iwax.report.found import SCALES, Found, find
+from iwax.report.order import orders
 from iwax.report.tables import PLAIN, RAISED, Datum, Sheet
 from iwax.report.words import METRICS, arithmetic, nats, signed
 
@@ -22,7 +23,7 @@ def overview(study: Study, table: Table, records: Sequence[Record]) -> Sheet:
     rows, columns = (tuple(dict.fromkeys(getattr(cell, name) for cell in table.cells)) for name in ("row", "column"))
     entries = {(cell.row, cell.column): _entry(find(study, cell, records), cell, letters) for cell in table.cells}
     body = tuple((Datum(row), *(entries.get((row, column), Datum("")) for column in columns)) for row in rows)
-    notes = (*_sources(letters), *filter(None, [table.note]))
+    notes = (*_sources(letters), *filter(None, [table.note]), *orders(study, table, records))
     return Sheet(f"{study.name}-{table.name}", table.title, ("", *columns), body, notes)
 
 
