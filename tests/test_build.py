@@ -21,8 +21,8 @@ DATA = tiny_data()
 @pytest.mark.parametrize("dataset", ["mnist", "omniglot", "mnist-sample"])
 def test_resolving_writes_out_the_whole_recipe(protocol, dataset):
     config = resolve(RunConfig(protocol=protocol, dataset=dataset))
-    published = PROTOCOLS[protocol].for_dataset(dataset)
-    assert dataclasses.replace(build_protocol(config), by_dataset=()) == published
+    published = PROTOCOLS[protocol].for_run(dataset, "one-layer")
+    assert build_protocol(config) == published
     assert overridden(config) == {}
     assert config.epochs == published.epochs
     assert resolve(config) == config
@@ -32,6 +32,7 @@ def test_resolving_writes_out_the_whole_recipe(protocol, dataset):
 def test_each_field_of_a_protocol_can_be_overridden():
     given = {
         "algorithm": "adam",  # SOAP has none of its variants
+        "clip": 3.0,
         "batch_size": 7,
         "stages": "0.01:2,0.001:3",
         "decay": "cosine",
@@ -59,6 +60,7 @@ def test_each_field_of_a_protocol_can_be_overridden():
         "name",
         "source",
         "by_dataset",
+        "by_model",
         "gradient",
     }
 
@@ -66,7 +68,7 @@ def test_each_field_of_a_protocol_can_be_overridden():
 def test_schedules_stretched_and_cut_off():
     config = resolve(RunConfig(protocol="burda-code", schedule_scale=0.1))
     assert config.epochs == 330
-    assert build_protocol(config) == PROTOCOLS["burda-code"].for_dataset("mnist").scaled(0.1)
+    assert build_protocol(config) == PROTOCOLS["burda-code"].for_run("mnist").scaled(0.1)
     assert resolve(config) == config
     cut = resolve(RunConfig(protocol="burda-code", epochs=40))
     assert (cut.epochs, build_protocol(cut).epochs) == (40, 3280)

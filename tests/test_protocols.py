@@ -127,10 +127,10 @@ def test_schedule(name, rates):
 
 
 def test_tightiwae_stops_at_1000_epochs_of_omniglot():
-    protocol = get_protocol("tightiwae").for_dataset("omniglot")
+    protocol = get_protocol("tightiwae").for_run("omniglot")
     assert protocol.epochs == 1000
     assert protocol.stages[-1] == (pytest.approx(1.389495e-4, rel=1e-6), 636)
-    assert get_protocol("tightiwae").for_dataset("mnist").epochs == 3280
+    assert get_protocol("tightiwae").for_run("mnist").epochs == 3280
 
 
 def test_scaled():
@@ -156,7 +156,7 @@ SIZES = {
 
 @pytest.mark.parametrize(("name", "dataset"), SIZES)
 def test_sizes(name, dataset):
-    protocol = get_protocol(name).for_dataset(dataset)
+    protocol = get_protocol(name).for_run(dataset)
     images = np.arange({"mnist": 60_000, "omniglot": 24_345}[dataset])[:, None]
     batch_size, num_images, steps = SIZES[name, dataset]
     trained_on = protocol.training_images(images)
@@ -171,8 +171,8 @@ def test_sizes(name, dataset):
 def test_the_papers_code_keeps_mnist_in_order_and_permutes_omniglot_once():
     images = np.arange(24_345)[:, None]
     protocol = get_protocol("burda-code")
-    assert np.array_equal(protocol.for_dataset("mnist").training_images(images), images[:-400])
-    permuted = protocol.for_dataset("omniglot").training_images(images)
+    assert np.array_equal(protocol.for_run("mnist").training_images(images), images[:-400])
+    permuted = protocol.for_run("omniglot").training_images(images)
     assert np.array_equal(permuted[:, 0], np.random.RandomState(123).permutation(24_345)[:23_000])
 
 
@@ -227,7 +227,7 @@ def test_unknown_protocol_names_the_nearest():
 
 
 def test_all_images_held_out():
-    protocol = get_protocol("burda-code").for_dataset("mnist")
+    protocol = get_protocol("burda-code").for_run("mnist")
     with pytest.raises(ValueError, match="Expected held_out to leave some of the 400 training images; got 400"):
         protocol.training_images(np.zeros((400, 1)))
 
@@ -269,6 +269,7 @@ def test_soap_is_a_protocols_algorithm():
         ({"decay": "stages"}, r"and 0 unless decay is cosine; got 0\.25"),
         ({"algorithm": "soap", "epsilon_hat": True}, "Expected no epsilon_hat with soap; got True"),
         ({"decay": "linear"}, "Expected decay to be one of stages, cosine; got 'linear'"),
+        ({"clip": 0.5}, r"Expected clip to be 0, or finite and at least 1; got 0\.5"),
         ({"algorithm": "sgd"}, "Expected algorithm to be one of adam, soap; got 'sgd'"),
     ],
 )

@@ -27,7 +27,7 @@ OBJECTIVE_FIELDS = tuple(_FIELDS[_FIELDS.index("objective") + 1 : _FIELDS.index(
 PROTOCOL_FIELDS = tuple(
     field.name
     for field in dataclasses.fields(Protocol)
-    if field.name not in ("name", "source", "by_dataset", "gradient")
+    if field.name not in ("name", "source", "by_dataset", "by_model", "gradient")
 )
 EVALUATION = {"eval_images": 500, "eval_samples": 640}
 OF_VAE = ("likelihood", "init", "output_bias", "scale_map")  # choices that a model of your own makes itself
@@ -189,7 +189,7 @@ def build_model(config: RunConfig, images: np.ndarray, own: OwnModel | None = No
 
 def _published(config: RunConfig) -> Protocol:
     check_choice("protocol", config.protocol, PROTOCOLS)
-    return PROTOCOLS[config.protocol].for_dataset(config.dataset)
+    return PROTOCOLS[config.protocol].for_run(config.dataset, config.model)
 
 
 def _filled_evaluation(config: RunConfig) -> dict[str, int]:

@@ -52,6 +52,7 @@ class RunConfig:
     decay: str | None = _field(None, "Of the rate: stages, or cosine (from the first stage's to zero over all epochs).")
     warm_up: float | None = _field(None, "Part of the epochs in which a cosine's rate rises first.")
     algorithm: str | None = _field(None, "What turns gradients into steps: adam or soap.")
+    clip: float | None = _field(None, "Clip gradients longer than this many times the usual; 0: none.")
     gradient_scale: str | None = _field(None, "Gradient of a minibatch: mean or sum over its images.")
     beta1: float | None = _field(None, "Adam's decay of the first moment.")
     beta2: float | None = _field(None, "Adam's decay of the second moment.")

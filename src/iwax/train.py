@@ -194,7 +194,7 @@ def fit(
     """
     protocol = get_protocol(protocol)
     if isinstance(data, Dataset):
-        protocol = protocol.for_dataset(data.name)
+        protocol = protocol.for_run(data.name)
     epochs = protocol.epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
     protocol = protocol.lasting(epochs)

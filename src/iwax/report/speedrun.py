@@ -118,7 +118,8 @@ def attempts_sheet(records: Sequence[Record]) -> Sheet:
         *("date", "idea", "recipe", "passes", "FLOP", "seconds", "−log p", "± Monte Carlo", "active units"),
         *("training bound", "seeds"),
     )
-    found = [(cell, one) for cell in STUDY.cells if (one := find(STUDY, cell, records))]
+    trials = [record for record in records if record.scale == "trial"]
+    found = [(cell, one) for cell in STUDY.cells if (one := find(STUDY, cell, trials))]
     rows = sorted((_attempt(cell, one) for cell, one in found), key=lambda row: row[0].text)
     return Sheet("attempts", "", columns, tuple(rows), labels=3)
 
