@@ -95,7 +95,8 @@ class Protocol:
     by_dataset: Exceptions = ()
     """What is different for a data set: ((name, ((field, value), ...)), ...)."""
     by_model: Exceptions = ()
-    """What is different for one of `iwax.ARCHITECTURES`, in the same form."""
+    """What is different for one of `iwax.ARCHITECTURES`, in the same form. `iwax.fit` is given a model without such a
+    name, so none of it applies there."""
 
     def __post_init__(self) -> None:
         check_positive_integer("batch_size", self.batch_size)
@@ -182,8 +183,8 @@ class Protocol:
         >>> get_protocol("dd2434").for_run("omniglot").batch_size
         45
         """
-        different = dict(self.by_dataset).get(dataset, ()), dict(self.by_model).get(model, ())
-        return dataclasses.replace(self, **dict(different[0]), **dict(different[1]), by_dataset=(), by_model=())
+        different = dict(dict(self.by_dataset).get(dataset, ())) | dict(dict(self.by_model).get(model, ()))
+        return dataclasses.replace(self, **different, by_dataset=(), by_model=())
 
     def training_images(self, images: np.ndarray) -> np.ndarray:
         """Those of `images`, (N, *event), that are trained on, in the order in which they stand.
