@@ -25,6 +25,12 @@ def test_a_line_of_the_protocol_is_of_all_its_seeds():
     assert (line["Burda et al."], line["active units"], line["passes"]) == ("86.76", "21", "40")
 
 
+def test_what_goes_backward_is_another_line():
+    fifty = RunConfig(objective="iwae", num_samples=50)
+    rows = protocol_sheet([whole(fifty), whole(dataclasses.replace(fifty, backward="resampled"))]).rows
+    assert [row[0].text for row in rows] == ["IWAE(50), DReG", "IWAE(50), DReG, resampled"]
+
+
 def test_an_attempt_has_a_line_once_it_has_a_record():
     assert not attempts_sheet([]).rows
     cell = STUDY.tables[0].cells[2]

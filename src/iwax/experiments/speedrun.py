@@ -37,7 +37,9 @@ ATTEMPTS = (
 )
 OF_FIFTY = (
     _attempt("fast, as long as 140 minutes of one core allow", **FIFTY, epochs=128),
-    _attempt("fast, one sample of the 50 taken backward, drawn by its weight", **FIFTY, backward="resampled", epochs=160),
+    _attempt(
+        "fast, one sample of the 50 taken backward, drawn by its weight", **FIFTY, backward="resampled", epochs=160
+    ),
 )
 COMPARED: dict[str, RunConfig] = {
     "burda-paper, 101 epochs": ATTEMPTS[0].config,

@@ -24,6 +24,7 @@ from iwax.report.words import nats, objective_name
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sheet", "speedrun_page"]
 
 PUBLISHED_EPOCHS, BATCH, DATA_SIZE = 3280, 20, 784
+ALIKE = ("dataset", "model", "objective", "num_samples", "backward", "precision", "epochs")  # the seeds of one line
 
 HEAD = f"""# Speed run
 
@@ -71,8 +72,7 @@ def protocol_sheet(records: Sequence[Record]) -> Sheet:
     for record in records:
         config = record.config
         if config["protocol"] == SHORT and record.scale in COUNTING and not config["init_from"]:
-            what = (config["dataset"], config["model"], config["objective"], config["num_samples"], config["precision"])
-            groups.setdefault((*what, config["epochs"]), []).append(record)
+            groups.setdefault(tuple(str(config[name]) for name in ALIKE), []).append(record)
     columns = (
         *("objective", "model", "data", "precision", "passes", "FLOP", "of the published", "seconds", "−log p"),
         *("± seeds", "± Monte Carlo", "± images", "Burda et al.", "active units", "seeds"),
