@@ -12,7 +12,7 @@ __all__ = ["COMPARED", "STUDY", "TRIED"]
 
 PUBLISHED: dict[str, Any] = {"protocol": "burda-paper", "batch_size": 100}
 ADAM: dict[str, Any] = {**PUBLISHED, "epsilon": 1e-8, "decay": "cosine", "warm_up": 0.02}
-PLAIN = {"gradient": "reparameterized"}
+PLAIN: dict[str, Any] = {"gradient": "reparameterized"}
 
 
 FIFTY: dict[str, Any] = {"objective": "iwae", "num_samples": 50, "precision": "bfloat16"}

@@ -144,12 +144,13 @@ def _attempt(cell: Cell, found: Found) -> tuple[Datum, ...]:
 
 
 def _recipe(record: Record) -> str:
-    """The optimiser, its rate and schedule, the batch, and the estimator of the gradient."""
+    """The optimiser, its rate and schedule, the batch, and the estimator of the gradient and what goes backward."""
     config = record.config
     rate = max(float(stage.split(":")[0]) for stage in config["stages"].split(","))
     words = [config["algorithm"], f"rate {rate:g}", config["decay"], f"batch {config['batch_size']}"]
     words += [f"warm-up {config['warm_up']:g}"] if config["warm_up"] else []
     words += [config["gradient"]] if config["gradient"] != "reparameterized" else []
+    words += [f"{config['backward']} backward"] if config["backward"] not in (None, "all") else []
     return ", ".join(words)
 
 
