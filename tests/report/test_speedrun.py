@@ -31,6 +31,11 @@ def test_what_goes_backward_is_another_line():
     assert [row[0].text for row in rows] == ["IWAE(50), DReG", "IWAE(50), DReG, resampled"]
 
 
+def test_seeds_of_another_beta_are_another_line():
+    halves = [RunConfig(objective="ciwae", num_samples=8, beta=beta) for beta in (0.1, 0.5)]
+    assert len(protocol_sheet([whole(config) for config in halves]).rows) == 2
+
+
 def test_an_attempt_has_a_line_once_it_has_a_record():
     table = STUDY.tables[0]
     assert not attempts_sheet([], table).rows

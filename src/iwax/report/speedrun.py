@@ -24,7 +24,10 @@ from iwax.report.words import nats, objective_name, signed
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sheet", "speedrun_page"]
 
 PUBLISHED_EPOCHS, BATCH, DATA_SIZE = 3280, 20, 784
-ALIKE = ("dataset", "model", "objective", "num_samples", "backward", "precision", "epochs")  # the seeds of one line
+ALIKE = (  # what the seeds of one line share
+    *("dataset", "model", "objective", "num_groups", "num_samples", "beta", "gradient", "backward", "precision"),
+    "epochs",
+)
 
 HEAD = f"""# Speed run
 
