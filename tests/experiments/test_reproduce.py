@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from iwax.experiments.records import read_records
 from iwax.experiments.reproduce import Reproduction, reproduce
 from iwax.experiments.study import Study
 
+ROOT = Path(__file__).parents[2]
 ONE = ["--only", "elbo-1-one-layer"]
 
 
@@ -39,6 +41,16 @@ def test_the_list_of_studies(tmp_path, capsys):
     assert {row["study"]: row["smoke"] for row in json.loads(out)}["dd2434"] == "0 done, 24 open"
     status, out, _ = command(capsys, "dd2434", "--list", "--json", "--runs", tmp_path, "--results", tmp_path)
     assert [row["state"] for row in json.loads(out)] == ["open"] * 10
+
+
+def test_the_list_says_what_a_run_was_judged_with(capsys):
+    """A record of another k than asked for is no reason to train again, but no record of what was asked for either."""
+    one = ("dd2434", "--scale", "short", "--seeds", "1", "--list", "--json", "--results", ROOT / "results")
+    for asked_for, state in (([], "done"), (["--num-samples", 64], "done, k = 4992")):
+        _, out, _ = command(capsys, *one, *asked_for)
+        rows = {row["run"]: row for row in json.loads(out)}
+        row = rows["elbo-1-one-layer-mnist-seed0-2cf2c4582536"]
+        assert (row["state"], row["record"]) == (state, "8d990071fc7d")
 
 
 @pytest.mark.parametrize(

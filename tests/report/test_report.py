@@ -20,7 +20,7 @@ from iwax.launch import new_run
 from iwax.models.vae import ARCHITECTURES
 from iwax.report.figures import pareto
 from iwax.report.gather import gather
-from iwax.report.parts import line_names
+from iwax.report.parts import Parts, line_names
 from iwax.report.report import write_report
 from iwax.report.reproductions import reproductions_page
 from made import record
@@ -77,6 +77,14 @@ def test_from_records_alone(results, tmp_path, monkeypatch):
     wanted = [f"{name}.svg" for name in names]
     wanted += [f"{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex")]
     assert made == sorted(["index.html", *wanted])
+
+
+def test_a_run_judged_at_two_scales_has_two_records(results, tmp_path):
+    first = json.loads(next(iter(sorted(results.glob("*.json")))).read_text())
+    (results / "0.json").write_text(json.dumps(first | {"id": "0", "scale": "trial"}))
+    found = gather(results, tmp_path)
+    assert sorted(run.record.scale for run in found) == ["short", "short", "trial"]
+    assert len(Parts(found, tmp_path).runs) == 2  # one picture for each run
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ __all__ = ["reproduce"]
 @click.option("--runs", type=click.Path(path_type=Path), default="runs/reproduce", show_default=True, help="The runs.")
 @click.option("--run-limit", type=float, metavar="MINUTES", help="Judge a run as it is after this time; short: 140.")
 @click.option("--time-limit", type=float, metavar="MINUTES", help="Stop everything, at a checkpoint, after this time.")
-@click.option("--num-samples", type=int, help="k of the evaluation; smoke: 64, else 5000.")
+@click.option("--num-samples", type=int, help="k of the evaluation; smoke: 128, trial: 512, else 5000.")
 @click.option("--list", "listing", is_flag=True, help="List the studies, or the runs of STUDY, done and open.")
 @click.option("--verify", is_flag=False, flag_value="random", metavar="[ID]", help="Make a record again and compare.")
 @click.option("--max-minutes", type=float, default=30.0, show_default=True, help="Of training, for --verify.")

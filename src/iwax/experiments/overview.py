@@ -35,16 +35,20 @@ def study_rows(studies: Iterable[Study], results: Path) -> list[dict[str, Any]]:
 
 def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, Any]]:
     """One row for each run: its name, its state, its epochs, its record, and what its name does not say of it."""
-    rows = []
+    rows, records = [], [record for record in read_records(how.results) if record.scale == how.scale]
     for config in configs:
-        name, id = run_name(config), record_id(config, how)
-        folder, recorded = RunFolder(how.runs / name), (how.results / f"{id}.json").exists()
+        name, id, own = run_name(config), record_id(config, how), asked(config)
+        folder = RunFolder(how.runs / name)
         status = folder.json(STATUS)
-        state = "done" if recorded else status.get("state", "open")
+        found = {record.id: record for record in records if record.asked == own}  # judged with whatever k
+        state = "done" if id in found else status.get("state", "open")
+        if found and id not in found:
+            id, record = next(iter(found.items()))
+            state = f"done, k = {record.evaluation['num_samples']}"
         if state == "running" and not folder.is_locked:
             state = "interrupted"
         epochs = f"{status['epoch']}/{status['epochs']}" if status else ""
-        recipe = " ".join(f"{field}={value}" for field, value in asked(config).items() if field not in NAMED)
+        recipe = " ".join(f"{field}={value}" for field, value in own.items() if field not in NAMED)
         rows.append({"run": name, "state": state, "epochs": epochs, "record": id, "recipe": recipe})
     return rows
 

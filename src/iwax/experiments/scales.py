@@ -14,10 +14,10 @@ from iwax.experiments.study import BY_SMOKE, SAMPLE, Study, stated
 
 __all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
 
-MANY = 8  # samples per image, above which a run is long on two cores
+MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the protocol of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
-FEW_EPOCHS = 30  # there, above MANY samples, in half precision
+FEW_EPOCHS = 30  # there, from MANY samples, in half precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ def run_name(config: RunConfig) -> str:
 
 def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -> int:
     """How many seeds of a run, and of what it starts from."""
-    small = all(config is None or (config.model == "one-layer" and _samples(config) <= MANY) for config in pair)
+    small = all(config is None or (config.model == "one-layer" and _samples(config) < MANY) for config in pair)
     return 3 if scale == "full" or (scale == "short" and small and not study.keeps_recipe) else 1
 
 
@@ -122,7 +122,7 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     own: dict[str, Any] = dict(study.recipe) if scale == "full" or study.keeps_recipe else {}
     if scale != "short" or config.epochs is not None or config.schedule_scale is not None:
         return own
-    many = _samples(config) > MANY
+    many = _samples(config) >= MANY
     if study.keeps_recipe or config.stages is not None:
         return own | {"schedule_scale": 0.009 if many else 0.03}
     fast: dict[str, Any] = {"protocol": SHORT}

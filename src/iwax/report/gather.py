@@ -46,25 +46,24 @@ class Run:
 
 def gather(results: str | Path, runs: str | Path) -> list[Run]:
     """All records under `results`, then the runs under `runs` that have none; unreadable run folders are left out."""
-    found = {record.checkpoint_sha256: Run(record, Path(results) / "sheets") for record in read_records(results)}
+    records = read_records(results)  # one run may have been judged at two scales, and have a record of each
+    recorded, folders, others = {record.checkpoint_sha256 for record in records}, dict[str, Path](), list[Run]()
     for folder in _folders(runs):
         try:
             record = _record(RunFolder(folder))
         except (ValueError, KeyError):
             continue  # `iwax runs` says of them what is wrong
-        known = found.get(record.checkpoint_sha256)
-        found[record.checkpoint_sha256] = Run(record, folder, folder) if known is None else _with(known, folder)
-    return list(found.values())
+        if record.checkpoint_sha256 not in recorded | folders.keys():
+            others.append(Run(record, folder, folder))
+        folders.setdefault(record.checkpoint_sha256, folder)
+    sheets = Path(results) / "sheets"
+    return [Run(record, sheets, folders.get(record.checkpoint_sha256)) for record in records] + others
 
 
 def pictures(run: Run) -> dict[str, Path]:
     """The run's sheets of samples and reconstructions, as far as there are any."""
     paths = {kind: run.sheets / name for kind, name in run.record.sheets.items()}
     return {kind: path for kind, path in paths.items() if path.is_file()}
-
-
-def _with(run: Run, folder: Path) -> Run:
-    return dataclasses.replace(run, folder=run.folder or folder)
 
 
 def _folders(path: str | Path) -> list[Path]:

@@ -38,7 +38,8 @@ class Parts:
     """
 
     def __init__(self, runs: Sequence[Run], folder: Path) -> None:
-        self.runs, self.folder = sorted(runs, key=_order), folder
+        judged_whole = [run for run in runs if run.record.scale != "trial"]
+        self.runs, self.folder = sorted(judged_whole, key=_order), folder
         self.by_id = {run.record.id: run for run in runs if run.record.scale != OWN}
 
     def figure(self, study: Study, figure: Figure) -> dict[str, Any] | None:
@@ -55,7 +56,7 @@ class Parts:
 
     def cost(self) -> dict[str, Any] | None:
         """-log p against arithmetic, of the runs for which both are known, judged on all test images."""
-        judged = [run.record for run in self.runs if run.nll is not None and run.record.scale != "trial"]
+        judged = [run.record for run in self.runs if run.nll is not None]
         records = [record for record in judged if record.training.get("flop")]
         return self._draw("cost", COST, partial(cost_figure, records)) if records else None
 
