@@ -139,11 +139,15 @@ def test_at_smoke_every_cell_finds_its_run():
 
 def test_records_of_other_recipes_do_not_pass_for_the_ablation():
     study = STUDIES["audit"]
-    (cell, *_) = study.cells
-    right, wrong = (
-        RunConfig(objective="elbo", protocol="burda-paper", batch_size=100, output_bias=b) for b in (None, "zero")
+    ablation, full_length = (table.cells[0] for table in study.tables)
+    published = RunConfig(objective="elbo", protocol="burda-paper", batch_size=100)
+    short, shorter, other = (
+        dataclasses.replace(published, **fields)
+        for fields in ({"schedule_scale": 0.03}, {"schedule_scale": 0.1}, {"output_bias": "zero"})
     )
-    assert study.matching(cell.config, [record_of(right), record_of(wrong)]) == [record_of(right)]
+    records = [record_of(run) for run in (short, shorter, other, published)]
+    assert study.matching(ablation.config, records) == [record_of(short)]
+    assert study.matching(full_length.config, records) == [record_of(published)]
 
 
 def test_demonstrations_are_there():

@@ -14,6 +14,7 @@ import iwax
 from iwax.arithmetic import training_flop
 from iwax.cli import main
 from iwax.config import RunConfig
+from iwax.experiments import STUDIES
 from iwax.experiments.study import Cell, Demonstration, Figure, Published, Study, Table
 from iwax.figures import image_sheet
 from iwax.launch import new_run
@@ -84,7 +85,19 @@ def test_a_run_judged_at_two_scales_has_two_records(results, tmp_path):
     (results / "0.json").write_text(json.dumps(first | {"id": "0", "scale": "trial"}))
     found = gather(results, tmp_path)
     assert sorted(run.record.scale for run in found) == ["short", "short", "trial"]
-    assert len(Parts(found, tmp_path).runs) == 2  # one picture for each run
+    assert len(Parts(found, tmp_path, results).runs) == 2  # one picture for each run
+
+
+def test_a_figure_of_a_demonstration(tmp_path, monkeypatch):
+    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    study, rows = STUDIES["rainforth2018"], [[1, 1, 1.5, 1.0], [1, 16, 0.4, 4.0], [16, 1, 6.0, 4.0], [16, 16, 1.0, 9.0]]
+    (figure,) = (figure for figure in study.figures if figure.kind == "snr")
+    parts = Parts([], tmp_path, tmp_path)
+    assert parts.figure(study, figure) is None
+    (tmp_path / "demonstrations").mkdir()
+    (tmp_path / "demonstrations" / "rainforth2018-snr-short.json").write_text(json.dumps({"rows": rows}))
+    drawn = parts.figure(study, figure)["svg"]
+    assert all(text in drawn for text in ("K (M = 1)", "M (K = 1)", "generative network"))
 
 
 @pytest.mark.slow

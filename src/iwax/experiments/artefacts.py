@@ -234,7 +234,8 @@ def gradient_noise(scale: str, seed: int) -> Shown:
     replicates = {"smoke": 200, "short": 2000, "full": 10_000}[scale]
     model, x = Toy.perturbed(jax.random.key(seed), size=20, num_examples=64, deviation=0.01)
     rows = []
-    for groups, samples in ((1, 1), (1, 16), (1, 256), (16, 1), (256, 1), (16, 16)):
+    sizes = (1, 4, 16, 64, 256)
+    for groups, samples in (*((1, k) for k in sizes), *((m, 1) for m in sizes[1:]), (16, 16)):
         found = iwax.gradient_snr(
             model, iwax.MIWAE(num_groups=groups, num_samples=samples), x, jax.random.key(seed + 1),
             num_replicates=replicates, direction=limit_direction(model, x),

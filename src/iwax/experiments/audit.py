@@ -14,6 +14,7 @@ FACTORS: dict[str, tuple[Any, ...]] = {  # what replications without the gap hav
     "epsilon": (1e-4, 1e-8),
     "beta1": (0.9, 0.99),
 }
+SHORTENED = 0.03  # of the published 3280 epochs, which two runs have in full
 GAP = {  # one layer, k = 1, MNIST: who sets the output bias to the data's mean, and who does not
     "data-mean": (Published(86.76, "Burda et al. 2016, Table 1", tolerance=0.3), Published(87.01, "yoonholee")),
     "zero": (Published(87.68, "DD2434 report 2024, Table 1"), Published(87.66, "TightIWAE report, Table 1")),
@@ -26,7 +27,9 @@ def _ablation() -> tuple[Cell, ...]:
         choice = dict(zip(FACTORS, values, strict=True))
         bias, init, epsilon, beta1 = values
         row, column = f"{init}, epsilon {epsilon:g}, beta1 {beta1}", f"bias {bias}"
-        cells.append(Cell(row, column, RunConfig(objective="elbo", num_samples=1, **choice), "nll"))
+        cells.append(
+            Cell(row, column, RunConfig(objective="elbo", num_samples=1, schedule_scale=SHORTENED, **choice), "nll")
+        )
     return tuple(cells)
 
 
@@ -51,7 +54,8 @@ STUDY = Study(
             "output-bias",
             "VAE, k = 1, one layer, MNIST: negative log-likelihood (nats) by how it starts and how Adam steps",
             _ablation(),
-            note="Batches of 100. A factor's effect is the mean difference between its two values over the others.",
+            note="Batches of 100; the published schedule at 0.03 of its length, 101 epochs. A factor's effect "
+            "is the mean difference between its two values over the others.",
         ),
         Table(
             "output-bias-3280",

@@ -11,7 +11,7 @@ from iwax.experiments.study import Demonstration, Study
 from iwax.runs import RunFolder
 from iwax.surroundings import versions_and_commit
 
-__all__ = ["demonstration_path", "read_demonstrations", "run_demonstration"]
+__all__ = ["demonstration_path", "run_demonstration"]
 
 SCHEMA = 1
 
@@ -42,8 +42,3 @@ def run_demonstration(
     path.parent.mkdir(parents=True, exist_ok=True)
     RunFolder(path.parent).write(path.name, json.dumps(record, indent=1) + "\n")
     return found["finding"]
-
-
-def read_demonstrations(results: str | Path) -> list[dict[str, Any]]:
-    """What has been shown, by name; [] where nothing has."""
-    return [json.loads(path.read_text()) for path in sorted((Path(results) / "demonstrations").glob("*.json"))]

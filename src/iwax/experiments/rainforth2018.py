@@ -60,7 +60,7 @@ STUDY = Study(
     ),
     figures=(
         Figure("along", "log p and IWAE-64 of test images against epoch", "along", tuple(SYSTEMS.values())),
-        Figure("snr", "Signal-to-noise ratio of the gradients against M and K: see gradient-snr.md", "snr", ()),
+        Figure("snr", "Signal-to-noise ratio of the gradients against K and M, the paper's toy model", "snr", ()),
     ),
     demonstrations=(
         Demonstration(

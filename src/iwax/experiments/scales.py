@@ -120,10 +120,10 @@ def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[s
 def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     """The fields that say how, as far as neither the configuration nor the caller decides them."""
     own: dict[str, Any] = dict(study.recipe) if scale == "full" or study.keeps_recipe else {}
-    if scale != "short" or config.epochs is not None or config.schedule_scale is not None:
+    if scale != "short" or study.keeps_recipe or config.epochs is not None:
         return own
     many = _samples(config) >= MANY
-    if study.keeps_recipe or config.stages is not None:
+    if config.stages is not None:
         return own | {"schedule_scale": 0.009 if many else 0.03}
     fast: dict[str, Any] = {"protocol": SHORT}
     return fast | ({"epochs": FEW_EPOCHS, "precision": "bfloat16"} if many else {})

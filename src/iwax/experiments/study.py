@@ -81,7 +81,8 @@ class Figure:
     """A picture of some runs. `kind` picks the drawing function:
 
     "training" (bound against epoch), "along" (log p and IWAE-64 of test images against epoch), "sheets" (samples and
-    reconstructions side by side), "reconstructions" (with SSIM), "betas" (beta against epoch), "snr".
+    reconstructions side by side), "reconstructions" (with SSIM), "betas" (beta against epoch), "snr" (ratios, of the
+    study's demonstration of that name).
     """
 
     name: str

@@ -12,10 +12,11 @@ from iwax.experiments.records import Record
 from iwax.experiments.study import Cell, Figure, Study
 from iwax.models.vae import ARCHITECTURES
 from iwax.report.diagram import architecture_diagram
-from iwax.report.figures import FIGURES, cost_figure, sheets_figure
+from iwax.report.figures import FIGURES, cost_figure, sheets_figure, snr_figure
 from iwax.report.found import find
 from iwax.report.gather import OWN, Run, pictures
 from iwax.report.page import inline_svg, picture_data
+from iwax.report.shown import read_shown
 from iwax.report.words import objective_name
 
 __all__ = ["Parts", "line_names"]
@@ -35,15 +36,19 @@ class Parts:
     Arguments:
         runs: records, and runs without one.
         folder: of the figures.
+        results: of demonstrations.
     """
 
-    def __init__(self, runs: Sequence[Run], folder: Path) -> None:
+    def __init__(self, runs: Sequence[Run], folder: Path, results: str | Path) -> None:
         judged_whole = [run for run in runs if run.record.scale != "trial"]
         self.runs, self.folder = sorted(judged_whole, key=_order), folder
+        self.results = results
         self.by_id = {run.record.id: run for run in runs if run.record.scale != OWN}
 
     def figure(self, study: Study, figure: Figure) -> dict[str, Any] | None:
-        """A figure of a study from those of its runs that have records."""
+        """A figure of a study from those of its runs that have records, or of the demonstration of its name."""
+        if figure.kind == "snr":
+            return self._snr(study, figure)
         records, name = [run.record for run in self.by_id.values()], f"{study.name}-{figure.name}"
         cells = [Cell("", "", config) for config in figure.configs]
         groups = [list(found.records) for cell in cells if (found := find(study, cell, records))]
@@ -53,6 +58,12 @@ class Parts:
         draw, needs = FIGURES.get(figure.kind, (None, None))
         groups = [group for group in groups if needs and all(needs(record) for record in group)]
         return self._draw(name, figure.title, partial(draw, line_names(groups))) if draw and groups else None
+
+    def _snr(self, study: Study, figure: Figure) -> dict[str, Any] | None:
+        (demonstration,) = (one for one in study.demonstrations if one.name == figure.name)
+        found = read_shown(study, demonstration, self.results)
+        name = f"{study.name}-{figure.name}"
+        return self._draw(name, figure.title, partial(snr_figure, found["rows"])) if found else None
 
     def cost(self) -> dict[str, Any] | None:
         """-log p against arithmetic, of the runs for which both are known, judged on all test images."""
@@ -96,7 +107,7 @@ class Parts:
 
 
 def line_names(groups: Sequence[Sequence[Record]]) -> dict[str, list[Record]]:
-    """The groups by the name of their objective, and by whatever else distinguishes those of one name."""
+    """The groups by the name of their objective, and by whatever else distinguishes those of one name and place."""
     alike: dict[str, list[Sequence[Record]]] = defaultdict(list)
     estimators = {group[0].config["gradient"] for group in groups}
     for group in groups:
@@ -104,11 +115,15 @@ def line_names(groups: Sequence[Sequence[Record]]) -> dict[str, list[Record]]:
         alike[objective_name(config | ({"gradient": None} if len(estimators) == 1 else {}))].append(group)
     named: dict[str, list[Record]] = defaultdict(list)
     for name, members in alike.items():
-        fields = _differing([group[0].config for group in members])
         for group in members:
-            extra = [f"{field.replace('_', ' ')} {group[0].config[field]}" for field in fields]
-            named[", ".join([name, *extra])] += group
+            config = group[0].config  # others with its data and model are in one panel with it
+            fields = _differing([other[0].config for other in members if _place(other) == _place(group)])
+            named[", ".join([name, *(f"{field.replace('_', ' ')} {config[field]}" for field in fields)])] += group
     return dict(named)
+
+
+def _place(group: Sequence[Record]) -> tuple[str, str]:
+    return group[0].config["dataset"], group[0].config["model"]
 
 
 def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -50,7 +50,7 @@ def write_report(
         )
     for folder in (out / "figures", out / "tables"):
         folder.mkdir(parents=True, exist_ok=True)
-    records, parts = [run.record for run in found if run.record.scale != OWN], Parts(found, out / "figures")
+    records, parts = [run.record for run in found if run.record.scale != OWN], Parts(found, out / "figures", results)
     content = {
         "title": "iwax report",
         "summary": summary(studies, found),

@@ -5,27 +5,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from iwax.experiments.demonstrate import demonstration_path
 from iwax.experiments.study import Demonstration, Study
 from iwax.report.found import SCALES
 from iwax.report.tables import Datum, Sheet
 
-__all__ = ["shown", "unshown"]
+__all__ = ["read_shown", "shown", "unshown"]
 
 
 def shown(study: Study, results: str | Path) -> list[tuple[str, Sheet]]:
     """The finding and the table of each demonstration that has been run, at its largest scale."""
-    found = [_read(study, demonstration, Path(results)) for demonstration in study.demonstrations]
+    found = [read_shown(study, demonstration, results) for demonstration in study.demonstrations]
     return [(one["finding"], _sheet(study, one)) for one in found if one]
 
 
 def unshown(study: Study, results: str | Path) -> list[str]:
     """The titles of those that have not."""
-    return [one.title for one in study.demonstrations if not _read(study, one, Path(results))]
+    return [one.title for one in study.demonstrations if not read_shown(study, one, results)]
 
 
-def _read(study: Study, demonstration: Demonstration, results: Path) -> dict[str, Any]:
+def read_shown(study: Study, demonstration: Demonstration, results: str | Path) -> dict[str, Any]:
+    """What a demonstration has shown, at the largest scale at which it has been run; {} if it has not."""
     for scale in reversed(SCALES):
-        path = results / "demonstrations" / f"{study.name}-{demonstration.name}-{scale}.json"
+        path = demonstration_path(Path(results), study, demonstration, scale)
         if path.exists():
             return json.loads(path.read_text())
     return {}
