@@ -80,7 +80,8 @@ def _command(study: Any, options: dict[str, Any]) -> str:
     """What a reader types to get the same."""
     words = ["iwax", "reproduce", study.name, "--scale", options["scale"]]
     words += [word for field in options["fields"] for word in ("--set", field)]
-    words += [] if options["seeds"] is None else ["--seeds", str(options["seeds"])]
+    for name in ("seeds", "num_samples"):
+        words += [] if options[name] is None else [f"--{name.replace('_', '-')}", str(options[name])]
     return " ".join(words)
 
 

@@ -50,5 +50,5 @@ def _datum(value: Any) -> Datum:
         return Datum({True: "yes", False: "no", None: "—"}[value])
     if isinstance(value, list):
         return Datum(", ".join(_datum(part).text for part in value))
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:#.4g}" if value else "0"
     return Datum(text.replace("-", "−"), value)
