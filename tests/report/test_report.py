@@ -85,7 +85,10 @@ def test_a_run_judged_at_two_scales_has_two_records(results, tmp_path):
     (results / "0.json").write_text(json.dumps(first | {"id": "0", "scale": "trial"}))
     found = gather(results, tmp_path)
     assert sorted(run.record.scale for run in found) == ["short", "short", "trial"]
-    assert len(Parts(found, tmp_path, results).runs) == 2  # one picture for each run
+    parts = Parts(found, tmp_path, results)
+    assert len(parts.runs) == 2  # each run once
+    (sheet,) = parts.sheets()  # both seeds are of one objective and model
+    assert sheet["title"] == "IWAE(5), one-layer, mnist, seed 0: log p −86.00"  # the better one
 
 
 def test_a_figure_of_a_demonstration(tmp_path, monkeypatch):

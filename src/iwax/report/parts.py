@@ -72,8 +72,12 @@ class Parts:
         return self._draw("cost", COST, partial(cost_figure, records)) if records else None
 
     def sheets(self) -> list[dict[str, Any]]:
-        """The pictures of the best runs of each data set, side by side."""
-        shown = [run for run in self.runs if pictures(run)][:PICTURES]
+        """The pictures of the best runs of each data set, one for each objective and model, side by side."""
+        best: dict[str, dict[tuple[str, str], Run]] = defaultdict(dict)
+        for run in filter(pictures, self.runs):
+            config = run.record.config
+            best[config["dataset"]].setdefault((objective_name(config), config["model"]), run)
+        shown = [run for runs in best.values() for run in list(runs.values())[: PICTURES // len(best)]]
         return [{"title": run.title, "pictures": _shown(run)} for run in shown]
 
     def diagrams(self) -> list[dict[str, Any]]:
