@@ -98,7 +98,7 @@ def sheets_figure(sheets: dict[str, Path], path: str | Path) -> None:
             axis.set_title(name, fontsize=8)
 
 
-def snr_figure(rows: Sequence[Sequence[float]], path: str | Path) -> None:
+def snr_figure(rows: Sequence[Sequence[int | float]], path: str | Path) -> None:
     """Directional signal-to-noise ratios against K at M = 1 and against M at K = 1; rows: M, K, one of each network."""
     ratios = [ratio for row in rows if 1 in row[:2] for ratio in row[2:]]
     with plot(path, columns=2, width=6.4, height=3.0) as axes:
