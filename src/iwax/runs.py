@@ -27,7 +27,7 @@ try:
 except ImportError:  # not on Windows, where nothing keeps two processes from one run
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATIONS", "METRICS", "STATUS", "RunFolder", "list_runs"]
+__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATIONS", "METRICS", "STATUS", "BusyError", "RunFolder", "list_runs"]
 
 CONFIG, ENVIRONMENT, STATUS = "config.json", "environment.json", "status.json"
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
@@ -44,6 +44,10 @@ RESULTS = (  # of judging; see iwax.judge, judgement, annealing, similarity and 
     *(JUDGED, "evaluation.npz", UNFINISHED, "judgement.json", "samples.png", "reconstructions.png"),
     *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json"),
 )
+
+
+class BusyError(ValueError):
+    """Another process is at it."""
 
 
 class RunFolder:
@@ -103,13 +107,13 @@ class RunFolder:
         """While inside, no other process trains this run; what an earlier one left half-written is removed.
 
         Raises:
-            ValueError: another process trains it.
+            BusyError: another process trains it.
         """
         with self._writing(LOCK):
             file = open(self.path / LOCK, "w")  # noqa: SIM115 (closed below)
         with file:
             if not try_lock(file):
-                raise ValueError(
+                raise BusyError(
                     f"Expected {self.path} to be trained by one process at a time; another one is at it. Wait for it."
                 )
             for leftover in self.path.glob(".*.part"):

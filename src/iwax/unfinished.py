@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from iwax.runs import try_lock
+from iwax.runs import BusyError, try_lock
 from iwax.surroundings import differences
 
 __all__ = ["Unfinished", "unfinished"]
@@ -73,12 +73,12 @@ def unfinished(path: Path, settings: dict[str, Any]) -> Iterator[Unfinished]:
     """The finished examples in a file, which nobody else can open meanwhile; it is made if there is none.
 
     Raises:
-        ValueError: another process is at it.
+        BusyError: another process is at it.
         OSError: it cannot be written.
     """
     with open(path, "a+b") as file:
         if not try_lock(file):
-            raise ValueError(
+            raise BusyError(
                 f"Expected {path.parent} to be evaluated by one process at a time; another one is at it. Wait for it."
             )
         try:

@@ -18,6 +18,7 @@ from iwax.experiments import STUDIES
 from iwax.experiments.records import read_records
 from iwax.experiments.reproduce import Reproduction, reproduce
 from iwax.experiments.study import Study
+from iwax.unfinished import unfinished
 
 ROOT = Path(__file__).parents[2]
 ONE = ["--only", "elbo-1-one-layer"]
@@ -86,6 +87,20 @@ def test_a_run_that_fails_is_listed_and_stops_no_other(tmp_path):
     assert "omniglot" in first.note
     assert "Expected train_images to be at most 2000" in second.note
     assert read_records(tmp_path / "results") == []
+
+
+def test_a_run_that_another_process_judges_is_left_to_it(tmp_path, monkeypatch):
+    """As one that another trains: no failure."""
+
+    def busy(path):
+        with unfinished(path, {}), unfinished(path, {}):
+            pass
+
+    monkeypatch.setattr("iwax.experiments.reproduce._train", lambda *_: None)
+    monkeypatch.setattr("iwax.experiments.reproduce.evaluate_run", lambda path, **_: busy(tmp_path / "rows"))
+    config = RunConfig(objective="elbo", dataset="mnist-sample")
+    (report,) = reproduce(Study("x", "x", "x"), [config], how(tmp_path))
+    assert (report.state, report.note) == ("busy", "another process is at it")
 
 
 def test_the_time_that_is_over_leaves_runs_open(tmp_path):

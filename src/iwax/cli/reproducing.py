@@ -142,13 +142,19 @@ def _verify(id: str, as_json: bool, options: dict[str, Any]) -> None:
 
 
 def _export(study: Any, name: str, options: dict[str, Any]) -> None:
-    from iwax.experiments.scales import run_name
+    from iwax.experiments.scales import SCALES, run_name
+    from iwax.judge import evaluate_run
     from iwax.zoo import export
 
     chosen = [run for run in map(run_name, _plan(study, options)) if all(text in run for text in options["only"])]
     if len(chosen) != 1:
         raise click.UsageError(f"Expected --only to name one run of {study.name}; got {len(chosen)}: {chosen[:5]}.")
-    click.echo(export(name, options["runs"] / chosen[0], data_dir=options["data_dir"]))
+    path, scale = options["runs"] / chosen[0], SCALES[options["scale"]]
+    num_samples = options["num_samples"] or scale.num_samples
+    common = {"data_dir": options["data_dir"]}
+    with ProgressBar("evaluating") as on_progress:  # nothing to do, unless it was last judged otherwise
+        evaluate_run(path, num_samples=num_samples, test_images=scale.test_images, on_progress=on_progress, **common)
+    click.echo(export(name, path, **common))
 
 
 def _fields(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from iwax.experiments.scales import SCALES, asked, run_name
 from iwax.experiments.study import Study
 from iwax.judge import evaluate_run
 from iwax.launch import new_run, resume_run
-from iwax.runs import CONFIG, STATUS, RunFolder
+from iwax.runs import CONFIG, STATUS, BusyError, RunFolder
 
 __all__ = ["Reproduction", "RunReport", "record_id", "reproduce"]
 
@@ -152,6 +152,8 @@ def _guarded(name: str, make: Callable[[], RunReport]) -> RunReport:
         return make()
     except StoppedError:
         return RunReport(name, "open", "the time is over")
+    except BusyError:
+        return RunReport(name, "busy", "another process is at it")
     except Exception as error:
         return RunReport(name, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
 
@@ -163,7 +165,7 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
     if (how.results / f"{id}.json").exists():
         return RunReport(name, "found", f"results/{id}.json")
     if RunFolder(path).is_locked:
-        return RunReport(name, "busy", "another process is at it")
+        raise BusyError
     before = None if config.init_from is None else by_name[config.init_from]
     data = how.data(config.dataset)
     _train(config, path, data, how)
