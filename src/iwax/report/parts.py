@@ -120,9 +120,9 @@ def line_names(groups: Sequence[Sequence[Record]]) -> dict[str, list[Record]]:
     named: dict[str, list[Record]] = defaultdict(list)
     for name, members in alike.items():
         for group in members:
-            config = group[0].config  # others with its data and model are in one panel with it
+            own = group[0].config  # others with its data and model are in one panel with it
             fields = _differing([other[0].config for other in members if _place(other) == _place(group)])
-            named[", ".join([name, *(f"{field.replace('_', ' ')} {config[field]}" for field in fields)])] += group
+            named[", ".join([name, *(f"{field.replace('_', ' ')} {own[field]}" for field in fields)])] += group
     return dict(named)
 
 
