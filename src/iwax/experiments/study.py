@@ -18,6 +18,7 @@ WHAT = (  # the fields of a configuration that say what is trained; all others s
     *("model", "likelihood", "dataset", "binarize", "update"),
 )
 SAMPLE = "mnist-sample"  # stands in for every data set at the scale "smoke"
+BY_RUN = {"seed", "init_from", "eval_every", "eval_images", "eval_samples"}  # no part of a recipe
 BY_SMOKE = {"dataset", "split", "train_images", "batch_size", "epochs", "schedule_scale"}  # what that scale decides
 
 
@@ -152,7 +153,9 @@ class Study:
         from iwax.experiments.scales import asked
 
         recipe = dict(self.recipe) if self.keeps_recipe else {}
-        names = {name for pair in self.configs for name in stated(pair[0])} | {*WHAT, *recipe}
+        names = {name for pair in self.configs for name in stated(pair[0])} | {*WHAT}
+        if self.keeps_recipe:  # then whatever says how counts, too
+            names = {field.name for field in dataclasses.fields(RunConfig)} - BY_RUN
         wanted, before = (
             None if c is None else asked(dataclasses.replace(c, **recipe | stated(c))) for c in (config, start)
         )

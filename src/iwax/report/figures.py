@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib.image
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from iwax.experiments.records import Record
 from iwax.plots import COLOURS, LINE_STYLES, plot
@@ -17,6 +17,7 @@ __all__ = ["FIGURES", "cost_figure", "pareto", "sheets_figure", "snr_figure"]
 Runs = dict[str, list[Record]]
 """Name of a line -> its runs, one for each seed."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
+WORSE = 12.0  # nats above the best: what failed is not drawn
 LEGEND = {"fontsize": 7, "handlelength": 2.4}
 
 
@@ -63,7 +64,8 @@ def betas_figure(runs: Runs, path: str | Path) -> None:
 def cost_figure(records: Sequence[Record], path: str | Path) -> None:
     """-log p of test images against the arithmetic of training; the line joins what nothing beats at less (Pareto).
 
-    A panel for each data set, a colour for each objective, a marker for each model; the number is K, or M·K.
+    A panel for each data set, a colour for each objective, a marker for each model; the number is K, or M·K. What is
+    more than `WORSE` nats above the best is left out.
     """
     records = [r for r in records if r.training.get("flop")]
     datasets = list(dict.fromkeys(r.config["dataset"] for r in records))
@@ -81,6 +83,9 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
             for r in {(_key(r)): r for r in here}.values():
                 axis.annotate(_count(r), _point(r), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
             axis.set(title=dataset, xscale="log", xlabel="arithmetic of training (FLOP)")
+            axis.xaxis.set_minor_formatter(NullFormatter())  # whose labels run into each other
+            best, worst = (find(_point(r)[1] for r in here) for find in (min, max))
+            axis.set_ylim(top=min(axis.get_ylim()[1], best + WORSE) if worst > best + WORSE else None)
         first = np.ravel(axes)[0]
         first.set(ylabel="−log p of test images (nats)")
         first.legend(handles=_cost_handles(objectives, models), **LEGEND)
