@@ -9,16 +9,16 @@ import sys
 
 from iwax.experiments import STUDIES
 from iwax.report.gather import gather
+from iwax.report.parts import COST
 from iwax.report.reproductions import reproductions_page
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS, PAGE, FIGURE = ROOT / "results", ROOT / "docs" / "reproductions.md", "figures/cost.svg"
-TITLE = "−log p of test images against the arithmetic of training, for every objective, K and model."
 
 
 def page() -> str:
     """The text of the page."""
-    figures = {TITLE: FIGURE} if (PAGE.parent / FIGURE).exists() else {}
+    figures = {COST: FIGURE} if (PAGE.parent / FIGURE).exists() else {}
     documents = [study for study in STUDIES.values() if study.name != "speedrun"]  # which has a page of its own
     return reproductions_page(documents, runs(), RESULTS, figures)
 

@@ -54,8 +54,7 @@ STUDY = Study(
             "output-bias",
             "VAE, k = 1, one layer, MNIST: negative log-likelihood (nats) by how it starts and how Adam steps",
             _ablation(),
-            note="Batches of 100; the published schedule at 0.03 of its length, 101 epochs. A factor's effect "
-            "is the mean difference between its two values over the others.",
+            note="Batches of 100; the published schedule at 0.03 of its length, 101 epochs.",
         ),
         Table(
             "output-bias-3280",

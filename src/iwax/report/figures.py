@@ -12,7 +12,7 @@ from iwax.experiments.records import Record
 from iwax.plots import COLOURS, LINE_STYLES, plot
 from iwax.report.words import METRICS, objective_name
 
-__all__ = ["FIGURES", "cost_figure", "pareto", "sheets_figure", "snr_figure"]
+__all__ = ["FIGURES", "WORSE", "cost_figure", "pareto", "sheets_figure", "snr_figure"]
 
 Runs = dict[str, list[Record]]
 """Name of a line -> its runs, one for each seed."""
@@ -106,12 +106,12 @@ def sheets_figure(sheets: dict[str, Path], path: str | Path) -> None:
 def snr_figure(rows: Sequence[Sequence[int | float]], path: str | Path) -> None:
     """Directional signal-to-noise ratios against K at M = 1 and against M at K = 1; rows: M, K, one of each network."""
     ratios = [ratio for row in rows if 1 in row[:2] for ratio in row[2:]]
+    limits = min(ratios) / 1.3, max(ratios) * 1.3
     with plot(path, columns=2, width=6.4, height=3.0) as axes:
         for axis, name, varied, held in zip(np.ravel(axes), ("K (M = 1)", "M (K = 1)"), (1, 0), (0, 1), strict=True):
             points = np.array(sorted((row for row in rows if row[held] == 1), key=lambda row: row[varied]))
             for i, network in enumerate(("inference network", "generative network")):
                 axis.plot(points[:, varied], points[:, 2 + i], marker=MARKERS[i], ms=4, lw=1.2, label=network)
-            limits = min(ratios) / 1.3, max(ratios) * 1.3
             axis.set(xlabel=name, xscale="log", yscale="log", ylim=limits)
         np.ravel(axes)[0].set(ylabel="directional signal-to-noise ratio")
         np.ravel(axes)[1].legend(**LEGEND)

@@ -12,14 +12,14 @@ from iwax.experiments.records import Record
 from iwax.experiments.study import Cell, Figure, Study
 from iwax.models.vae import ARCHITECTURES
 from iwax.report.diagram import architecture_diagram
-from iwax.report.figures import FIGURES, cost_figure, sheets_figure, snr_figure
+from iwax.report.figures import FIGURES, WORSE, cost_figure, sheets_figure, snr_figure
 from iwax.report.found import find
 from iwax.report.gather import OWN, Run, pictures
 from iwax.report.page import inline_svg, picture_data
 from iwax.report.shown import read_shown
 from iwax.report.words import objective_name
 
-__all__ = ["Parts", "line_names"]
+__all__ = ["COST", "Parts", "line_names"]
 
 PICTURES = 12  # runs whose sheets the page shows
 SUFFIXES = (".svg", ".pdf")
@@ -27,7 +27,10 @@ PICTURED = {"sheets": ("reconstructions", "samples"), "reconstructions": ("recon
 SAID = (  # elsewhere than in the name of a line, or of no effect on it
     *("seed", "dataset", "model", "split", "batch_size", "held_out", "eval_every", "eval_images", "eval_samples"),
 )
-COST = "−log p of test images against the arithmetic of training, for every objective, K and model."
+COST = (
+    "−log p of test images against the arithmetic of training, for every objective, K and model; what is more than "
+    f"{WORSE:g} nats above the best is left out."
+)
 
 
 class Parts:
