@@ -228,4 +228,4 @@ def _read_stages(text: str) -> Stages:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, int | str) else round(float(value), 6)
+    return value if isinstance(value, int | str | None) else round(float(value), 6)

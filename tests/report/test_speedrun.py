@@ -28,7 +28,7 @@ def test_a_line_of_the_protocol_is_of_all_its_seeds():
 def test_what_goes_backward_is_another_line():
     fifty = RunConfig(objective="iwae", num_samples=50)
     rows = protocol_sheet([whole(fifty), whole(dataclasses.replace(fifty, backward="resampled"))]).rows
-    assert [row[0].text for row in rows] == ["IWAE(50), DReG", "IWAE(50), DReG, resampled"]
+    assert [row[0].text for row in rows] == ["IWAE(50), DReG", "IWAE(50), DReG, 1 resampled"]
 
 
 def test_seeds_of_another_beta_are_another_line():

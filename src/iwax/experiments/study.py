@@ -14,7 +14,7 @@ __all__ = ["Cell", "Demonstration", "Figure", "Published", "Study", "Table", "st
 
 WHAT = (  # the fields of a configuration that say what is trained; all others say how
     *("objective", "num_groups", "num_samples", "beta", "beta_rule", "alpha", "order", "divergence", "baseline"),
-    *("num_auxiliary", "gamma", "num_intervals", "first_point", "backward", "sampling", "gradient"),
+    *("num_auxiliary", "gamma", "num_intervals", "first_point", "sampling", "gradient"),
     *("model", "likelihood", "dataset", "binarize", "update"),
 )
 SAMPLE = "mnist-sample"  # stands in for every data set at the scale "smoke"

@@ -25,8 +25,8 @@ __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sh
 
 PUBLISHED_EPOCHS, BATCH, DATA_SIZE = 3280, 20, 784
 ALIKE = (  # what the seeds of one line share
-    *("dataset", "model", "objective", "num_groups", "num_samples", "beta", "gradient", "backward", "precision"),
-    "epochs",
+    *("dataset", "model", "objective", "num_groups", "num_samples", "beta", "gradient", "backward", "num_resampled"),
+    *("precision", "epochs"),
 )
 
 HEAD = f"""# Speed run
@@ -79,7 +79,7 @@ def protocol_sheet(records: Sequence[Record]) -> Sheet:
     for record in records:
         config = record.config
         if config["protocol"] == SHORT and record.scale in COUNTING and not config["init_from"]:
-            groups.setdefault(tuple(str(config[name]) for name in ALIKE), []).append(record)
+            groups.setdefault(tuple(str(config.get(name)) for name in ALIKE), []).append(record)
     columns = (
         *("objective", "model", "data", "precision", "passes", "FLOP", "of the published", "seconds", "−log p"),
         *("± seeds", "± Monte Carlo", "± images", "Burda et al.", "ours less theirs", "active units", "seeds"),

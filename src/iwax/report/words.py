@@ -35,7 +35,7 @@ def objective_name(config: Mapping[str, Any]) -> str:
         text += f", β {config['beta']:g}" + (f" learned ({config['beta_rule']})" if learned else "")
     text += f", α {config['alpha']:g}" if config.get("alpha") is not None else ""
     text += f", {ESTIMATORS[config['gradient']]}" if config.get("gradient") in ESTIMATORS else ""
-    text += ", resampled" if config.get("backward") == "resampled" else ""
+    text += f", {config.get('num_resampled') or 1} resampled" if config.get("backward") == "resampled" else ""
     return text + (", alternating" if config.get("update") == "alternating" else "")
 
 
