@@ -32,7 +32,9 @@ def cases():
             for gradient in kind.gradients:
                 yield case(kind(num_samples=3, gradient=gradient, **groups), f"{name}-{gradient}")
     for gradient in iwax.IWAE.gradients:
-        yield case(iwax.IWAE(num_samples=3, gradient=gradient, backward="resampled"), f"resampled-{gradient}")
+        for number in (None, 2):
+            objective = iwax.IWAE(num_samples=3, gradient=gradient, backward="resampled", num_resampled=number)
+            yield case(objective, f"resampled-{number or 1}-{gradient}")
 
 
 class Chain:

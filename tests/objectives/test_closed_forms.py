@@ -89,6 +89,7 @@ def test_iwae(gradient, limit, num_samples, bound, b_gradient):
     [
         iwax.IWAE(num_samples=4, backward="resampled", gradient="doubly-reparameterized"),
         iwax.IWAE(num_samples=4, backward="resampled"),
+        iwax.IWAE(num_samples=4, backward="resampled", num_resampled=3, gradient="doubly-reparameterized"),
         GDReG(num_samples=4),
         iwax.MIWAE(num_groups=2, num_samples=4, gradient="doubly-reparameterized"),
     ],

@@ -29,7 +29,7 @@ BOUNDS = {
 }
 # and those with coefficients or an estimate of their own.
 OWN = {
-    "iwae-resampled": lambda **o: iwax.IWAE(num_samples=6, backward="resampled", **o),
+    "iwae-resampled": lambda **o: iwax.IWAE(num_samples=6, backward="resampled", num_resampled=2, **o),
     "ciwae-seed002": lambda **o: iwax.CIWAE(num_samples=5, beta=0.3, beta_rule="seed002", **o),
     "rws": lambda **o: RWS(num_samples=6, **o),
     "aisle": lambda **o: AISLE(num_samples=6, **o),
@@ -381,6 +381,8 @@ def test_beta_does_not_move_with_one_sample():
         (lambda: TVO(num_intervals=0), "Expected num_intervals to be an integer of at least 1; got 0"),
         (lambda: TVO(first_point=1.0), "Expected first_point to be strictly between 0 and 1; got 1.0"),
         (lambda: iwax.IWAE(backward="one"), "Expected backward to be one of all, resampled; got 'one'"),
+        (lambda: iwax.IWAE(num_resampled=2), "Expected num_resampled with backward='resampled' only; got backward='all'"),
+        (lambda: iwax.IWAE(backward="resampled", num_resampled=0), "Expected num_resampled to be an integer of at leas"),
         (lambda: iwax.IWAE(backward="resampled").coefficients(jnp.zeros(50)), "Expected a key for the coefficients of"),
         (lambda: iwax.ELBO(gradient="plain"), "Expected gradient to be one of reparameterized, .*; got 'plain'"),
     ],
@@ -414,14 +416,30 @@ def test_what_a_choice_estimates_is_part_of_it():
     assert "not the bound" in iwax.IWAE(gradient="sticking-the-landing").target
 
 
-def test_the_resampled_backward_pass_costs_one_sample():
-    """A forward pass is a third of forward and backward; with K = 50 little more than that is left."""
+def test_the_resampled_backward_pass_costs_as_many_samples_as_are_drawn():
+    """A forward pass is a third of forward and backward; with one of K = 50 little more than that is left."""
     model, x = iwax.VAE(64, [4], [[32]], key=jax.random.key(0)), jnp.ones((4, 64))
 
-    def operations(backward):
-        objective = iwax.IWAE(num_samples=50, backward=backward)
+    def operations(backward, num_resampled=None):
+        objective = iwax.IWAE(num_samples=50, backward=backward, num_resampled=num_resampled)
         parameters, static = eqx.partition(model, eqx.is_inexact_array)
         loss = jax.grad(lambda p: iwax.loss(eqx.combine(p, static), objective, x, KEY))
         return jax.jit(loss).lower(parameters).compile().cost_analysis()["flops"]
 
-    assert operations("resampled") < 0.5 * operations("all")
+    every, one, eight = operations("all"), operations("resampled"), operations("resampled", 8)
+    assert one < 0.5 * every
+    assert (eight - one) / 7 == pytest.approx(every / 50, rel=0.3)  # forward and backward of one sample
+
+
+def test_more_resampled_samples_mean_less_noise():
+    """The variance that resampling adds is shared among the samples drawn."""
+    model, x = iwax.LinearGaussian.isotropic(2), jnp.ones((1, 2))
+
+    def added(number):
+        objective = iwax.IWAE(num_samples=8, backward="resampled", num_resampled=number)
+        z, log_q = objective.draw(model.posterior(x), KEY)
+        log_w = model.log_joint(x, z) - log_q
+        keys = jax.random.split(KEY, 4000)
+        return jnp.var(jax.vmap(lambda key: objective.coefficients(log_w, key).generative)(keys), axis=0).sum()
+
+    assert float(added(4) / added(1)) == pytest.approx(1 / 4, rel=0.1)
