@@ -381,8 +381,14 @@ def test_beta_does_not_move_with_one_sample():
         (lambda: TVO(num_intervals=0), "Expected num_intervals to be an integer of at least 1; got 0"),
         (lambda: TVO(first_point=1.0), "Expected first_point to be strictly between 0 and 1; got 1.0"),
         (lambda: iwax.IWAE(backward="one"), "Expected backward to be one of all, resampled; got 'one'"),
-        (lambda: iwax.IWAE(num_resampled=2), "Expected num_resampled with backward='resampled' only; got backward='all'"),
-        (lambda: iwax.IWAE(backward="resampled", num_resampled=0), "Expected num_resampled to be an integer of at leas"),
+        (
+            lambda: iwax.IWAE(num_resampled=2),
+            "Expected num_resampled with backward='resampled' only; got backward='all'",
+        ),
+        (
+            lambda: iwax.IWAE(backward="resampled", num_resampled=0),
+            "Expected num_resampled to be an integer of at leas",
+        ),
         (lambda: iwax.IWAE(backward="resampled").coefficients(jnp.zeros(50)), "Expected a key for the coefficients of"),
         (lambda: iwax.ELBO(gradient="plain"), "Expected gradient to be one of reparameterized, .*; got 'plain'"),
     ],

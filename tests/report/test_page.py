@@ -72,7 +72,7 @@ def _content(folder):
     entries = {"b": Datum("9.5", 9.5), "a": Datum("open", kind="open"), "c": Datum("88", 88)}
     rows = tuple((Datum(word), entry) for word, entry in entries.items())
     return {
-        **{"title": "A page", "summary": ["5 < 6 & so on."], "progress": None, "studies": [], "sheets": []},
+        **{"title": "A page", "summary": ["5 < 6 & so `on < off`."], "progress": None, "studies": [], "sheets": []},
         "cost": {"title": "Cost", "svg": inline_svg(folder / "curve.svg", "curve")},
         "models": [{"title": t, "packed": pack(m, x, jax.random.key(0), num_images=3)} for t, m in models.items()],
         **{"diagrams": [], "runs": Sheet("some", "Some runs", ("name", "value"), rows), "made_by": ["With: care."]},
@@ -92,7 +92,7 @@ def test_it_needs_nothing_else(page):
 
 
 def test_text_is_escaped(page):
-    assert "5 &lt; 6 &amp; so on." in page
+    assert "5 &lt; 6 &amp; so <code>on &lt; off</code>." in page
     assert "two &lt;layers&gt;" in page
 
 

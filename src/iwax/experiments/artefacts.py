@@ -223,12 +223,14 @@ def learned_beta(scale: str, seed: int) -> Shown:
             betas = [record["beta"] for record in run.records]
             thirds = [betas[len(betas) * part // 3 - 1] for part in (1, 2, 3)]
             rows.append([rule, samples, number, *thirds, run.records[-1]["bound"]])
-    walks, corner, beyond = [row[5] for row in rows[:3]], [row[5] for row in rows[3:]], rows[3][6]
-    fate = f", where its objective has no maximum ({beyond:.0e} nats)" if corner[0] < 0 else " on its way past 0"
+    walks = [row[5] for row in rows if row[:2] == ["seed002", 1]]
+    ends = {rule: (beta, bound) for rule, k, *_, beta, bound in rows if k == 8}
+    beta, bound = ends["seed002"]
+    fate = f", where its objective has no maximum ({bound:.0e} nats)" if beta < 0 else " on its way past 0"
     finding = (
         f"After {epochs * 50} steps from 0.5: at k = 1 beta is {', '.join(f'{beta:.2f}' for beta in walks)}, by the "
-        f"seed; at k = 8 the program's rule has it at {corner[0]:.2f}{fate}, equation (16) as printed at "
-        f"{corner[1]:.2f} on its way to 1, and ascent at {corner[2]:.2f} on its way to 0."
+        f"seed; at k = 8 the program's rule has it at {beta:.2f}{fate}, equation (16) as printed at "
+        f"{ends['descend'][0]:.2f} on its way to 1, and ascent at {ends['ascend'][0]:.2f} on its way to 0."
     )
     columns = ["rule", "k", "seed", "beta after a third", "two thirds", "all steps", "objective then (nats)"]
     return {"columns": columns, "rows": rows, "finding": finding}

@@ -8,7 +8,7 @@ from iwax.config import RunConfig
 from iwax.experiments.records import read_records
 from iwax.experiments.reproduce import Reproduction, record_id
 from iwax.experiments.scales import SCALES, asked, run_name
-from iwax.experiments.study import Study
+from iwax.experiments.study import ALONG, Study
 from iwax.runs import STATUS, RunFolder
 
 __all__ = ["run_rows", "study_rows"]
@@ -21,9 +21,7 @@ NAMED = (
     "model",
     "dataset",
     "seed",
-    "eval_every",
-    "eval_images",
-    "eval_samples",
+    *ALONG,
 )  # in a run's name, or of no interest
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from iwax.config import RunConfig
 
-__all__ = ["Cell", "Demonstration", "Figure", "Published", "Study", "Table", "stated"]
+__all__ = ["ALONG", "Cell", "Demonstration", "Figure", "Published", "Study", "Table", "stated"]
 
 WHAT = (  # the fields of a configuration that say what is trained; all others say how
     *("objective", "num_groups", "num_samples", "beta", "beta_rule", "alpha", "order", "divergence", "baseline"),
@@ -18,7 +18,8 @@ WHAT = (  # the fields of a configuration that say what is trained; all others s
     *("model", "likelihood", "dataset", "binarize", "update"),
 )
 SAMPLE = "mnist-sample"  # stands in for every data set at the scale "smoke"
-BY_RUN = {"seed", "init_from", "eval_every", "eval_images", "eval_samples"}  # no part of a recipe
+ALONG = ("eval_every", "eval_images", "eval_samples")  # the fields that say what is judged while a run trains
+BY_RUN = {"seed", "init_from", *ALONG}  # no part of a recipe
 BY_SMOKE = {"dataset", "split", "train_images", "batch_size", "epochs", "schedule_scale"}  # what that scale decides
 
 

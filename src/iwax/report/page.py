@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 __all__ = ["inline_svg", "picture_data", "render"]
 
@@ -25,6 +25,7 @@ def render(content: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["prose"] = _prose
     script = "\n".join((TEMPLATES / name).read_text() for name in ("decoder.js", "page.js"))
     models = [model | {"packed": Markup(_json(model["packed"]))} for model in content["models"]]
     return environment.get_template("page.html").render(
@@ -55,6 +56,11 @@ def inline_svg(path: Path, name: str) -> Markup:
 def picture_data(path: Path) -> str:
     """A PNG file as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _prose(text: str) -> Markup:
+    """Text in which what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _json(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from iwax.experiments.records import Record
-from iwax.experiments.study import Cell, Figure, Study
+from iwax.experiments.study import ALONG, Cell, Figure, Study
 from iwax.models.vae import ARCHITECTURES
 from iwax.report.diagram import architecture_diagram
 from iwax.report.figures import FIGURES, WORSE, cost_figure, sheets_figure, snr_figure
@@ -25,7 +25,8 @@ PICTURES = 12  # runs whose sheets the page shows
 SUFFIXES = (".svg", ".pdf")
 PICTURED = {"sheets": ("reconstructions", "samples"), "reconstructions": ("reconstructions",)}
 SAID = (  # elsewhere than in the name of a line, or of no effect on it
-    *("seed", "dataset", "model", "split", "batch_size", "held_out", "eval_every", "eval_images", "eval_samples"),
+    *("seed", "dataset", "model", "split", "batch_size", "held_out"),
+    *ALONG,
 )
 COST = (
     "−log p of test images against the arithmetic of training, for every objective, K and model; what is more than "
