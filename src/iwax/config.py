@@ -32,7 +32,7 @@ class RunConfig:
     gamma: float | None = _field(None, "Of ovis's approximation: 0 is unbiased.")
     num_intervals: int | None = _field(None, "Intervals of tvo's Riemann sum.")
     first_point: float | None = _field(None, "First inverse temperature of tvo after 0.")
-    backward: str | None = _field(None, "Samples that iwae's backward pass takes: all, or resampled (some).")
+    backward: str | None = _field(None, "Samples that the backward pass takes: all, or resampled (some).")
     num_resampled: int | None = _field(None, "How many samples are drawn for a resampled backward pass; 1 if left out.")
     sampling: str | None = _field(None, "Draws of z: independent, antithetic or sobol (where the estimator allows).")
     gradient: str | None = _field(

@@ -28,8 +28,13 @@ BOUNDS = {
     "jvi-2": lambda **o: JVI(num_samples=6, order=2, **o),
 }
 # and those with coefficients or an estimate of their own.
+FEW = {"backward": "resampled", "num_resampled": 2}
 OWN = {
-    "iwae-resampled": lambda **o: iwax.IWAE(num_samples=6, backward="resampled", num_resampled=2, **o),
+    "iwae-resampled": lambda **o: iwax.IWAE(num_samples=6, **FEW, **o),
+    "ciwae-resampled": lambda **o: iwax.CIWAE(num_samples=6, beta=0.3, **FEW, **o),
+    "piwae-resampled": lambda **o: iwax.PIWAE(num_groups=2, num_samples=3, **FEW, **o),
+    "jvi-resampled": lambda **o: JVI(num_samples=6, **FEW, **o),
+    "vimco-resampled": lambda **o: VIMCO(num_samples=6, **FEW, **o),
     "ciwae-seed002": lambda **o: iwax.CIWAE(num_samples=5, beta=0.3, beta_rule="seed002", **o),
     "rws": lambda **o: RWS(num_samples=6, **o),
     "aisle": lambda **o: AISLE(num_samples=6, **o),
@@ -49,6 +54,7 @@ GRADIENTS = ("reparameterized", "sticking-the-landing", "doubly-reparameterized"
 CASES = [(name, gradient) for name, make in OBJECTIVES.items() for gradient in make().gradients]
 # Constructors that share all their code with another, but for a constant: the slow run has them too.
 VARIANTS = ("ciwae-0", "ciwae-1", "ciwae-descend", "vr-iwae-0", "vr-iwae-1", "jvi-2", "aisle-chi-square", "ovis-1")
+VARIANTS += ("ciwae-resampled", "vimco-resampled")
 # One of each kind of surrogate: the tests that compile a whole network run on these, and on all in the slow run.
 KINDS = [("elbo", "reparameterized"), *(("iwae", gradient) for gradient in GRADIENTS), ("piwae", "reparameterized")]
 KINDS += [("jvi", "doubly-reparameterized"), ("rws", "score-function"), ("iwae-resampled", "doubly-reparameterized")]
@@ -67,6 +73,7 @@ cases_by_coefficients = over(
 HOLD_THE_ELBO = (
     "elbo",
     "ciwae",
+    "ciwae-resampled",
     "ciwae-1",
     "ciwae-ascend",
     "ciwae-descend",
@@ -140,6 +147,8 @@ def test_shifting_the_log_weights_shifts_the_bound_and_nothing_else(name, x64):
 
 @cases
 def test_generative_coefficients_sum_to_one(name, gradient, x64):
+    if name in ("piwae-resampled", "jvi-resampled", "vimco-resampled"):
+        pytest.skip("drawn by other coefficients, too: they do so in expectation")
     a, b, c = OBJECTIVES[name](gradient=gradient).coefficients(log_weights(5, 6, 20), KEY)
     np.testing.assert_allclose(a.sum(axis=0), 1, atol=1e-12)
     if gradient in ("sticking-the-landing", "doubly-reparameterized"):
@@ -200,7 +209,7 @@ def test_one_weight_of_zero_makes_no_nan(name, gradient):
     loss, gradient = eqx.filter_value_and_grad(iwax.loss)(model, objective, x, jax.random.key(0))
     assert bool(jnp.isfinite(loss)) == (name not in HOLD_THE_ELBO)
     assert not jnp.isnan(loss)
-    if name not in ("gdreg", "elbo-analytic", "iwae-resampled"):
+    if name not in ("gdreg", "elbo-analytic") and not name.endswith("-resampled"):  # which number samples anew
         assert bool(jnp.isfinite(objective.estimate(model, x, jax.random.key(0))[1]).all()) or name in HOLD_THE_ELBO
     for leaf in jax.tree.leaves(gradient):
         assert jnp.isfinite(leaf).all()
@@ -380,10 +389,11 @@ def test_beta_does_not_move_with_one_sample():
         (lambda: OVIS(num_auxiliary=-1), "Expected num_auxiliary to be an integer of at least 0; got -1"),
         (lambda: TVO(num_intervals=0), "Expected num_intervals to be an integer of at least 1; got 0"),
         (lambda: TVO(first_point=1.0), "Expected first_point to be strictly between 0 and 1; got 1.0"),
-        (lambda: iwax.IWAE(backward="one"), "Expected backward to be one of all, resampled; got 'one'"),
+        (lambda: iwax.IWAE(backward="one"), "Expected backward to be one of all, resampled for IWAE; got 'o"),
+        (lambda: GDReG(backward="resampled"), "Expected backward to be one of all for GDReG; got 'resampled'"),
         (
             lambda: iwax.IWAE(num_resampled=2),
-            "Expected num_resampled with backward='resampled' only; got backward='all'",
+            "Expected num_resampled with backward='resampled' only; got it with",
         ),
         (
             lambda: iwax.IWAE(backward="resampled", num_resampled=0),
@@ -449,3 +459,15 @@ def test_more_resampled_samples_mean_less_noise():
         return jnp.var(jax.vmap(lambda key: objective.coefficients(log_w, key).generative)(keys), axis=0).sum()
 
     assert float(added(4) / added(1)) == pytest.approx(1 / 4, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "gradient"), [case for case in CASES if not case[0].endswith("-resampled")])
+def test_resampled_coefficients_are_those_of_all_in_expectation(name, gradient, x64):
+    if "resampled" not in type(OBJECTIVES[name]()).backwards:
+        pytest.skip("takes all samples backward")
+    objective, log_w = OBJECTIVES[name](gradient=gradient, **FEW), log_weights(9, 6)
+    draws = jax.jit(jax.vmap(lambda key: objective.coefficients(log_w, key)))(jax.random.split(KEY, 4000))
+    for drawn, expected in zip(draws, objective.all_coefficients(log_w), strict=True):
+        error = drawn.std(axis=0) / np.sqrt(len(drawn))
+        np.testing.assert_array_less(jnp.abs(drawn.mean(axis=0) - expected), 5 * error + 1e-12)
+        assert (jnp.count_nonzero(drawn, axis=1) <= 2).all()

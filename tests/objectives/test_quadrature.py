@@ -139,7 +139,7 @@ def test_ovis_with_an_auxiliary_sample():
 class ChiSquarePath(AISLE):
     """The score K w~^2 after the second reparametrisation: its path coefficient is K d(w~^2)/dlog w."""
 
-    def coefficients(self, log_w, key=None):
+    def all_coefficients(self, log_w):
         w = normalised_weights(log_w)
         return Coefficients(w, 2 * self.num_samples * (w**2 - w**3), jnp.zeros_like(w))
 

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, SCORE_FUNCTION, Coefficients, Objective
 from iwax.weights import log_mean_exp, normalised_weights
@@ -63,8 +63,8 @@ class AISLE(Objective):
             return jnp.ones_like(log_w)
         return 2 * self.num_samples * normalised_weights(log_w)
 
-    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
+    def all_coefficients(self, log_w: Float[Array, "samples *batch"]) -> Coefficients:
         if self.gradient == DOUBLY_REPARAMETERIZED:
-            return super().coefficients(log_w, key)
+            return super().all_coefficients(log_w)
         w = normalised_weights(log_w)
         return Coefficients(w, jnp.zeros_like(w), -w if self.divergence == "kl" else -self.num_samples * w**2)

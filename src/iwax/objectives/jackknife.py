@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, Coefficients, Objective, check_positive_integer
 from iwax.weights import leave_one_out_log_sum_exp, log_mean_exp, normalised_weights
@@ -74,9 +74,9 @@ class JVI(Objective):
         terms = [factor * _mean_weight_without(log_w, j, power) for j, factor in self._terms()]
         return jnp.sum(jnp.stack(terms), axis=0)
 
-    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
+    def all_coefficients(self, log_w: Float[Array, "samples *batch"]) -> Coefficients:
         if self.gradient != DOUBLY_REPARAMETERIZED:
-            return super().coefficients(log_w, key)
+            return super().all_coefficients(log_w)
         # The jackknife is linear in bounds of the IWAE kind, whose path coefficients are their squared weights.
         path = self._mean_weights(log_w, power=2)
         return Coefficients(self.weight(log_w), path, jnp.zeros_like(path))

@@ -7,7 +7,7 @@ takes a different way between the ELBO and the IWAE bound at the same budget. ar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from iwax.objectives.iwae import IWAE
 from iwax.objectives.objective import Coefficients, Objective, check_positive_integer
@@ -97,8 +97,8 @@ class PIWAE(Objective):
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return IWAE(num_samples=self.total_samples).formula(log_w)
 
-    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
-        inference = self.inference_objective.coefficients(log_w, key)
+    def all_coefficients(self, log_w: Float[Array, "samples *batch"]) -> Coefficients:
+        inference = self.inference_objective.all_coefficients(log_w)
         return Coefficients(self.weight(log_w), inference.path, inference.score)
 
 
@@ -146,6 +146,8 @@ class CIWAE(Objective):
         beta_rule: str = "fixed",
         gradient: str = "reparameterized",
         sampling: str = "independent",
+        backward: str = "all",
+        num_resampled: int | None = None,
     ) -> None:
         if beta_rule not in self.beta_rules:
             raise ValueError(f"Expected beta_rule to be one of {', '.join(self.beta_rules)}; got {beta_rule!r}.")
@@ -156,6 +158,8 @@ class CIWAE(Objective):
         self.num_samples = num_samples
         self.gradient = gradient
         self.sampling = sampling
+        self.backward = backward
+        self.num_resampled = num_resampled
         self.beta_rule = beta_rule
         beta = jnp.asarray(beta, dtype=float)
         self.beta_parameter = jnp.log(beta) - jnp.log1p(-beta) if self._is_logit else beta

@@ -10,7 +10,7 @@ that of sticking the landing.
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from iwax.objectives.objective import SCORE_FUNCTION, Coefficients, Objective, check_positive_integer
 from iwax.weights import leave_one_out_log_sum_exp, leave_one_out_sum, log_mean_exp, normalised_weights
@@ -49,7 +49,7 @@ class VIMCO(Objective):
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w)
 
-    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
+    def all_coefficients(self, log_w: Float[Array, "samples *batch"]) -> Coefficients:
         w, others = normalised_weights(log_w), leave_one_out_log_sum_exp(log_w)
         if self.baseline == "geometric":
             instead = leave_one_out_sum(log_w) / (self.num_samples - 1)
@@ -106,7 +106,7 @@ class OVIS(Objective):
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w[: self.num_samples])
 
-    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
+    def all_coefficients(self, log_w: Float[Array, "samples *batch"]) -> Coefficients:
         log_w, auxiliary = log_w[: self.num_samples], log_w[self.num_samples :]
         w, others = normalised_weights(log_w), leave_one_out_log_sum_exp(log_w)
         log_sum = jnp.logaddexp(others, log_w)

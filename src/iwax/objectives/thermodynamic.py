@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from iwax.objectives.objective import SCORE_FUNCTION, Coefficients, Objective, check_positive_integer
 
@@ -83,7 +83,7 @@ class TVO(Objective):
         terms = [width * thermodynamic_integrand(log_w, t) for t, width in self._terms(log_w)]
         return jnp.sum(jnp.stack(terms), axis=0)
 
-    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
+    def all_coefficients(self, log_w: Float[Array, "samples *batch"]) -> Coefficients:
         # d/dt of E_pi_t is a covariance with log w; K / (K - 1) removes the bias of its estimate at t = 0.
         correction = self.num_samples / (self.num_samples - 1)
         a = c = jnp.zeros_like(log_w)

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, SCORE_FUNCTION, Coefficients, Objective
 from iwax.weights import leave_one_out_log_sum_exp, log_mean_exp, normalised_weights
@@ -48,8 +48,8 @@ class RWS(Objective):
         rest = leave_one_out_log_sum_exp(log_w)
         return jnp.exp(rest - jnp.logaddexp(rest, log_w))
 
-    def coefficients(self, log_w: Float[Array, "samples *batch"], key: PRNGKeyArray | None = None) -> Coefficients:
+    def all_coefficients(self, log_w: Float[Array, "samples *batch"]) -> Coefficients:
         if self.gradient == DOUBLY_REPARAMETERIZED:
-            return super().coefficients(log_w, key)
+            return super().all_coefficients(log_w)
         w = normalised_weights(log_w)
         return Coefficients(w, jnp.zeros_like(w), -w)

@@ -25,7 +25,7 @@ PICTURES = 12  # runs whose sheets the page shows
 SUFFIXES = (".svg", ".pdf")
 PICTURED = {"sheets": ("reconstructions", "samples"), "reconstructions": ("reconstructions",)}
 SAID = (  # elsewhere than in the name of a line, or of no effect on it
-    *("seed", "dataset", "model", "split", "batch_size", "held_out"),
+    *("seed", "dataset", "model", "split", "batch_size", "held_out", "backward", "num_resampled"),
     *ALONG,
 )
 COST = (
@@ -126,7 +126,7 @@ def line_names(groups: Sequence[Sequence[Record]]) -> dict[str, list[Record]]:
         for group in members:
             own = group[0].config  # others with its data and model are in one panel with it
             fields = _differing([other[0].config for other in members if _place(other) == _place(group)])
-            named[", ".join([name, *(f"{field.replace('_', ' ')} {own[field]}" for field in fields)])] += group
+            named[", ".join([name, *(f"{field.replace('_', ' ')} {own.get(field)}" for field in fields)])] += group
     return dict(named)
 
 
@@ -137,7 +137,7 @@ def _place(group: Sequence[Record]) -> tuple[str, str]:
 def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The fields in which configurations differ, of those that nothing else in a figure says."""
     names = [name for name in configs[0] if name not in SAID]
-    return [name for name in names if len({str(config[name]) for config in configs}) > 1]
+    return [name for name in names if len({str(config.get(name)) for config in configs}) > 1]
 
 
 def _shown(run: Run) -> list[dict[str, str]]:

@@ -24,10 +24,7 @@ from iwax.report.words import nats, objective_name, signed
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sheet", "speedrun_page"]
 
 PUBLISHED_EPOCHS, BATCH, DATA_SIZE = 3280, 20, 784
-ALIKE = (  # what the seeds of one line share
-    *("dataset", "model", "objective", "num_groups", "num_samples", "beta", "gradient", "backward", "num_resampled"),
-    *("precision", "epochs"),
-)
+ALIKE = ("dataset", "model", "objective", "num_samples", "precision", "epochs")  # beside a name, by which lines stand
 
 HEAD = f"""# Speed run
 
@@ -79,7 +76,8 @@ def protocol_sheet(records: Sequence[Record]) -> Sheet:
     for record in records:
         config = record.config
         if config["protocol"] == SHORT and record.scale in COUNTING and not config["init_from"]:
-            groups.setdefault(tuple(str(config.get(name)) for name in ALIKE), []).append(record)
+            key = (*(str(config[name]) for name in ALIKE), objective_name(config))
+            groups.setdefault(key, []).append(record)
     columns = (
         *("objective", "model", "data", "precision", "passes", "FLOP", "of the published", "seconds", "−log p"),
         *("± seeds", "± Monte Carlo", "± images", "Burda et al.", "ours less theirs", "active units", "seeds"),
@@ -154,7 +152,7 @@ def _recipe(record: Record) -> str:
     words = [config["algorithm"], f"rate {rate:g}", config["decay"], f"batch {config['batch_size']}"]
     words += [f"warm-up {config['warm_up']:g}"] if config["warm_up"] else []
     words += [config["gradient"]] if config["gradient"] != "reparameterized" else []
-    words += [f"{config['backward']} backward"] if config["backward"] not in (None, "all") else []
+    words += [f"{config.get('num_resampled') or 1} backward"] if config["backward"] == "resampled" else []
     return ", ".join(words)
 
 
