@@ -61,7 +61,6 @@ class AnalyticELBO(Objective):
     num_samples: int = eqx.field(static=True, kw_only=True, default=1)
 
     gradients = (REPARAMETERIZED,)
-    backwards = ("all",)
 
     @property
     def has_constant_weights(self) -> bool:

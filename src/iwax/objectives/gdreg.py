@@ -40,7 +40,6 @@ class GDReG(Objective):
     gradient: str = eqx.field(static=True, kw_only=True, default=DOUBLY_REPARAMETERIZED)
 
     gradients = (DOUBLY_REPARAMETERIZED,)
-    backwards = ("all",)
 
     @property
     def beyond_log_weights(self) -> str:

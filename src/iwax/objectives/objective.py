@@ -84,7 +84,6 @@ class Objective(eqx.Module):
     num_resampled: int | None = eqx.field(static=True, kw_only=True, default=None)
 
     gradients: ClassVar[tuple[str, ...]] = (REPARAMETERIZED, STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)
-    backwards: ClassVar[tuple[str, ...]] = ("all", "resampled")
     reported: ClassVar[tuple[str, ...]] = ()  # names of scalar attributes that belong in every record (such as beta)
     has_weights_as_coefficients: ClassVar[bool] = False  # a and b, where they differ: one backward pass serves both
 
@@ -99,10 +98,10 @@ class Objective(eqx.Module):
         self._check_backward()
 
     def _check_backward(self) -> None:
-        if self.backward not in self.backwards:
+        choices = ("all", "resampled") if type(self).estimate is Objective.estimate else ("all",)
+        if self.backward not in choices:
             raise ValueError(
-                f"Expected backward to be one of {', '.join(self.backwards)} for {type(self).__name__}; "
-                f"got {self.backward!r}."
+                f"Expected backward to be one of {', '.join(choices)} for {type(self).__name__}; got {self.backward!r}."
             )
         if self.num_resampled is not None:
             check_positive_integer("num_resampled", self.num_resampled)
