@@ -18,7 +18,8 @@ MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the protocol of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
 FEW_EPOCHS = 30  # there, from MANY samples
-RESAMPLED = {"backward": "resampled", "num_resampled": 8}  # for which IWAE takes half of the time or less
+RESAMPLED = {"backward": "resampled", "num_resampled": 8}
+WORTHWHILE = 32  # samples, from which that halves the time; an ELBO's samples weigh the same, so none is left out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +125,13 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     if scale != "short" or study.keeps_recipe or config.epochs is not None:
         return own
     many = _samples(config) >= MANY
-    ranks = any(table.ranked for table in study.tables)  # methods, which are to be compared after as many epochs
     if config.stages is not None:
         return own | {"schedule_scale": 0.009 if many else 0.03}
     fast: dict[str, Any] = {"protocol": SHORT} | ({"precision": "bfloat16"} if many else {})
-    if many and config.objective == "iwae" and not ranks:
-        return fast | RESAMPLED
-    return fast | ({"epochs": FEW_EPOCHS} if many else {})
+    resampled = config.objective != "elbo" and _samples(config) >= WORTHWHILE
+    fast |= RESAMPLED if resampled else {}
+    ranks = any(table.ranked for table in study.tables)  # methods, which are to be compared after as many epochs
+    return fast | ({"epochs": FEW_EPOCHS} if many and (ranks or not resampled) else {})
 
 
 def _samples(config: RunConfig) -> int:
