@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.data import binarize
-from iwax.models.model import freeze
+from iwax.objectives.autodiff import value_with_gradient_of
 from iwax.objectives.objective import Objective, loss
 from iwax.protocols import Protocol
 from iwax.updates import Phase, Update, phases, trainable
@@ -45,7 +45,7 @@ def start(model: Any, objective: Objective, update: Update, protocol: Protocol, 
     plan = phases(model, objective, update)
     optimiser = protocol.optimiser(num_steps)
     opt_state = tuple(optimiser.init(eqx.filter((model, objective), phase.mask)) for phase in plan)
-    num_bounds = sum(2 if hasattr(phase.objective or objective, "inference_objective") else 1 for phase in plan)
+    num_bounds = sum(2 if hasattr(phase.objective or objective, "inference_bound") else 1 for phase in plan)
     shape = (num_steps,) if num_bounds == 1 else (num_steps, num_bounds)
     return TrainState(model, objective, opt_state, jnp.zeros([], int), jnp.full(shape, jnp.nan, float))
 
@@ -153,11 +153,7 @@ def _gradient(
 
     def losses_of(own: PyTree, x: Array, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
         model, objective = eqx.combine(own, others, fixed)
-        objective = phase.objective or objective
-        # The same key, so the same samples: the other bound costs next to nothing.
-        other = getattr(objective, "inference_objective", None)
-        value = loss(model, objective, x, key)
-        return value, [value] if other is None else [loss(freeze(model), other, x, key), value]
+        return _losses(model, phase.objective or objective, x, key)
 
     def of_part(x: Array, key: PRNGKeyArray) -> tuple[list[Array], PyTree]:
         (_, losses), gradient = jax.value_and_grad(losses_of, has_aux=True)(own, x, key)
@@ -171,6 +167,16 @@ def _gradient(
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_part, x, key))
     total, _ = jax.lax.scan(lambda sum_, part: (jax.tree.map(jnp.add, sum_, of_part(*part)), None), nothing, split)
     return *jax.tree.map(lambda leaf: leaf / parts, total), own
+
+
+def _losses(model: Any, objective: Any, x: Array, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
+    """The mean loss, and the losses to record, of the same samples: that of the inference network, if it has one."""
+    if not hasattr(objective, "inference_bound"):
+        value = loss(model, objective, x, key)
+        return value, [value]
+    log_w, surrogate = objective.weigh(model, x, key)
+    value = -jnp.mean(value_with_gradient_of(objective.bound(log_w), surrogate))
+    return value, [-jnp.mean(objective.inference_bound(log_w)), value]
 
 
 def num_parts(batch_size: int, num_samples: int) -> int:

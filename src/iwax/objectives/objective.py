@@ -233,6 +233,13 @@ class Objective(eqx.Module):
 
         Objectives that are no function of log-weights alone override this method, and nothing else.
         """
+        log_w, surrogate = self.weigh(model, x, key)
+        return self.bound(log_w), surrogate
+
+    def weigh(
+        self, model: Any, x: PyTree, key: PRNGKeyArray
+    ) -> tuple[Float[Array, "samples *batch"], Float[Array, " *batch"]]:
+        """The log-weights of new samples, constant to the gradient, and the surrogate that belongs to them; in nats."""
         posterior = model.posterior(x)
         z, log_q = self.draw(posterior, key)
         log_w = jax.lax.stop_gradient(checked_log_joint(model, x, z, log_q) - log_q)
@@ -241,7 +248,7 @@ class Objective(eqx.Module):
         if self.backward == "resampled":
             chosen, coefficients = self._resample(coefficients, jax.random.fold_in(key, 1))
             z, log_q, fraction = jax.tree.map(lambda leaf: _take(leaf, chosen), (z, log_q, fraction))
-        return self.bound(log_w), self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
+        return log_w, self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
 
     def _resample(self, every: Coefficients, key: PRNGKeyArray) -> tuple[Array, Coefficients]:
         """Which samples go backward, (M, *batch), and their coefficients, each (M, *batch)."""
