@@ -184,7 +184,7 @@ BUGS = [
         "return 2 * self.num_samples * normalised_weights(log_w)", "return 2 * normalised_weights(log_w)",
         "other_estimators"),
     Bug("the most probable sample, not a random one", "objectives/objective.py",
-        "chosen = jax.random.categorical(key, jnp.log(size), axis=0, shape=(number, *size.shape[1:]))",
+        "chosen = _systematic(key, size, number)",
         "chosen = jnp.broadcast_to(jnp.argmax(size, axis=0), (number, *size.shape[1:]))", "in_expectation"),
     Bug("sign of the closed-form divergence", "objectives/elbo.py",
         "bound = jnp.mean(log_likelihood, axis=0) - divergence", "bound = jnp.mean(log_likelihood, axis=0) + divergence",

@@ -458,7 +458,14 @@ def test_more_resampled_samples_mean_less_noise():
         keys = jax.random.split(KEY, 4000)
         return jnp.var(jax.vmap(lambda key: objective.coefficients(log_w, key).generative)(keys), axis=0).sum()
 
-    assert float(added(4) / added(1)) == pytest.approx(1 / 4, rel=0.1)
+    assert float(added(4) / added(1)) < 1 / 4
+
+
+def test_groups_of_equal_weight_are_resampled_alike():
+    """MIWAE's M groups have a weight of 1/M each, whatever is in them: of M samples drawn each gets one."""
+    objective = iwax.MIWAE(num_groups=4, num_samples=3, backward="resampled", num_resampled=4)
+    a = objective.coefficients(log_weights(10, 12, 50), KEY).generative
+    np.testing.assert_allclose(a.reshape(4, 3, 50).sum(axis=1), 1 / 4, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -469,6 +476,6 @@ def test_resampled_coefficients_are_those_of_all_in_expectation(name, gradient, 
     objective, log_w = OBJECTIVES[name](gradient=gradient, **FEW), log_weights(9, 6)
     draws = jax.jit(jax.vmap(lambda key: objective.coefficients(log_w, key)))(jax.random.split(KEY, 4000))
     for drawn, expected in zip(draws, objective.all_coefficients(log_w), strict=True):
-        error = drawn.std(axis=0) / np.sqrt(len(drawn))
+        error = drawn.std(axis=0) / np.sqrt(len(drawn)) + jnp.abs(drawn).max() / len(drawn)  # some are never drawn
         np.testing.assert_array_less(jnp.abs(drawn.mean(axis=0) - expected), 5 * error + 1e-12)
         assert (jnp.count_nonzero(drawn, axis=1) <= 2).all()

@@ -74,7 +74,8 @@ class Objective(eqx.Module):
             which these are divided. The same expected gradient with more noise, for the backward pass of those drawn
             alone; all samples still go forward. With one draw it is section 3 of Burda, Grosse and Salakhutdinov,
             "Importance Weighted Autoencoders" (2015).
-        num_resampled: how many are drawn, independently and with replacement; 1 if left out.
+        num_resampled: how many are drawn, by systematic resampling (Kitagawa, "Monte Carlo Filter and Smoother for
+            Non-Gaussian Nonlinear State Space Models", 1996); 1 if left out.
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True)
@@ -253,7 +254,7 @@ class Objective(eqx.Module):
     def _resample(self, every: Coefficients, key: PRNGKeyArray) -> tuple[Array, Coefficients]:
         """Which samples go backward, (M, *batch), and their coefficients, each (M, *batch)."""
         size, number = jnp.max(jnp.abs(jnp.stack(every)), axis=0), self.num_resampled or 1
-        chosen = jax.random.categorical(key, jnp.log(size), axis=0, shape=(number, *size.shape[1:]))
+        chosen = _systematic(key, size, number)
         expected = number * size / jnp.sum(size, axis=0)  # how often a sample is drawn
         return chosen, _map_distinct(lambda one: _take(one, chosen) / _take(expected, chosen), every)
 
@@ -305,6 +306,15 @@ class Objective(eqx.Module):
             return surrogate - weighted_sum(b, log_q)
         surrogate -= weighted_sum(b, freeze(posterior).log_prob(z))
         return surrogate if self.gradient in PATH_ONLY else surrogate - weighted_sum(c, posterior.log_prob(freeze(z)))
+
+
+def _systematic(key: PRNGKeyArray, size: Float[Array, "samples *batch"], number: int) -> Array:
+    """Systematic resampling: (number, *batch) samples, each as often as its share of the sizes, but for rounding."""
+    ends = jnp.cumsum(size, axis=0)
+    ends = ends / ends[-1]
+    first = 1 - jax.random.uniform(key, size.shape[1:], size.dtype)  # above 0, so that no share of 0 is drawn
+    steps = jnp.arange(number, dtype=size.dtype).reshape(-1, *[1] * first.ndim)
+    return jnp.sum(ends < ((steps + first) / number)[:, None], axis=1)
 
 
 def _take(leaf: Array, chosen: Array) -> Array:
