@@ -19,7 +19,7 @@ SHORT = "fast"  # the protocol of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
 FEW_EPOCHS = 30  # there, from MANY samples
 RESAMPLED = {"backward": "resampled", "num_resampled": 8}
-WORTHWHILE = 32  # samples, from which that halves the time; an ELBO's samples weigh the same, so none is left out
+WORTHWHILE = 32  # samples, from which that halves an IWAE's time; others rest on more samples, and lose by it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,10 +128,10 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     if config.stages is not None:
         return own | {"schedule_scale": 0.009 if many else 0.03}
     fast: dict[str, Any] = {"protocol": SHORT} | ({"precision": "bfloat16"} if many else {})
-    resampled = config.objective != "elbo" and _samples(config) >= WORTHWHILE
-    fast |= RESAMPLED if resampled else {}
-    ranks = any(table.ranked for table in study.tables)  # methods, which are to be compared after as many epochs
-    return fast | ({"epochs": FEW_EPOCHS} if many and (ranks or not resampled) else {})
+    compares = any(table.ranked for table in study.tables)  # methods: as long, and with gradients as they are
+    if config.objective == "iwae" and _samples(config) >= WORTHWHILE and not compares:
+        return fast | RESAMPLED
+    return fast | ({"epochs": FEW_EPOCHS} if many else {})
 
 
 def _samples(config: RunConfig) -> int:

@@ -20,6 +20,7 @@ class IWAE(Objective):
     Lawson, Gu and Maddison, "Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives" (2018),
     arXiv:1810.04152.
 
+    >>> import jax.numpy as jnp
     >>> float(IWAE(num_samples=2).bound(jnp.array([0.0, -jnp.inf])))  # log(1/2)
     -0.6931471824645996
     """
