@@ -1,7 +1,7 @@
 """From the cells of a study and the records of its runs to tables: ours, its errors, what was published, its price."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from iwax.experiments.records import Record
@@ -9,7 +9,7 @@ from iwax.experiments.study import Cell, Published, Study, Table
 from iwax.report.found import SCALES, Found, find
 from iwax.report.order import orders
 from iwax.report.tables import PLAIN, RAISED, Datum, Sheet
-from iwax.report.words import METRICS, arithmetic, nats, signed
+from iwax.report.words import METRICS, arithmetic, backward, nats, signed
 
 __all__ = ["OPEN", "count", "flop", "number", "numbers", "overview", "small"]
 
@@ -59,15 +59,10 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
         differences,
         flop(found.average("training", "flop")),
         *(count(found.average("training", name)) for name in ("seconds", "epochs")),
-        Datum(_backward(found.records[0].config)),
+        Datum(backward(found.records[0].config)),
         *(count(value) for value in (len(found.records), evaluation.get("num_images"), evaluation.get("num_samples"))),
         Datum(found.scale, SCALES.index(found.scale)),
     )
-
-
-def _backward(config: Mapping[str, Any]) -> str:
-    """How many samples of an image went backward."""
-    return str(config.get("num_resampled") or 1) if config.get("backward") == "resampled" else "all"
 
 
 def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:

@@ -19,7 +19,7 @@ from iwax.report.cells import count, flop, number, small
 from iwax.report.found import COUNTING, Found, find
 from iwax.report.gather import flop_of_step
 from iwax.report.tables import Datum, Sheet, as_markdown
-from iwax.report.words import nats, objective_name, signed
+from iwax.report.words import backward, nats, objective_name, signed
 
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sheet", "speedrun_page"]
 
@@ -152,7 +152,7 @@ def _recipe(record: Record) -> str:
     words = [config["algorithm"], f"rate {rate:g}", config["decay"], f"batch {config['batch_size']}"]
     words += [f"warm-up {config['warm_up']:g}"] if config["warm_up"] else []
     words += [config["gradient"]] if config["gradient"] != "reparameterized" else []
-    words += [f"{config.get('num_resampled') or 1} backward"] if config["backward"] == "resampled" else []
+    words += [f"{backward(config)} backward"] if backward(config) != "all" else []
     return ", ".join(words)
 
 

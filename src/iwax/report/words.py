@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["METRICS", "arithmetic", "nats", "objective_name", "signed"]
+__all__ = ["METRICS", "arithmetic", "backward", "nats", "objective_name", "signed"]
 
 METRICS = {
     "nll": "NLL",
@@ -35,8 +35,13 @@ def objective_name(config: Mapping[str, Any]) -> str:
         text += f", β {config['beta']:g}" + (f" learned ({config['beta_rule']})" if learned else "")
     text += f", α {config['alpha']:g}" if config.get("alpha") is not None else ""
     text += f", {ESTIMATORS[config['gradient']]}" if config.get("gradient") in ESTIMATORS else ""
-    text += f", {config.get('num_resampled') or 1} resampled" if config.get("backward") == "resampled" else ""
+    text += f", {backward(config)} resampled" if backward(config) != "all" else ""
     return text + (", alternating" if config.get("update") == "alternating" else "")
+
+
+def backward(config: Mapping[str, Any]) -> str:
+    """How many samples of an example go backward: "all", or how many are resampled."""
+    return str(config.get("num_resampled") or 1) if config.get("backward") == "resampled" else "all"
 
 
 def nats(value: float, digits: int = 2) -> str:
