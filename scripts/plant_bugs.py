@@ -183,7 +183,7 @@ BUGS = [
     Bug("AISLE's chi-square without its K", "objectives/aisle.py",
         "return 2 * self.num_samples * normalised_weights(log_w)", "return 2 * normalised_weights(log_w)",
         "other_estimators"),
-    Bug("the most probable sample, not a random one", "objectives/objective.py",
+    Bug("the most probable sample, not a random one", "objectives/coefficients.py",
         "chosen = _systematic(key, size, number)",
         "chosen = jnp.broadcast_to(jnp.argmax(size, axis=0), (number, *size.shape[1:]))", "in_expectation"),
     Bug("sign of the closed-form divergence", "objectives/elbo.py",
@@ -203,9 +203,9 @@ BUGS = [
     Bug("Sobol points not scrambled", "noise.py", "shift, *multipliers = seeds", "shift, *multipliers = 0 * seeds",
         "sobol"),
     # A few samples backward.
-    Bug("the drawn samples' coefficients not divided by how often they are drawn", "objectives/objective.py",
-        "_map_distinct(lambda one: _take(one, chosen) / _take(expected, chosen), every)",
-        "_map_distinct(lambda one: _take(one, chosen) / number, every)", "in_expectation"),
+    Bug("the drawn samples' coefficients not divided by how often they are drawn", "objectives/coefficients.py",
+        "take_samples(one, chosen) / take_samples(expected, chosen)",
+        "take_samples(one, chosen) / number", "in_expectation"),
 ]  # fmt: skip
 
 

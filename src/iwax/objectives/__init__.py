@@ -2,11 +2,12 @@
 
 from iwax.objectives.aisle import AISLE
 from iwax.objectives.catalog import ObjectiveInfo, describe
+from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.elbo import ELBO, AnalyticELBO
 from iwax.objectives.gdreg import GDReG
 from iwax.objectives.iwae import IWAE
 from iwax.objectives.jackknife import JVI
-from iwax.objectives.objective import Coefficients, Objective, loss, per_example_loss
+from iwax.objectives.objective import Objective, loss, per_example_loss
 from iwax.objectives.rainforth import CIWAE, MIWAE, PIWAE
 from iwax.objectives.renyi import VRIWAE
 from iwax.objectives.score import OVIS, VIMCO

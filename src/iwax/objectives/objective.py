@@ -17,8 +17,7 @@ The coefficients are constants to differentiation, so one surrogate serves all o
 """
 
 import abc
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -28,13 +27,13 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.models.model import draw, freeze
 from iwax.noise import SAMPLINGS, draw_dependent
 from iwax.objectives.autodiff import one_pass, own_derivatives, scale_cotangents, value_with_gradient_of, weighted_sum
+from iwax.objectives.coefficients import Coefficients, resample, spread, take_samples
 
 __all__ = [
     "DOUBLY_REPARAMETERIZED",
     "REPARAMETERIZED",
     "SCORE_FUNCTION",
     "STICKING_THE_LANDING",
-    "Coefficients",
     "Objective",
     "loss",
     "per_example_loss",
@@ -45,17 +44,6 @@ STICKING_THE_LANDING = "sticking-the-landing"
 DOUBLY_REPARAMETERIZED = "doubly-reparameterized"
 SCORE_FUNCTION = "score-function"  # its path coefficient is zero
 PATH_ONLY = (STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)  # their score coefficient is zero
-
-
-class Coefficients(NamedTuple):
-    """The three constants of a gradient estimator, each (S, *batch)."""
-
-    generative: Float[Array, "samples ..."]
-    """a: multiplies the gradient of log p(x, z_s) in the generative parameters."""
-    path: Float[Array, "samples ..."]
-    """b: multiplies the derivative of log w_s along z_s, inside which all parameters are constant."""
-    score: Float[Array, "samples ..."]
-    """c: multiplies the gradient of -log q(z_s | x) at fixed z_s."""
 
 
 class Objective(eqx.Module):
@@ -212,9 +200,8 @@ class Objective(eqx.Module):
             return every
         if key is None:
             raise ValueError("Expected a key for the coefficients of backward='resampled'; got None.")
-        chosen, resampled = self._resample(every, key)
-        drawn = jax.nn.one_hot(chosen, len(log_w), dtype=log_w.dtype, axis=0)  # (S, M, *batch)
-        return _map_distinct(lambda one: jnp.sum(drawn * one, axis=1), resampled)
+        chosen, drawn = resample(every, key, self.num_resampled or 1)
+        return spread(drawn, chosen, len(log_w))
 
     def all_coefficients(self, log_w: Float[Array, "samples *batch"]) -> Coefficients:
         """`coefficients` where all samples go backward: what objectives that are not derived from a bound override."""
@@ -247,16 +234,9 @@ class Objective(eqx.Module):
         coefficients = freeze(self).all_coefficients(log_w)
         fraction = freeze(self).path_fraction(log_w) if self.gradient == DOUBLY_REPARAMETERIZED else None
         if self.backward == "resampled":
-            chosen, coefficients = self._resample(coefficients, jax.random.fold_in(key, 1))
-            z, log_q, fraction = jax.tree.map(lambda leaf: _take(leaf, chosen), (z, log_q, fraction))
+            chosen, coefficients = resample(coefficients, jax.random.fold_in(key, 1), self.num_resampled or 1)
+            z, log_q, fraction = jax.tree.map(lambda leaf: take_samples(leaf, chosen), (z, log_q, fraction))
         return log_w, self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
-
-    def _resample(self, every: Coefficients, key: PRNGKeyArray) -> tuple[Array, Coefficients]:
-        """Which samples go backward, (M, *batch), and their coefficients, each (M, *batch)."""
-        size, number = jnp.max(jnp.abs(jnp.stack(every)), axis=0), self.num_resampled or 1
-        chosen = _systematic(key, size, number)
-        expected = number * size / jnp.sum(size, axis=0)  # how often a sample is drawn
-        return chosen, _map_distinct(lambda one: _take(one, chosen) / _take(expected, chosen), every)
 
     def draw(self, posterior: Any, key: PRNGKeyArray) -> tuple[PyTree, Float[Array, "samples *batch"]]:
         """`total_samples` draws z and their log q(z | x), dependent if `sampling` says so.
@@ -306,26 +286,6 @@ class Objective(eqx.Module):
             return surrogate - weighted_sum(b, log_q)
         surrogate -= weighted_sum(b, freeze(posterior).log_prob(z))
         return surrogate if self.gradient in PATH_ONLY else surrogate - weighted_sum(c, posterior.log_prob(freeze(z)))
-
-
-def _systematic(key: PRNGKeyArray, size: Float[Array, "samples *batch"], number: int) -> Array:
-    """Systematic resampling: (number, *batch) samples, each as often as its share of the sizes, but for rounding."""
-    ends = jnp.cumsum(size, axis=0)
-    ends = ends / ends[-1]
-    first = 1 - jax.random.uniform(key, size.shape[1:], size.dtype)  # above 0, so that no share of 0 is drawn
-    steps = jnp.arange(number, dtype=size.dtype).reshape(-1, *[1] * first.ndim)
-    return jnp.sum(ends < ((steps + first) / number)[:, None], axis=1)
-
-
-def _take(leaf: Array, chosen: Array) -> Array:
-    """The chosen samples of an array with a leading axis of them."""
-    return jnp.take_along_axis(leaf, chosen.reshape(chosen.shape + (1,) * (leaf.ndim - chosen.ndim)), axis=0)
-
-
-def _map_distinct(function: Callable[[Array], Array], coefficients: Coefficients) -> Coefficients:
-    """Each mapped, and what was one array stays one: the surrogate goes by it."""
-    mapped = {id(one): function(one) for one in coefficients}
-    return Coefficients(*(mapped[id(one)] for one in coefficients))
 
 
 def per_example_loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, " *batch"]:

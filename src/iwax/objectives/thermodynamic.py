@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from iwax.objectives.objective import SCORE_FUNCTION, Coefficients, Objective, check_positive_integer
+from iwax.objectives.coefficients import Coefficients
+from iwax.objectives.objective import SCORE_FUNCTION, Objective, check_positive_integer
 
 __all__ = ["TVO", "thermodynamic_integrand"]
 

@@ -4,7 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, SCORE_FUNCTION, Coefficients, Objective
+from iwax.objectives.coefficients import Coefficients
+from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, SCORE_FUNCTION, Objective
 from iwax.weights import leave_one_out_log_sum_exp, log_mean_exp, normalised_weights
 
 __all__ = ["RWS"]
