@@ -51,6 +51,15 @@ def test_numbers_over_seeds():
     assert by_name(numbers(STUDY, TABLE, seeds(IWAE, [-86.0, -87.0])), 2)["ours"].text == "20.5"
 
 
+def test_seconds_say_on_which_processors():
+    first, *others = seeds(IWAE, [-86.0, -87.0, -88.0])
+    made = [dataclasses.replace(first, machine={"cpu": "AMD EPYC", "device": "cpu (cpu)"})]
+    made += [dataclasses.replace(one, machine={"cpu": "Intel(R) Xeon(R) Processor"}) for one in others]
+    assert by_name(numbers(STUDY, TABLE, made), 0)["processor"].text == "AMD EPYC, Intel Xeon"
+    gpu = dataclasses.replace(first, machine={"cpu": "AMD EPYC", "device": "gpu (NVIDIA H200)"})
+    assert by_name(numbers(STUDY, TABLE, [gpu]), 0)["processor"].text == "NVIDIA H200"
+
+
 def test_what_has_no_record_is_open_and_another_run_does_not_fill_it():
     other = [record(dataclasses.replace(IWAE, **change)) for change in ({"num_samples": 50}, {"model": "two-layer"})]
     sheet = numbers(STUDY, TABLE, other)

@@ -36,7 +36,18 @@ def numbers(study: Study, table: Table, records: Sequence[Record]) -> Sheet:
     marks = dict(zip(reasons, DIGITS, strict=False))
     columns = (
         *("row", "column", "metric", "ours", "s.d. over seeds", "Monte-Carlo error", "error over images", "published"),
-        *("ours less published", "FLOP", "seconds", "epochs", "backward", "seeds", "test images", "k", "scale"),
+        *(
+            "ours less published",
+            "FLOP",
+            "seconds",
+            "processor",
+            "epochs",
+            "backward",
+            "seeds",
+            "test images",
+            "k",
+            "scale",
+        ),
     )
     body = tuple(_line(find(study, cell, records), cell, letters, marks) for cell in table.cells)
     notes = (*_sources(letters), *(f"{mark} Not comparable: {reason}" for reason, mark in marks.items()))
@@ -47,7 +58,7 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
     head = (Datum(cell.row), Datum(cell.column), Datum(METRICS.get(cell.metric, cell.metric)))
     published = Datum("; ".join(_printed(one, cell.metric) + letters[one.source] for one in cell.published) or "—")
     if found is None:
-        return (*head, OPEN, *[Datum("")] * 3, published, *[Datum("")] * 9)
+        return (*head, OPEN, *[Datum("")] * 3, published, *[Datum("")] * 10)
     reason = _incomparable(found, cell)
     differences = Datum(f"—{marks.get(reason, '')}") if reason else _differences(found, cell)
     evaluation = found.records[0].evaluation
@@ -58,7 +69,9 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
         published,
         differences,
         flop(found.average("training", "flop")),
-        *(count(found.average("training", name)) for name in ("seconds", "epochs")),
+        count(found.average("training", "seconds")),
+        Datum(found.processors),
+        count(found.average("training", "epochs")),
         Datum(backward(found.records[0].config)),
         *(count(value) for value in (len(found.records), evaluation.get("num_images"), evaluation.get("num_samples"))),
         Datum(found.scale, SCALES.index(found.scale)),

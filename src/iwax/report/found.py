@@ -9,6 +9,7 @@ from typing import Any
 
 from iwax.experiments.records import Record
 from iwax.experiments.study import SAMPLE, Cell, Study
+from iwax.report.words import processor
 
 __all__ = ["COUNTING", "SCALES", "Found", "cells_done", "find", "find_all"]
 
@@ -61,6 +62,11 @@ class Found:
     @property
     def epochs(self) -> int:
         return self.records[0].training.get("epochs", 0)
+
+    @property
+    def processors(self) -> str:
+        """What the runs were trained on, to which their seconds belong."""
+        return ", ".join(dict.fromkeys(processor(record.machine) for record in self.records))
 
     @property
     def is_of_sample(self) -> bool:

@@ -1,10 +1,11 @@
 """Short names and numbers as every table and figure of the report writes them."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["METRICS", "arithmetic", "backward", "nats", "objective_name", "signed"]
+__all__ = ["METRICS", "arithmetic", "backward", "nats", "objective_name", "processor", "signed"]
 
 METRICS = {
     "nll": "NLL",
@@ -42,6 +43,17 @@ def objective_name(config: Mapping[str, Any]) -> str:
 def backward(config: Mapping[str, Any]) -> str:
     """How many samples of an example go backward: "all", or how many are resampled."""
     return str(config.get("num_resampled") or 1) if config.get("backward") == "resampled" else "all"
+
+
+def processor(machine: Mapping[str, Any]) -> str:
+    """What a run was trained on, without the maker's decoration: the GPU, if there was one, or the processor.
+
+    >>> processor({"cpu": "Intel(R) Xeon(R) Processor", "device": "cpu (cpu)"})
+    'Intel Xeon'
+    """
+    device = str(machine.get("device", "cpu"))
+    name = str(machine.get("cpu", "")) if device.startswith("cpu") else device.partition(" (")[2].rstrip(")")
+    return re.sub(r"\((R|TM)\)| Processor\b", "", name)
 
 
 def nats(value: float, digits: int = 2) -> str:
