@@ -91,6 +91,12 @@ def test_the_largest_scale_counts_and_is_named():
     assert overview(STUDY, TABLE, records[:1]).rows[0][1].kind == "smoke"
 
 
+def test_of_equally_long_runs_the_one_with_all_samples_backward_counts_however_good_the_other():
+    few = dataclasses.replace(IWAE, backward="resampled", num_resampled=2)
+    records = [record(few, log_p=-80.0), record(IWAE, log_p=-86.0)]
+    assert [find(STUDY, TABLE.cells[0], each).value for each in (records, records[::-1])] == [86.0, 86.0]
+
+
 def test_what_does_not_compare_has_its_reason_and_no_difference():
     smoke = dataclasses.replace(IWAE, dataset="mnist-sample")
     sheet = numbers(STUDY, TABLE, [record(smoke, scale="smoke"), record(ELBO)])

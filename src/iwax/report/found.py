@@ -9,7 +9,7 @@ from typing import Any
 
 from iwax.experiments.records import Record
 from iwax.experiments.study import SAMPLE, Cell, Study
-from iwax.report.words import processor
+from iwax.report.words import backward, processor
 
 __all__ = ["COUNTING", "SCALES", "Found", "cells_done", "find", "find_all"]
 
@@ -80,9 +80,15 @@ class Found:
 
 
 def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
-    """The best that there is for a cell: the largest scale, then the most seeds, then the most epochs; else None."""
-    found = find_all(study, cell, records)
-    return max(found, key=lambda one: (SCALES.index(one.scale), len(one.records), one.epochs), default=None)
+    """The best that there is for a cell: of the largest scale, the most seeds, the most epochs, all samples backward.
+
+    How good a run turned out to be never counts.
+    """
+
+    def rank(one: Found) -> tuple[int, int, int, bool]:
+        return SCALES.index(one.scale), len(one.records), one.epochs, backward(one.records[0].config) == "all"
+
+    return max(find_all(study, cell, records), key=rank, default=None)
 
 
 def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]:
