@@ -11,7 +11,7 @@ from iwax.report.order import orders
 from iwax.report.tables import PLAIN, RAISED, Datum, Sheet
 from iwax.report.words import METRICS, arithmetic, backward, nats, signed
 
-__all__ = ["OPEN", "count", "flop", "number", "numbers", "overview", "small"]
+__all__ = ["OPEN", "count", "flop", "number", "numbers", "overview", "seconds", "small"]
 
 OPEN = Datum("open", kind="open")
 LETTERS, DIGITS = RAISED[PLAIN.index("a") :], RAISED[PLAIN.index("1") : PLAIN.index("9") + 1]
@@ -36,18 +36,8 @@ def numbers(study: Study, table: Table, records: Sequence[Record]) -> Sheet:
     marks = dict(zip(reasons, DIGITS, strict=False))
     columns = (
         *("row", "column", "metric", "ours", "s.d. over seeds", "Monte-Carlo error", "error over images", "published"),
-        *(
-            "ours less published",
-            "FLOP",
-            "seconds",
-            "processor",
-            "epochs",
-            "backward",
-            "seeds",
-            "test images",
-            "k",
-            "scale",
-        ),
+        *("ours less published", "FLOP", "seconds", "processor", "epochs", "backward", "seeds", "test images"),
+        *("k", "scale"),
     )
     body = tuple(_line(find(study, cell, records), cell, letters, marks) for cell in table.cells)
     notes = (*_sources(letters), *(f"{mark} Not comparable: {reason}" for reason, mark in marks.items()))
@@ -69,8 +59,7 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
         published,
         differences,
         flop(found.average("training", "flop")),
-        count(found.average("training", "seconds")),
-        Datum(found.processors),
+        *seconds(found),
         count(found.average("training", "epochs")),
         Datum(backward(found.records[0].config)),
         *(count(value) for value in (len(found.records), evaluation.get("num_images"), evaluation.get("num_samples"))),
@@ -128,6 +117,11 @@ def _digits(metric: str) -> int:
 def small(error: float | None) -> Datum:
     """An error, if it is known."""
     return Datum("—") if error is None else Datum(f"{error:.3f}", error)
+
+
+def seconds(found: Found) -> tuple[Datum, Datum]:
+    """How long a run trained, and on what."""
+    return count(found.average("training", "seconds")), Datum(found.processors)
 
 
 def count(value: float | int | None) -> Datum:

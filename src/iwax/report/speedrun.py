@@ -15,7 +15,7 @@ from iwax.experiments.scales import SHORT
 from iwax.experiments.speedrun import COMPARED, STUDY, TRIED
 from iwax.experiments.study import Cell, Table
 from iwax.plots import COLOURS, plot
-from iwax.report.cells import count, flop, number, small
+from iwax.report.cells import count, flop, number, seconds, small
 from iwax.report.found import COUNTING, Found, find
 from iwax.report.gather import flop_of_step
 from iwax.report.tables import Datum, Sheet, as_markdown
@@ -24,7 +24,7 @@ from iwax.report.words import backward, nats, objective_name, signed
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sheet", "speedrun_page"]
 
 PUBLISHED_EPOCHS, BATCH, DATA_SIZE = 3280, 20, 784
-ALIKE = ("dataset", "model", "objective", "num_samples", "precision", "epochs")  # beside a name, by which lines stand
+ALIKE = ("dataset", "model", "objective", "num_samples", "precision", "stages", "epochs")  # beside a name
 
 HEAD = f"""# Speed run
 
@@ -79,19 +79,9 @@ def protocol_sheet(records: Sequence[Record]) -> Sheet:
             key = (*(str(config[name]) for name in ALIKE), objective_name(config))
             groups.setdefault(key, []).append(record)
     columns = (
-        *(
-            "objective",
-            "model",
-            "data",
-            "precision",
-            "passes",
-            "FLOP",
-            "of the published",
-            "seconds",
-            "processor",
-            "−log p",
-        ),
-        *("± seeds", "± Monte Carlo", "± images", "Burda et al.", "ours less theirs", "active units", "seeds"),
+        *("objective", "model", "data", "precision", "rate", "passes", "FLOP", "of the published", "seconds"),
+        *("processor", "−log p", "± seeds", "± Monte Carlo", "± images", "Burda et al.", "ours less theirs"),
+        *("active units", "seeds"),
     )
     found = [Found(tuple(sorted(group, key=lambda r: r.config["seed"])), "nll") for _, group in sorted(groups.items())]
     return Sheet("protocol", "", columns, tuple(map(_line, found)), labels=4)
@@ -103,9 +93,10 @@ def _line(found: Found) -> tuple[Datum, ...]:
     return (
         Datum(objective_name(config)),
         *(Datum(config[name]) for name in ("model", "dataset", "precision")),
+        Datum(f"{_rate(config):g}"),
         *(count(training["epochs"]), flop(found.average("training", "flop"))),
         Datum(f"{100 * training['flop'] / _published_flop(found.records[0]):.1f} %"),
-        *(count(found.average("training", "seconds")), Datum(found.processors), number(found.value, "nll")),
+        *(*seconds(found), number(found.value, "nll")),
         *(small(error) for error in (found.spread, found.error("mc_error"), found.error("data_error"))),
         *((Datum("—"), Datum("—")) if theirs is None else (number(theirs, "nll"), _difference(found.value - theirs))),
         *(_units(found), _seeds(found)),
@@ -151,12 +142,7 @@ def _attempt(cell: Cell, found: Found) -> tuple[Datum, ...]:
     return (
         *(Datum(min(record.date for record in found.records)[:10]), Datum(cell.row), Datum(_recipe(found.records[0]))),
         *(count(found.average("training", "epochs")), flop(found.average("training", "flop"))),
-        *(
-            count(found.average("training", "seconds")),
-            Datum(found.processors),
-            number(found.value, "nll"),
-            small(found.error("mc_error")),
-        ),
+        *(*seconds(found), number(found.value, "nll"), small(found.error("mc_error"))),
         *(_units(found), Datum(nats(found.average("training", "final_bound") or 0.0)), _seeds(found)),
     )
 
@@ -164,12 +150,16 @@ def _attempt(cell: Cell, found: Found) -> tuple[Datum, ...]:
 def _recipe(record: Record) -> str:
     """The optimiser, its rate and schedule, the batch, and the estimator of the gradient and what goes backward."""
     config = record.config
-    rate = max(float(stage.split(":")[0]) for stage in config["stages"].split(","))
-    words = [config["algorithm"], f"rate {rate:g}", config["decay"], f"batch {config['batch_size']}"]
+    words = [config["algorithm"], f"rate {_rate(config):g}", config["decay"], f"batch {config['batch_size']}"]
     words += [f"warm-up {config['warm_up']:g}"] if config["warm_up"] else []
     words += [config["gradient"]] if config["gradient"] != "reparameterized" else []
     words += [f"{backward(config)} backward"] if backward(config) != "all" else []
     return ", ".join(words)
+
+
+def _rate(config: Mapping[str, Any]) -> float:
+    """The highest learning rate of a schedule."""
+    return max(float(stage.split(":")[0]) for stage in config["stages"].split(","))
 
 
 def _units(found: Found) -> Datum:
