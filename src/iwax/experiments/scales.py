@@ -20,6 +20,7 @@ POINTS = 20  # at most twice as many evaluations along training
 FEW_EPOCHS = 30  # there, from MANY samples
 RESAMPLED = {"backward": "resampled", "num_resampled": 8}
 WORTHWHILE = 32  # samples, from which that halves an IWAE's time; others rest on more samples, and lose by it
+SLOWER = {"one-layer": {"stages": "0.004:300"}}  # than the rate chosen at one sample: docs/speedrun.md
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     fast: dict[str, Any] = {"protocol": SHORT} | ({"precision": "bfloat16"} if many else {})
     compares = any(table.ranked for table in study.tables)  # methods: as long, and with gradients as they are
     if config.objective == "iwae" and _samples(config) >= WORTHWHILE and not compares:
-        return fast | RESAMPLED
+        return fast | RESAMPLED | SLOWER.get(config.model, {})
     return fast | ({"epochs": FEW_EPOCHS} if many else {})
 
 
