@@ -154,7 +154,8 @@ class Study:
         from iwax.experiments.scales import asked
 
         recipe = dict(self.recipe) if self.keeps_recipe else {}
-        names = {name for pair in self.configs for name in stated(pair[0])} | {*WHAT}
+        alike = [other for other, before in self.configs if before == start]  # others are told apart by their start
+        names = {name for other in alike for name in stated(other)} | {*WHAT}
         if self.keeps_recipe:  # then whatever says how counts, too
             names = {field.name for field in dataclasses.fields(RunConfig)} - BY_RUN
         wanted, before = (
