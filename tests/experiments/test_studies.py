@@ -92,7 +92,7 @@ def test_how_runs_of_many_samples_are_made_at_short():
 
     def of(study, objective, num_samples):
         runs = [run for run in STUDIES[study].runs("short", 1) if run.model == "one-layer" and run.dataset == "mnist"]
-        made = (resolve(r) for r in runs if (r.objective, r.num_samples, r.stages) == (objective, num_samples, None))
+        made = (resolve(r) for r in runs if (r.objective, r.num_samples, r.init_from) == (objective, num_samples, None))
         run = next(made)
         return run.epochs, run.num_resampled, run.precision
 

@@ -154,15 +154,18 @@ class Study:
         from iwax.experiments.scales import asked
 
         recipe = dict(self.recipe) if self.keeps_recipe else {}
-        alike = [other for other, before in self.configs if before == start]  # others are told apart by their start
-        names = {name for other in alike for name in stated(other)} | {*WHAT}
-        if self.keeps_recipe:  # then whatever says how counts, too
-            names = {field.name for field in dataclasses.fields(RunConfig)} - BY_RUN
         wanted, before = (
             None if c is None else asked(dataclasses.replace(c, **recipe | stated(c))) for c in (config, start)
         )
+        names, of_start = self._compared(start), self._compared(None)
         counting = [record for record in records if self.keeps_recipe or record.scale != "trial"]
-        return [r for r in counting if _same(wanted, r.asked, names) and _same(before, r.started_from, names)]
+        return [r for r in counting if _same(wanted, r.asked, names) and _same(before, r.started_from, of_start)]
+
+    def _compared(self, start: RunConfig | None) -> set[str]:
+        """The fields by which a run is told from others with the same start; what none of these names is left open."""
+        if self.keeps_recipe:  # then whatever says how counts, too
+            return {field.name for field in dataclasses.fields(RunConfig)} - BY_RUN
+        return {*WHAT, *(name for other, before in self.configs if before == start for name in stated(other))}
 
 
 def stated(config: RunConfig) -> dict[str, Any]:
