@@ -28,8 +28,8 @@ FACTORS: dict[str, tuple[str, ...]] = {
 NONE = Datum("—")
 NOTE = (
     "Best less worst level of a choice, all else equal, averaged over the settings of all else. Ours: from runs beyond "
-    "a smoke test, after as many epochs each. Published: from the first number printed for a cell. More levels give a "
-    "wider range by chance alone."
+    "a smoke test, after as many epochs each; an architecture is judged with the learning rate that its protocol has "
+    "for it. Published: from the first number printed for a cell. More levels give a wider range by chance alone."
 )
 
 Levels = dict[Hashable, dict[Hashable, float]]
