@@ -80,19 +80,20 @@ class Found:
 
 
 def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
-    """The best that there is for a cell: of the largest scale, the most seeds, the most epochs, all samples backward.
+    """The first of all that there is for a cell; else None."""
+    return next(iter(find_all(study, cell, records)), None)
 
-    How good a run turned out to be never counts.
+
+def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]:
+    """All that there is for a cell, one for each recipe and scale, over its seeds.
+
+    First those of the largest scale, the most seeds, the most epochs, all samples backward: how good a run turned out
+    to be never counts.
     """
 
     def rank(one: Found) -> tuple[int, int, int, bool]:
         return SCALES.index(one.scale), len(one.records), one.epochs, backward(one.records[0].config) == "all"
 
-    return max(find_all(study, cell, records), key=rank, default=None)
-
-
-def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]:
-    """All that there is for a cell: one for each recipe and scale, over its seeds."""
     groups: dict[str, list[Record]] = {}
     for record in study.matching(cell.config, records, cell.start):
         if record.value(cell.metric, cell.judged_on) is not None:
@@ -100,7 +101,7 @@ def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]
             how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
             groups.setdefault(json.dumps([record.scale, how], sort_keys=True), []).append(record)
     by_seed = (tuple(sorted(group, key=lambda record: record.config["seed"])) for group in groups.values())
-    return [Found(group, cell.metric, cell.judged_on) for group in by_seed]
+    return sorted((Found(group, cell.metric, cell.judged_on) for group in by_seed), key=rank, reverse=True)
 
 
 def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
