@@ -30,9 +30,9 @@ def runs() -> list:
 
 def draw() -> None:
     """The page's figure, if there are records to show."""
-    from iwax.report.figures import cost_figure
+    from iwax.report.figures import cost_figure, priced
 
-    records = [run.record for run in runs() if run.record.scale != "smoke" and run.record.training.get("flop")]
+    records = priced([run.record for run in runs() if run.record.scale != "smoke"])
     if records:
         cost_figure(records, PAGE.parent / FIGURE)
 

@@ -20,7 +20,7 @@ from iwax.figures import image_sheet
 from iwax.launch import new_run
 from iwax.models.vae import ARCHITECTURES
 from iwax.report.figures import pareto
-from iwax.report.gather import gather
+from iwax.report.gather import Run, gather
 from iwax.report.parts import Parts, line_names
 from iwax.report.report import write_report
 from iwax.report.reproductions import reproductions_page
@@ -70,7 +70,7 @@ def test_from_records_alone(results, tmp_path, monkeypatch):
     page = write_report(results, tmp_path / "none", tmp_path / "out", studies=[STUDY]).read_text()
     assert "2 runs: 2 short" in page
     assert "1 of 1 numbers in the tables of 1 studies have a run" in page
-    assert "86.50 ± 0.71 (short, 40 epochs)" in page
+    assert "86.50 ± 0.71<small>short, 40 epochs</small>" in page
     assert "Not drawn, since no run of theirs has a record: Not yet." in page
     made = sorted(path.name for path in (tmp_path / "out").rglob("*.*"))
     names = ("architecture-one-layer", "cost", "s-along", "s-pictures", "s-training")
@@ -89,6 +89,14 @@ def test_a_run_judged_at_two_scales_has_two_records(results, tmp_path):
     assert len(parts.runs) == 2  # each run once
     (sheet,) = parts.sheets()  # both seeds are of one objective and model
     assert sheet["title"] == "IWAE(5), one-layer, mnist, seed 0: log p −86.00"  # the better one
+
+
+def test_what_went_on_from_a_trained_model_is_not_drawn_at_the_price_of_its_last_part(tmp_path, monkeypatch):
+    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    whole, part = record(IWAE), record(dataclasses.replace(IWAE, seed=1, init_from="elbo"), started_from={})
+    runs = [Run(one, tmp_path) for one in (whole, part)]
+    assert Parts(runs[1:], tmp_path, tmp_path).cost() is None
+    assert Parts(runs[:1], tmp_path, tmp_path).cost()["svg"] == Parts(runs, tmp_path, tmp_path).cost()["svg"]
 
 
 def test_a_figure_of_a_demonstration(tmp_path, monkeypatch):
@@ -151,7 +159,7 @@ def test_the_page_of_the_docs(results):
     table = {"columns": ["what", "nats"], "rows": [["a", -1.23456], ["b", 1000]], "command": "iwax reproduce s"}
     (results / "demonstrations" / "s-d-short.json").write_text(json.dumps(shown | table))
     text = reproductions_page([STUDY], gather(results, "none"), results)
-    assert "| k = 5 | 86.50 ± 0.71 (short, 40 epochs)<br><small>85.54ᵃ</small> |" in text
+    assert "| k = 5 | 86.50 ± 0.71<br><small>short, 40 epochs</small><br><small>85.54ᵃ</small> |" in text
     assert re.search(r"^    \| k = 5 \| IWAE \| NLL \| 86.50 \| 0.707 \|", text, re.MULTILINE)
     assert "### Shown\n\nIt is so.\n\n| what | nats |\n|:--|--:|\n| a | −1.235 |\n| b | 1,000 |" in text
     assert "Not yet demonstrated: Another." in text

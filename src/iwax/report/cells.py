@@ -68,14 +68,15 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
 
 
 def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
-    """Ours ± its spread over seeds, and what was published."""
+    """Ours ± its spread over seeds; below, how far from the published recipe it was trained, and what was published."""
     published = "; ".join(_printed(one, cell.metric) + letters[one.source] for one in cell.published)
     if found is None:
-        return dataclasses.replace(OPEN, more=published)
+        return dataclasses.replace(OPEN, below=(published,) if published else ())
     ours = number(found.value, cell.metric)
     spread = f" ± {found.spread:.{_digits(cell.metric)}f}" if found.spread is not None else ""
-    label = "" if found.scale == "full" else f" ({found.scale}, {found.epochs:,} epochs)"
-    return Datum(ours.text + spread + label, ours.key, published, "smoke" if found.scale == "smoke" else "")
+    label = "" if found.scale == "full" else f"{found.scale}, {found.epochs:,} epochs"
+    below = tuple(filter(None, (label, published)))
+    return Datum(ours.text + spread, ours.key, below, "smoke" if found.scale == "smoke" else "")
 
 
 def _incomparable(found: Found | None, cell: Cell) -> str:

@@ -12,7 +12,7 @@ from iwax.experiments.records import Record
 from iwax.plots import COLOURS, LINE_STYLES, plot
 from iwax.report.words import METRICS, objective_name
 
-__all__ = ["FIGURES", "WORSE", "cost_figure", "pareto", "sheets_figure", "snr_figure"]
+__all__ = ["FIGURES", "WORSE", "cost_figure", "pareto", "priced", "sheets_figure", "snr_figure"]
 
 Runs = dict[str, list[Record]]
 """Name of a line -> its runs, one for each seed."""
@@ -61,13 +61,17 @@ def betas_figure(runs: Runs, path: str | Path) -> None:
         axis.legend(**LEGEND)
 
 
+def priced(records: Sequence[Record]) -> list[Record]:
+    """Those whose whole arithmetic is known: a run that went on from a trained model holds that of its own part."""
+    return [r for r in records if r.training.get("flop") and r.config.get("init_from") is None]
+
+
 def cost_figure(records: Sequence[Record], path: str | Path) -> None:
     """-log p of test images against the arithmetic of training; the line joins what nothing beats at less (Pareto).
 
-    A panel for each data set, a colour for each objective, a marker for each model; the number is K, or M·K. What is
-    more than `WORSE` nats above the best is left out.
+    Of `priced` records: a panel for each data set, a colour for each objective, a marker for each model; the number is
+    K, or M·K. What is more than `WORSE` nats above the best is left out.
     """
-    records = [r for r in records if r.training.get("flop")]
     datasets = list(dict.fromkeys(r.config["dataset"] for r in records))
     objectives, models = (list(dict.fromkeys(r.config[name] for r in records)) for name in ("objective", "model"))
     with plot(path, columns=len(datasets), width=max(5.2, 4.2 * len(datasets)), height=3.8) as axes:
@@ -93,13 +97,15 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
 
 def sheets_figure(sheets: dict[str, Path], path: str | Path) -> None:
     """Pictures side by side under their names."""
-    columns = min(len(sheets), 4)
-    rows = -(-len(sheets) // columns)
-    with plot(path, rows=rows, columns=columns, width=2.2 * columns, height=2.4 * rows) as axes:
+    drawn = {name: matplotlib.image.imread(picture) for name, picture in sheets.items()}
+    columns = min(len(drawn), 4)
+    rows = -(-len(drawn) // columns)
+    tallest = max(picture.shape[0] / picture.shape[1] for picture in drawn.values())
+    with plot(path, rows=rows, columns=columns, width=2.2 * columns, height=(2.2 * tallest + 0.6) * rows) as axes:
         for axis in np.ravel(axes):
             axis.axis("off")
-        for axis, (name, picture) in zip(np.ravel(axes), sheets.items(), strict=False):
-            axis.imshow(matplotlib.image.imread(picture), cmap="gray", interpolation="nearest")
+        for axis, (name, picture) in zip(np.ravel(axes), drawn.items(), strict=False):
+            axis.imshow(picture, cmap="gray", interpolation="nearest")
             axis.set_title(name, fontsize=8)
 
 

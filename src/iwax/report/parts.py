@@ -12,7 +12,7 @@ from iwax.experiments.records import Record
 from iwax.experiments.study import ALONG, Cell, Figure, Study
 from iwax.models.vae import ARCHITECTURES
 from iwax.report.diagram import architecture_diagram
-from iwax.report.figures import FIGURES, WORSE, cost_figure, sheets_figure, snr_figure
+from iwax.report.figures import FIGURES, WORSE, cost_figure, priced, sheets_figure, snr_figure
 from iwax.report.found import find
 from iwax.report.gather import OWN, Run, pictures
 from iwax.report.page import inline_svg, picture_data
@@ -30,7 +30,7 @@ SAID = (  # elsewhere than in the name of a line, or of no effect on it
 )
 COST = (
     "−log p of test images against the arithmetic of training, for every objective, K and model; what is more than "
-    f"{WORSE:g} nats above the best is left out."
+    f"{WORSE:g} nats above the best, or went on from a trained model, is left out."
 )
 
 
@@ -70,9 +70,8 @@ class Parts:
         return self._draw(name, figure.title, partial(snr_figure, found["rows"])) if found else None
 
     def cost(self) -> dict[str, Any] | None:
-        """-log p against arithmetic, of the runs for which both are known, judged on all test images."""
-        judged = [run.record for run in self.runs if run.nll is not None]
-        records = [record for record in judged if record.training.get("flop")]
+        """-log p against arithmetic, of the runs judged on all test images whose whole price is known."""
+        records = priced([run.record for run in self.runs if run.nll is not None])
         return self._draw("cost", COST, partial(cost_figure, records)) if records else None
 
     def sheets(self) -> list[dict[str, Any]]:

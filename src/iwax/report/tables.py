@@ -12,11 +12,11 @@ RAISED, PLAIN = "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐ
 
 @dataclasses.dataclass(frozen=True)
 class Datum:
-    """An entry of a table: its text, what it sorts by, a second line, and whether it is "open" or of a "smoke" test."""
+    """An entry of a table: its text, what it sorts by, small lines below, and if it is "open" or of a "smoke" test."""
 
     text: str
     key: float | int | str = ""
-    more: str = ""
+    below: tuple[str, ...] = ()
     kind: str = ""
 
 
@@ -35,7 +35,7 @@ class Sheet:
 def as_markdown(sheet: Sheet) -> str:
     """The table with its notes, in Markdown.
 
-    >>> print(as_markdown(Sheet("t", "T", ("a", "b"), ((Datum("x|y"), Datum("1", 1, "0.9")),), ("A note.",))))
+    >>> print(as_markdown(Sheet("t", "T", ("a", "b"), ((Datum("x|y"), Datum("1", 1, ("0.9",))),), ("A note.",))))
     | a | b |
     |:--|--:|
     | x\\|y | 1<br><small>0.9</small> |
@@ -53,7 +53,7 @@ def as_markdown(sheet: Sheet) -> str:
 def as_latex(sheet: Sheet) -> str:
     """The table for LaTeX with the booktabs package, notes in the caption."""
     alignment = "l" * sheet.labels + "r" * (len(sheet.columns) - sheet.labels)
-    body = [" & ".join(_tex(d.text + (f" ({d.more})" if d.more else "")) for d in row) + r" \\" for row in sheet.rows]
+    body = [" & ".join(_tex(_in_one_line(d)) for d in row) + r" \\" for row in sheet.rows]
     caption = _tex(" ".join([sheet.title.rstrip(".") + ".", *sheet.notes]))
     return "\n".join(
         [
@@ -87,8 +87,11 @@ def _line(texts: Iterable[str]) -> str:
 
 
 def _cell(datum: Datum) -> str:
-    more = f"<br><small>{datum.more}</small>" if datum.more else ""
-    return (datum.text + more).replace("|", "\\|")
+    return "".join([datum.text, *(f"<br><small>{line}</small>" for line in datum.below)]).replace("|", "\\|")
+
+
+def _in_one_line(datum: Datum) -> str:
+    return datum.text + (f" ({'; '.join(datum.below)})" if datum.below else "")
 
 
 _TEX = str.maketrans(

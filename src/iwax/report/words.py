@@ -27,6 +27,8 @@ def objective_name(config: Mapping[str, Any]) -> str:
     'CIWAE(64), β 0.5'
     >>> objective_name({"objective": "elbo", "num_samples": 5, "gradient": "reparameterized"})
     'VAE(5)'
+    >>> objective_name({"objective": "iwae", "num_samples": 50, "init_from": "runs/vae"})
+    'IWAE(50), from a trained model'
     """
     name = "VAE" if config["objective"] == "elbo" else str(config["objective"]).upper()
     counts = [config.get("num_groups"), config.get("num_samples")]
@@ -37,7 +39,8 @@ def objective_name(config: Mapping[str, Any]) -> str:
     text += f", α {config['alpha']:g}" if config.get("alpha") is not None else ""
     text += f", {ESTIMATORS[config['gradient']]}" if config.get("gradient") in ESTIMATORS else ""
     text += f", {backward(config)} resampled" if backward(config) != "all" else ""
-    return text + (", alternating" if config.get("update") == "alternating" else "")
+    text += ", alternating" if config.get("update") == "alternating" else ""
+    return text + (", from a trained model" if config.get("init_from") else "")
 
 
 def backward(config: Mapping[str, Any]) -> str:
