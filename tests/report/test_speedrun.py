@@ -4,8 +4,8 @@ import dataclasses
 
 from iwax.build import resolve
 from iwax.config import RunConfig
-from iwax.experiments.speedrun import STUDY
-from iwax.report.speedrun import attempts_sheet, protocol_sheet
+from iwax.experiments.speedrun import AS_PUBLISHED, STUDY
+from iwax.report.speedrun import as_published, attempts_sheet, protocol_sheet
 from made import record
 
 
@@ -44,3 +44,10 @@ def test_an_attempt_has_a_line_once_it_has_a_record():
     texts = [datum.text for datum in row]
     assert texts[1:3] == [cell.row, "adam, rate 0.003, cosine, batch 100, warm-up 0.02"]
     assert "89.00" in texts
+
+
+def test_the_published_recipe_has_its_sentence_once_it_has_run_to_its_end():
+    cut = dataclasses.replace(AS_PUBLISHED, epochs=328)
+    assert as_published([whole(cut), whole(AS_PUBLISHED, scale="trial")]) == ""
+    text = as_published([whole(cut, log_p=-89.0), whole(AS_PUBLISHED, log_p=-86.7)])
+    assert "batches of 100 where the paper has 20): 86.70, with" in text
