@@ -44,6 +44,7 @@ def test_the_parts_agree_with_each_other(run, judged):
     assert judged["pruned"]["log_p"] == pytest.approx(per_image.mean(), abs=1e-4)  # the same draws
     assert judged["pruned"]["num_examples"] == judged["estimators"]["num_examples"] == 4
     assert judged["pruned"]["units"] == [50]
+    assert 0 <= judged["pruned"]["active_units_by_divergence"][0] <= 50
     assert judged["estimators"]["estimators"]["IWAE"]["bias"][-1] == pytest.approx(0, abs=1.5)
     assert json.loads((run / "judgement.json").read_text()) == judged
 

@@ -10,7 +10,7 @@ import iwax
 from iwax.evaluate import evaluate_batches
 from iwax.models.distributions import DiagonalNormal, MarkovChain
 from iwax.models.model import draw
-from iwax.units import prune, single_sample_unit_variances, unit_variances
+from iwax.units import prune, single_sample_unit_variances, unit_divergences, unit_variances
 
 KEY = jax.random.key(0)
 
@@ -90,6 +90,32 @@ def test_upper_layers_with_and_without_the_noise_of_a_single_sample():
     np.testing.assert_allclose(corrected[1], second, rtol=0.1)
     np.testing.assert_allclose(single[1], second + noise, rtol=0.1)
     assert (noise > second).all()  # so that the two are told apart
+
+
+def test_divergences_of_both_layers():
+    """Normal densities whose means are linear: E[log q - log p] in closed form, for each unit of each layer."""
+    model, x = two_layers(), data(4000)
+    u, v, b = (np.asarray(linear.weight) for linear in (model.up, model.up_again, model.down))
+    q1, q2, p1 = (np.exp(2 * np.asarray(linear.log_scale)) for linear in (model.up, model.up_again, model.down))
+    z1 = u.T @ (x.T @ x / len(x)) @ u + np.diag(q1)  # E[z1 z1^T]
+    offset = np.eye(3) - v @ b  # z1 less its mean given z2 = z1 V + noise
+    squared = np.diag(offset.T @ z1 @ offset) + np.diag(b.T @ np.diag(q2) @ b)
+    first = (np.log(p1 / q1) - 1 + squared / p1) / 2
+    second = (np.log(1 / q2) - 1 + np.diag(v.T @ z1 @ v) + q2) / 2
+    divergences = unit_divergences(model, x, KEY)
+    np.testing.assert_allclose(divergences[0], first, atol=0.01)
+    np.testing.assert_allclose(divergences[1], second, atol=0.01)
+
+
+def test_a_unit_that_follows_the_layer_above_varies_and_holds_nothing():
+    """z1 = (x, 2 x_1) and z2 = x, nearly; p(z1 | z2) follows: A_u = 4 Var(x_1) of the last, and no information."""
+    down = Linear(jnp.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]), jnp.log(jnp.array([0.01, 0.01, 0.3])))
+    up_again = Linear(jnp.eye(3)[:, :2], jnp.log(jnp.full(2, 0.001)))
+    model = TwoLayers(up=down, up_again=up_again, down=down, out=Linear(jnp.ones((3, 2)), jnp.zeros(2)))
+    x = data(2000)
+    (first, _), (divergences, _) = unit_variances(model, x, KEY), unit_divergences(model, x, KEY)
+    np.testing.assert_allclose(first[2], 4 * x[:, 0].var(), rtol=0.01)
+    np.testing.assert_allclose(divergences[2], (0.02 / 0.3) ** 2 / 2, atol=0.005)
 
 
 def test_a_dead_unit_is_replaced_without_a_trace():
@@ -184,6 +210,8 @@ def test_what_cannot_be_pruned_is_named():
     with pytest.raises(TypeError, match="Expected the model to have `prior`"):
         prune(object(), (np.ones(2, bool),))
     model = OpaqueModel(DiagonalNormal(jnp.zeros(2), jnp.zeros(2)))
+    with pytest.raises(TypeError, match="whose units can be told apart; got Opaque"):
+        unit_divergences(model, np.zeros((3, 2)), KEY)
     with pytest.raises(TypeError, match="whose units can be told apart; got Opaque"):
         draw(prune(model, (np.array([True, False]),)).posterior(None), KEY, 4)
     with pytest.raises(TypeError, match="Expected the posterior to have a `mean` for each layer; got Opaque"):

@@ -15,7 +15,7 @@ from iwax.examples import first_examples
 from iwax.judge import evaluate_run
 from iwax.launch import load_run
 from iwax.runs import RunFolder
-from iwax.units import ACTIVE, prune, single_sample_unit_variances
+from iwax.units import ACTIVE, HOLDING, prune, single_sample_unit_variances, unit_divergences
 
 __all__ = ["JUDGEMENT", "estimators_run", "judge_run", "plot_evaluation", "pruned_run"]
 
@@ -107,7 +107,8 @@ def pruned_run(
 ) -> dict[str, Any]:
     """log p of the first test images as it is, and with inactive units drawn from the prior: the same, if they are.
 
-    Which are inactive is as evaluation.npz has it; the count by the IWAE paper's single sample is given beside it.
+    Which are inactive is as evaluation.npz has it; the counts by the IWAE paper's single sample, and by what each unit
+    holds beyond the layer above, are given beside it.
     """
     model, x, sample_key = _examples(path, num_images, seed, data_dir, data)
     with np.load(Path(path) / "evaluation.npz") as arrays:
@@ -116,6 +117,7 @@ def pruned_run(
     whole = log_likelihood(model, x, sample_key, num_samples=num_samples)
     pruned = log_likelihood(prune(model, active), x, sample_key, num_samples=num_samples)
     single = single_sample_unit_variances(model, x, jax.random.fold_in(sample_key, 1))
+    divergences = unit_divergences(model, x, jax.random.fold_in(sample_key, 2))
     return {
         "log_p": float(np.mean(whole)),
         "log_p_pruned": float(np.mean(pruned)),
@@ -124,6 +126,7 @@ def pruned_run(
         "active_units": [int(layer.sum()) for layer in active],
         "units": [len(layer) for layer in active],
         "active_units_single_sample": [int(np.sum(layer > ACTIVE)) for layer in single],
+        "active_units_by_divergence": [int(np.sum(layer > HOLDING)) for layer in divergences],
         "num_examples": len(x),
         "num_samples": num_samples,
     }

@@ -2,6 +2,9 @@
 
 A unit u is active where the variance over the data of its posterior mean, A_u = Var_x(E_q[u | x]), is above 0.01; where
 q(u | x) is the prior whatever x, it is zero. log A_u has two well separated heaps if the count means anything.
+
+Below the top layer the prior of a unit is itself learned: its mean may follow the layer above, and q may agree with it.
+Such a unit has a large A_u and no information of its own; `unit_divergences` tells it from those that have.
 """
 
 from typing import Any
@@ -14,9 +17,18 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 
-__all__ = ["ACTIVE", "PrunedModel", "prune", "single_sample_unit_variances", "unit_variances"]
+__all__ = [
+    "ACTIVE",
+    "HOLDING",
+    "PrunedModel",
+    "prune",
+    "single_sample_unit_variances",
+    "unit_divergences",
+    "unit_variances",
+]
 
-ACTIVE = 1e-2  # Burda et al. (2015)
+ACTIVE = 1e-2  # the variance above which a unit is active: Burda et al. (2015)
+HOLDING = 1e-2  # the divergence in nats above which it holds something
 BATCH = 2048  # examples on the device at a time
 FRESH = 2**31 - 1  # of the keys of draws from the prior, which splitting a key does not reach
 
@@ -64,6 +76,36 @@ def single_sample_unit_variances(model: Any, x: Array | np.ndarray, key: PRNGKey
     return tuple(np.concatenate(batches).var(axis=0, ddof=1).ravel() for batches in zip(*means, strict=True))
 
 
+def unit_divergences(
+    model: Any, x: Array | np.ndarray, key: PRNGKeyArray, *, num_samples: int = 128
+) -> tuple[np.ndarray, ...]:
+    """E[log q(u | below) - log p(u | above)] of every latent unit u in nats, a float64 array (units,) for each layer.
+
+    What the posterior says of a unit beyond what the prior knows from the layer above, averaged over the data and draws
+    of the whole chain; all units of all layers add up to the mean KL(q(z | x) || p(z)). One by one they may be negative
+    where the layer above has seen the unit's own draw.
+
+    Reference: Sonderby et al., "Ladder Variational Autoencoders" (2016), arXiv:1602.02282.
+
+    Raises:
+        TypeError: the model has no `prior`, or its layers are no distributions of this library.
+
+    >>> import iwax
+    >>> model = iwax.LinearGaussian.isotropic(2)
+    >>> x = model.sample(jax.random.key(0), 2000)
+    >>> (divergences,) = unit_divergences(model, x, jax.random.key(1))  # q(z | x) = N(x / 2, 2/3), p(z) = N(0, 1)
+    >>> bool(np.allclose(divergences, (2 / 3 + 2 / 4 - 1 - np.log(2 / 3)) / 2, atol=0.03))
+    True
+    """
+    _check_prior(model)
+    batches = []
+    for start in range(0, len(x), BATCH):
+        batch, batch_key = jnp.asarray(x[start : start + BATCH]), jax.random.fold_in(key, start)
+        sums = _unit_log_ratios(model, batch, batch_key, num_samples)
+        batches.append([np.asarray(layer, np.float64) for layer in sums])
+    return tuple(sum(layers) / (len(x) * num_samples) for layers in zip(*batches, strict=True))
+
+
 def prune(model: Any, active: tuple[np.ndarray, ...]) -> "PrunedModel":
     """The model with its inactive units drawn from the prior, given the layers above, instead of the posterior.
 
@@ -93,8 +135,7 @@ def prune(model: Any, active: tuple[np.ndarray, ...]) -> "PrunedModel":
     >>> float(iwax.log_likelihood(prune(model, (np.zeros(2, bool),)), x, jax.random.key(0))[0])  # from the prior alone
     -3.0...
     """
-    if not hasattr(model, "prior"):
-        raise TypeError(f"Expected the model to have `prior`, to replace inactive units; got {type(model).__name__}.")
+    _check_prior(model)
     return PrunedModel(model, tuple(tuple(np.flatnonzero(layer).tolist()) for layer in active))
 
 
@@ -120,11 +161,11 @@ class _PrunedPosterior(eqx.Module):
     def sample_and_log_prob(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> tuple[PyTree, Array]:
         """Draws z, and log of the denominator of w. Active units have the noise that the posterior alone would have."""
         drawn = self.posterior.sample(key, sample_shape)
-        layers = list(drawn) if isinstance(drawn, tuple) else [drawn]
+        layers = _layers(drawn)
         if len(layers) != len(self.active):
             raise ValueError(f"Expected active units of {len(layers)} stochastic layers; got {len(self.active)}.")
-        (top, downwards), (bottom, upwards) = _chain(self.prior), _chain(self.posterior)
-        inferred = [bottom, *(conditional(z) for conditional, z in zip(upwards, layers[:-1], strict=True))]
+        top, downwards = _chain(self.prior)
+        inferred = _given_below(self.posterior, layers)
         log_prob, above = jnp.zeros(layers[0].shape[:-1]), None
         for i in reversed(range(len(layers))):
             density = top if above is None else downwards[len(layers) - 2 - i](above)
@@ -143,6 +184,28 @@ def _chain(density: Any) -> tuple[Any, tuple]:
     return (density.first, density.conditionals) if isinstance(density, MarkovChain) else (density, ())
 
 
+def _layers(z: PyTree) -> list[Array]:
+    """The latent variables of each layer, the one next to x first."""
+    return list(z) if isinstance(z, tuple) else [z]
+
+
+def _given_below(posterior: Any, layers: list[Array]) -> list[Any]:
+    """The density of each layer in q, given the layer below it."""
+    first, conditionals = _chain(posterior)
+    return [first, *(conditional(z) for conditional, z in zip(conditionals, layers[:-1], strict=True))]
+
+
+def _given_above(prior: Any, layers: list[Array]) -> list[Any]:
+    """The density of each layer in p, given the layer above it."""
+    top, conditionals = _chain(prior)
+    return [*(conditional(z) for conditional, z in zip(reversed(conditionals), layers[1:], strict=True)), top]
+
+
+def _check_prior(model: Any) -> None:
+    if not hasattr(model, "prior"):
+        raise TypeError(f"Expected the model to have `prior`, to tell its units apart; got {type(model).__name__}.")
+
+
 def _units(density: Any, which: np.ndarray) -> Any:
     """The density of some of the units, which are independent."""
     if not isinstance(density, DiagonalNormal | Bernoulli):
@@ -157,12 +220,30 @@ def _units(density: Any, which: np.ndarray) -> Any:
 def _conditional_means(model: Any, x: Array, key: PRNGKeyArray) -> list[Array]:
     """The mean of each layer of q given a draw of the layers below, (N, units) each."""
     posterior = model.posterior(x)
-    first, conditionals = _chain(posterior)
-    if not hasattr(first, "mean"):
+    if not hasattr(_chain(posterior)[0], "mean"):
         raise TypeError(f"Expected the posterior to have a `mean` for each layer; got {type(posterior).__name__}.")
-    z = posterior.sample(key, ())
-    below = z[:-1] if isinstance(z, tuple) else ()
-    return [first.mean, *(conditional(z).mean for conditional, z in zip(conditionals, below, strict=True))]
+    return [density.mean for density in _given_below(posterior, _layers(posterior.sample(key, ())))]
+
+
+@eqx.filter_jit
+def _unit_log_ratios(model: Any, x: Array, key: PRNGKeyArray, num_samples: int) -> list[Array]:
+    """log q(u | below) - log p(u | above) of each unit, summed over samples and examples, (units,) for each layer."""
+    posterior = model.posterior(x)
+
+    def log_ratios(key: PRNGKeyArray) -> list[Array]:
+        layers = _layers(posterior.sample(key, ()))
+        pairs = zip(_given_below(posterior, layers), _given_above(model.prior, layers), layers, strict=True)
+        return [jnp.sum(_unit_log_probs(q, z) - _unit_log_probs(p, z), axis=0) for q, p, z in pairs]
+
+    sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(log_ratios, key))
+    add = lambda i, sums: jax.tree.map(jnp.add, sums, log_ratios(jax.random.fold_in(key, i)))  # noqa: E731
+    return jax.lax.fori_loop(0, num_samples, add, sums)
+
+
+def _unit_log_probs(density: Any, z: Float[Array, "examples units"]) -> Float[Array, "examples units"]:
+    """The log-density of each unit by itself: each becomes an event of size one."""
+    all_units = jax.tree.map(lambda leaf: leaf[..., None], _units(density, np.arange(z.shape[-1])))
+    return jax.vmap(lambda density, z: density.log_prob(z), in_axes=-2, out_axes=-1)(all_units, z[..., None])
 
 
 @eqx.filter_jit

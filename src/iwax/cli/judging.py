@@ -114,9 +114,8 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
     rows = []
     if pruned := result.get("pruned"):
         images = f"over {pruned['num_examples']} images"
-        used, there, single = (
-            " + ".join(map(str, pruned[name])) for name in ("active_units", "units", "active_units_single_sample")
-        )
+        counts = ("active_units", "units", "active_units_single_sample", "active_units_by_divergence")
+        used, there, single, holding = (" + ".join(map(str, pruned[name])) for name in counts)
         rows += [
             ["log p, inactive units from the prior", f"{pruned['log_p_pruned']:.3f}", f"with {used} units of {there}"],
             [
@@ -125,6 +124,7 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
                 f"{pruned['difference_test_error']:.3f} {images}",
             ],
             ["active units, single sample", single, "the IWAE paper's estimator"],
+            ["active units, by divergence", holding, "E[log q - log p] above 0.01 nat"],
         ]
     if curves := result.get("estimators"):
         for name, found in curves["estimators"].items():
