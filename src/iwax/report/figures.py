@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib.image
 import numpy as np
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
 
 from iwax.experiments.records import Record
 from iwax.plots import COLOURS, LINE_STYLES, plot
@@ -17,7 +17,7 @@ __all__ = ["FIGURES", "WORSE", "cost_figure", "pareto", "priced", "sheets_figure
 Runs = dict[str, list[Record]]
 """Name of a line -> its runs, one for each seed."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
-WORSE = 12.0  # nats above the best: what failed is not drawn
+WORSE = 6.0  # nats above the best: what failed is not drawn
 LEGEND = {"fontsize": 7, "handlelength": 2.4}
 
 
@@ -76,7 +76,9 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
     objectives, models = (list(dict.fromkeys(r.config[name] for r in records)) for name in ("objective", "model"))
     with plot(path, columns=len(datasets), width=max(5.2, 4.2 * len(datasets)), height=3.8) as axes:
         for axis, dataset in zip(np.ravel(axes), datasets, strict=True):
-            here = [r for r in records if r.config["dataset"] == dataset]
+            all_here = [r for r in records if r.config["dataset"] == dataset]
+            best = min(_point(r)[1] for r in all_here)
+            here = [r for r in all_here if _point(r)[1] <= best + WORSE]
             for r in here:
                 colour = COLOURS[objectives.index(r.config["objective"]) % len(COLOURS)]
                 marker = MARKERS[models.index(r.config["model"]) % len(MARKERS)]
@@ -87,12 +89,12 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
             for r in {(_key(r)): r for r in here}.values():
                 axis.annotate(_count(r), _point(r), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
             axis.set(title=dataset, xscale="log", xlabel="arithmetic of training (FLOP)")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a factor of ten has ticks, too
+            axis.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
             axis.xaxis.set_minor_formatter(NullFormatter())  # whose labels run into each other
-            best, worst = (find(_point(r)[1] for r in here) for find in (min, max))
-            axis.set_ylim(top=min(axis.get_ylim()[1], best + WORSE) if worst > best + WORSE else None)
         first = np.ravel(axes)[0]
         first.set(ylabel="−log p of test images (nats)")
-        first.legend(handles=_cost_handles(objectives, models), **LEGEND)
+        first.figure.legend(handles=_cost_handles(objectives, models), loc="outside lower center", ncols=5, **LEGEND)
 
 
 def sheets_figure(sheets: dict[str, Path], path: str | Path) -> None:

@@ -14,7 +14,7 @@ __all__ = ["made_by", "progress", "runs_sheet", "summary"]
 
 MEANINGS = {
     "full": "the published recipe",
-    "short": "all the data, fewer epochs than published",
+    "short": "all the data, as many epochs as two cores do in 140 minutes a run",
     "trial": "a recipe tried, judged on the first 1,000 test images",
     "smoke": "a few seconds, to see that all works; its numbers mean nothing",
     OWN: "runs that no study made",
