@@ -87,12 +87,14 @@ def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
 def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]:
     """All that there is for a cell, one for each recipe and scale, over its seeds.
 
-    First those of the largest scale, the most seeds, the most epochs, all samples backward: how good a run turned out
-    to be never counts.
+    First those of the largest scale, the most seeds, the most epochs, all samples backward, the recipe that changes
+    least: how good a run turned out to be never counts.
     """
 
-    def rank(one: Found) -> tuple[int, int, int, bool]:
-        return SCALES.index(one.scale), len(one.records), one.epochs, backward(one.records[0].config) == "all"
+    def rank(one: Found) -> tuple[int, int, int, bool, int]:
+        first = one.records[0]
+        whole = backward(first.config) == "all"
+        return SCALES.index(one.scale), len(one.records), one.epochs, whole, -len(first.asked)
 
     groups: dict[str, list[Record]] = {}
     for record in study.matching(cell.config, records, cell.start):
