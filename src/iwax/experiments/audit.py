@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 from iwax.config import RunConfig
-from iwax.experiments.study import Cell, Demonstration, Figure, Published, Study, Table
+from iwax.experiments.study import Cell, Claim, Demonstration, Figure, Published, Study, Table
 
 __all__ = ["STUDY"]
 
@@ -41,6 +41,16 @@ def _full_length() -> tuple[Cell, ...]:
     )  # fmt: skip
 
 
+def _claims() -> tuple[Claim, ...]:
+    full = _full_length()
+    cells = {(cell.row, cell.config.output_bias): cell for cell in (*_ablation(), *full)}
+    pairs = tuple((cell, cells[row, "zero"]) for (row, bias), cell in cells.items() if bias == "data-mean")
+    return (
+        Claim("An output bias at the data's mean is better than one at zero", pairs),
+        Claim("With it, the published epochs reach the paper's number", ((full[0], full[0].published[0]),)),
+    )
+
+
 def _shown(name: str, title: str, function: str) -> Demonstration:
     return Demonstration(name, title, f"iwax.experiments.artefacts:{function}")
 
@@ -63,6 +73,7 @@ STUDY = Study(
             note="Batches of 100, where the sources have 20 (paper, TightIWAE) and 48 (DD2434 report).",
         ),
     ),
+    claims=_claims(),
     figures=(
         Figure(
             "output-bias",

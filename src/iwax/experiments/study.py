@@ -10,7 +10,7 @@ from typing import Any
 
 from iwax.config import RunConfig
 
-__all__ = ["ALONG", "Cell", "Demonstration", "Figure", "Published", "Study", "Table", "stated"]
+__all__ = ["ALONG", "Cell", "Claim", "Demonstration", "Figure", "Published", "Study", "Table", "stated"]
 
 WHAT = (  # the fields of a configuration that say what is trained; all others say how
     *("objective", "num_groups", "num_samples", "beta", "beta_rule", "alpha", "order", "divergence", "baseline"),
@@ -79,6 +79,22 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True)
+class Claim:
+    """An order of numbers that a document claims, or that a reproduction ought to keep.
+
+    Attributes:
+        text: the claim in words.
+        pairs: (this, that), where this is at least as good as that: two cells of one metric, or a cell and a number,
+            which is met within its tolerance.
+        slack: by how many nats this may be worse all the same.
+    """
+
+    text: str
+    pairs: tuple[tuple[Cell | Published, Cell | Published], ...]
+    slack: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Figure:
     """A picture of some runs. `kind` picks the drawing function:
 
@@ -120,6 +136,7 @@ class Study:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     demonstrations: tuple[Demonstration, ...] = ()
+    claims: tuple[Claim, ...] = ()
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     keeps_recipe: bool = False
 

@@ -15,6 +15,7 @@ from iwax.report.page import render
 from iwax.report.parts import Parts
 from iwax.report.shown import shown, unshown
 from iwax.report.tables import Sheet, as_csv, as_latex, as_markdown
+from iwax.report.verdicts import verdicts
 
 __all__ = ["write_report"]
 
@@ -55,6 +56,7 @@ def write_report(
         "title": "iwax report",
         "summary": summary(studies, found),
         "progress": progress(studies, records) if studies else None,
+        "verdicts": verdicts(studies, records),
         "studies": [_study(study, records, parts, results) for study in studies],
         "cost": parts.cost(),
         "sheets": parts.sheets(),
@@ -90,4 +92,4 @@ def _tables(content: Mapping[str, Any]) -> list[Sheet]:
     pairs = [sheet for study in content["studies"] for pair in study["tables"] for sheet in pair.values()]
     findings = [sheet for study in content["studies"] for _, sheet in study["shown"]]
     choices = [study["effects"] for study in content["studies"] if study["effects"]]
-    return [*pairs, *choices, *findings, *filter(None, [content["progress"]]), content["runs"]]
+    return [*pairs, *choices, *findings, *filter(None, [content["progress"], content["verdicts"]]), content["runs"]]

@@ -12,6 +12,7 @@ from iwax.report.gather import Run
 from iwax.report.overall import made_by, progress, summary
 from iwax.report.shown import shown, unshown
 from iwax.report.tables import Sheet, as_markdown
+from iwax.report.verdicts import verdicts
 
 __all__ = ["reproductions_page"]
 
@@ -37,6 +38,8 @@ def reproductions_page(
     """
     records = [run.record for run in runs]
     parts = [HEAD, "\n\n".join(summary(studies, runs)), "\n\n", _table(progress(studies, records))]
+    held = verdicts(studies, records)
+    parts += [f"## {held.title}\n\n{_table(held)}"] if held else []
     parts += [f"## What it costs\n\n![{title}]({name})\n\n{title}\n\n" for title, name in (figures or {}).items()]
     for study in studies:
         parts.append(f"## {study.name}: {study.title}\n\n{study.source}. {COMMAND.format(name=study.name)}\n\n")
