@@ -12,7 +12,7 @@ RECALLED = ", as recalled: not checked against the paper"  # the MNIST likelihoo
 LAYERS = {1: "one-layer", 2: "two-layer"}
 COLUMNS = (("mnist", "VAE"), ("mnist", "IWAE"), ("omniglot", "VAE"), ("omniglot", "IWAE"))
 TOLERANCE = 0.3  # nats
-EQUAL = 0.1  # nats: runs that differ in nothing but the seed lie within it
+EQUAL = 0.1  # nats, about the spread over seeds
 
 # (layers, k) -> for each column: negative log-likelihood in nats, active units by layer
 BURDA: dict[tuple[int, int], tuple[tuple[float, tuple[int, ...]], ...]] = {
