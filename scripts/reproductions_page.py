@@ -8,8 +8,8 @@ import pathlib
 import sys
 
 from iwax.experiments import STUDIES
+from iwax.report.cost import cost_figure, priced, worth
 from iwax.report.gather import gather
-from iwax.report.parts import COST
 from iwax.report.reproductions import reproductions_page
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -18,7 +18,8 @@ RESULTS, PAGE, FIGURE = ROOT / "results", ROOT / "docs" / "reproductions.md", "f
 
 def page() -> str:
     """The text of the page."""
-    figures = {COST: FIGURE} if (PAGE.parent / FIGURE).exists() else {}
+    counting = counted()
+    figures = {worth(counting): FIGURE} if counting else {}
     documents = [study for study in STUDIES.values() if study.name != "speedrun"]  # which has a page of its own
     return reproductions_page(documents, runs(), RESULTS, figures)
 
@@ -28,12 +29,14 @@ def runs() -> list:
     return [run for run in gather(RESULTS, ROOT / "no-runs") if run.record.scale != "trial"]
 
 
+def counted() -> list:
+    """The records of the figure."""
+    return priced([run.record for run in runs() if run.record.scale != "smoke"])
+
+
 def draw() -> None:
     """The page's figure, if there are records to show."""
-    from iwax.report.figures import cost_figure, priced
-
-    records = priced([run.record for run in runs() if run.record.scale != "smoke"])
-    if records:
+    if records := counted():
         cost_figure(records, PAGE.parent / FIGURE)
 
 

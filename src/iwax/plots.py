@@ -11,10 +11,11 @@ from cycler import cycler
 matplotlib.use("Agg")  # files only: no display is needed, and none is opened
 import matplotlib.pyplot as plt
 
-__all__ = ["COLOURS", "LINE_STYLES", "plot"]
+__all__ = ["COLOURS", "LINE_STYLES", "MARKERS", "plot"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.prop_cycle": cycler(color=COLOURS),

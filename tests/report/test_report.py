@@ -19,7 +19,7 @@ from iwax.experiments.study import Cell, Demonstration, Figure, Published, Study
 from iwax.figures import image_sheet
 from iwax.launch import new_run
 from iwax.models.vae import ARCHITECTURES
-from iwax.report.figures import pareto
+from iwax.report.cost import pareto, worth
 from iwax.report.gather import Run, gather
 from iwax.report.parts import Parts, line_names
 from iwax.report.report import write_report
@@ -130,6 +130,20 @@ def test_a_run_without_a_record_is_reported_and_fills_no_cell(results, tmp_path)
     found = gather(results, tmp_path / "runs")
     assert len(found) == 2
     assert [run.folder for run in found if run.folder] == [folder.path]
+
+
+def test_prices_worth_paying_are_of_means_over_seeds_and_of_nothing_that_failed():
+    def run(log_p, flop, **config):
+        training = {**record(IWAE).training, "flop": flop}
+        return record(dataclasses.replace(IWAE, **config), log_p=log_p, training=training)
+
+    seeds = [run(-86.0, 2e13), run(-84.0, 2e13, seed=1)]  # 85.0, not 84.0
+    dearer = [run(-84.5, 3e13, num_samples=50), run(-85.5, 4e13, num_samples=64), run(-99.0, 1e13, num_samples=2)]
+    text = worth([*dearer, *seeds])
+    assert text.endswith(
+        "On mnist the prices worth paying, means over seeds: IWAE(5), one-layer: 85.00 for 2.0·10¹³ FLOP; "
+        "IWAE(50), one-layer: 84.50 for 3.0·10¹³ FLOP."
+    )
 
 
 def test_lines_are_told_apart_by_what_differs():

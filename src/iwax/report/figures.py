@@ -1,4 +1,4 @@
-"""Figures of records: training curves, test metrics along training, -log p against arithmetic, sheets side by side."""
+"""Figures of records: training curves, test metrics along training, sheets side by side."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,18 +6,16 @@ from typing import Any
 
 import matplotlib.image
 import numpy as np
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from iwax.experiments.records import Record
-from iwax.plots import COLOURS, LINE_STYLES, plot
-from iwax.report.words import METRICS, objective_name
+from iwax.plots import COLOURS, LINE_STYLES, MARKERS, plot
+from iwax.report.words import METRICS
 
-__all__ = ["FIGURES", "WORSE", "cost_figure", "pareto", "priced", "sheets_figure", "snr_figure"]
+__all__ = ["FIGURES", "LEGEND", "sheets_figure", "snr_figure"]
 
 Runs = dict[str, list[Record]]
 """Name of a line -> its runs, one for each seed."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
-WORSE = 6.0  # nats above the best: what failed is not drawn
 LEGEND = {"fontsize": 7, "handlelength": 2.4}
 
 
@@ -61,42 +59,6 @@ def betas_figure(runs: Runs, path: str | Path) -> None:
         axis.legend(**LEGEND)
 
 
-def priced(records: Sequence[Record]) -> list[Record]:
-    """Those whose whole arithmetic is known: a run that went on from a trained model holds that of its own part."""
-    return [r for r in records if r.training.get("flop") and r.config.get("init_from") is None]
-
-
-def cost_figure(records: Sequence[Record], path: str | Path) -> None:
-    """-log p of test images against the arithmetic of training; the line joins what nothing beats at less (Pareto).
-
-    Of `priced` records: a panel for each data set, a colour for each objective, a marker for each model; the number is
-    K, or M·K. What is more than `WORSE` nats above the best is left out.
-    """
-    datasets = list(dict.fromkeys(r.config["dataset"] for r in records))
-    objectives, models = (list(dict.fromkeys(r.config[name] for r in records)) for name in ("objective", "model"))
-    with plot(path, columns=len(datasets), width=max(5.2, 4.2 * len(datasets)), height=3.8) as axes:
-        for axis, dataset in zip(np.ravel(axes), datasets, strict=True):
-            all_here = [r for r in records if r.config["dataset"] == dataset]
-            best = min(_point(r)[1] for r in all_here)
-            here = [r for r in all_here if _point(r)[1] <= best + WORSE]
-            for r in here:
-                colour = COLOURS[objectives.index(r.config["objective"]) % len(COLOURS)]
-                marker = MARKERS[models.index(r.config["model"]) % len(MARKERS)]
-                edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
-                axis.plot(*_point(r), marker=marker, ms=5, color=colour, linestyle="none", **edge)
-            front = pareto([_point(r) for r in here])
-            axis.plot(*np.array(front).T, color="black", lw=0.8, linestyle="--", drawstyle="steps-post", zorder=1)
-            for r in {(_key(r)): r for r in here}.values():
-                axis.annotate(_count(r), _point(r), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
-            axis.set(title=dataset, xscale="log", xlabel="arithmetic of training (FLOP)")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a factor of ten has ticks, too
-            axis.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
-            axis.xaxis.set_minor_formatter(NullFormatter())  # whose labels run into each other
-        first = np.ravel(axes)[0]
-        first.set(ylabel="−log p of test images (nats)")
-        first.figure.legend(handles=_cost_handles(objectives, models), loc="outside lower center", ncols=5, **LEGEND)
-
-
 def sheets_figure(sheets: dict[str, Path], path: str | Path) -> None:
     """Pictures side by side under their names."""
     drawn = {name: matplotlib.image.imread(picture) for name, picture in sheets.items()}
@@ -133,19 +95,6 @@ FIGURES: dict[str, tuple[Callable[[Runs, str | Path], None], Callable[[Record], 
 """Kind of a study's figure -> the function that draws it, and what a record must have for it."""
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (cost, loss) that no other beats at the same cost or less, by cost.
-
-    >>> pareto([(1.0, 5.0), (2.0, 6.0), (4.0, 3.0), (3.0, 4.0)])
-    [(1.0, 5.0), (3.0, 4.0), (4.0, 3.0)]
-    """
-    front: list[tuple[float, float]] = []
-    for point in sorted(points):
-        if not front or point[1] < front[-1][1]:
-            front.append(point)
-    return front
-
-
 def _panels(runs: Runs) -> dict[str, Runs]:
     """The lines of each data set and model."""
     panels: dict[str, Runs] = {}
@@ -172,29 +121,3 @@ def _scale(axis: Any) -> str:
     if last <= 30:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return "log" if last > 30 else "linear"
-
-
-def _point(record: Record) -> tuple[float, float]:
-    return float(record.training["flop"]), -record.evaluation["values"]["log_p"]
-
-
-def _key(record: Record) -> tuple[str, str]:
-    return objective_name(record.config), record.config["model"]
-
-
-def _count(record: Record) -> str:
-    """The samples of a run, "8·8" for groups."""
-    counts = (record.config.get("num_groups"), record.config.get("num_samples"))
-    return "·".join(str(count) for count in counts if count is not None)
-
-
-def _cost_handles(objectives: list[str], models: list[str]) -> list[Any]:
-    from matplotlib.lines import Line2D
-
-    names = ["VAE" if name == "elbo" else name.upper() for name in objectives]
-    handles = [Line2D([], [], color=COLOURS[i % len(COLOURS)], lw=3, label=name) for i, name in enumerate(names)]
-    handles += [
-        Line2D([], [], color="grey", marker=MARKERS[i % len(MARKERS)], linestyle="none", label=name)
-        for i, name in enumerate(models)
-    ]
-    return [*handles, Line2D([], [], color="black", lw=0.8, linestyle="--", label="nothing better at less")]

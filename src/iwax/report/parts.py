@@ -11,15 +11,16 @@ import jax
 from iwax.experiments.records import Record
 from iwax.experiments.study import ALONG, Cell, Figure, Study
 from iwax.models.vae import ARCHITECTURES
+from iwax.report.cost import cost_figure, priced, worth
 from iwax.report.diagram import architecture_diagram
-from iwax.report.figures import FIGURES, WORSE, cost_figure, priced, sheets_figure, snr_figure
+from iwax.report.figures import FIGURES, sheets_figure, snr_figure
 from iwax.report.found import find
 from iwax.report.gather import OWN, Run, pictures
 from iwax.report.page import inline_svg, picture_data
 from iwax.report.shown import read_shown
 from iwax.report.words import objective_name
 
-__all__ = ["COST", "Parts", "line_names"]
+__all__ = ["Parts", "line_names"]
 
 PICTURES = 12  # runs whose sheets the page shows
 SUFFIXES = (".svg", ".pdf")
@@ -27,10 +28,6 @@ PICTURED = {"sheets": ("reconstructions", "samples"), "reconstructions": ("recon
 SAID = (  # elsewhere than in the name of a line, or of no effect on it
     *("seed", "dataset", "model", "split", "batch_size", "held_out", "backward", "num_resampled"),
     *ALONG,
-)
-COST = (
-    "−log p of test images against the arithmetic of training, for every objective, K and model; what is more than "
-    f"{WORSE:g} nats above the best, or went on from a trained model, is left out."
 )
 
 
@@ -72,7 +69,7 @@ class Parts:
     def cost(self) -> dict[str, Any] | None:
         """-log p against arithmetic, of the runs judged on all test images whose whole price is known."""
         records = priced([run.record for run in self.runs if run.nll is not None])
-        return self._draw("cost", COST, partial(cost_figure, records)) if records else None
+        return self._draw("cost", worth(records), partial(cost_figure, records)) if records else None
 
     def sheets(self) -> list[dict[str, Any]]:
         """The pictures of the best runs of each data set, one for each objective and model, side by side."""

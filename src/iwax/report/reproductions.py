@@ -40,7 +40,10 @@ def reproductions_page(
     parts = [HEAD, "\n\n".join(summary(studies, runs)), "\n\n", _table(progress(studies, records))]
     held = verdicts(studies, records)
     parts += [f"## {held.title}\n\n{_table(held)}"] if held else []
-    parts += [f"## What it costs\n\n![{title}]({name})\n\n{title}\n\n" for title, name in (figures or {}).items()]
+    parts += [
+        f"## What it costs\n\n![−log p against arithmetic]({name})\n\n{title}\n\n"
+        for title, name in (figures or {}).items()
+    ]
     for study in studies:
         parts.append(f"## {study.name}: {study.title}\n\n{study.source}. {COMMAND.format(name=study.name)}\n\n")
         parts += [_both(study, records, i) for i in range(len(study.tables))]
