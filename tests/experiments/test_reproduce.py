@@ -180,6 +180,7 @@ def test_records_are_verified_and_altered_ones_found_out(tmp_path, capsys):
     assert found["compared"] == "trained again, all 1 epochs, and judged again"
     # A record of a run that takes longer than there is time for, with the run's folder and without.
     record = read_records(results)[0]
+    assert len(record.evaluation["holding_units"]) == len(record.evaluation["active_units"]) == 1
     slow = dataclasses.replace(record, training={**record.training, "seconds": 1e6})
     path.write_text(slow.to_json())
     for runs, compared in (("runs", "judged again; it was not trained again"), ("none", "the first 1 of 1 epochs")):

@@ -51,6 +51,17 @@ def test_numbers_over_seeds():
     assert by_name(numbers(STUDY, TABLE, seeds(IWAE, [-86.0, -87.0])), 2)["ours"].text == "20.5"
 
 
+def test_how_many_units_hold_something_is_said_where_others_are_active():
+    def below(*holding):
+        made = [record(dataclasses.replace(IWAE, seed=i)) for i in range(len(holding))]
+        records = [dataclasses.replace(r, evaluation={**r.evaluation, **h}) for r, h in zip(made, holding, strict=True)]
+        return overview(STUDY, TABLE, records).rows[0][3].below[0]
+
+    assert below({"holding_units": [18]}, {"holding_units": [19]}) == "18.5 hold"
+    assert below({"holding_units": [20]}) == "short, 40 epochs"  # the same as are active
+    assert below({"holding_units": [18]}, {}) == "short, 40 epochs"  # not known of all
+
+
 def test_seconds_say_on_which_processors():
     first, *others = seeds(IWAE, [-86.0, -87.0, -88.0])
     made = [dataclasses.replace(first, machine={"cpu": "AMD EPYC", "device": "cpu (cpu)"})]

@@ -99,8 +99,8 @@ STUDY = Study(
             note="At k = 1 VAE and IWAE are the same objective: one run serves both columns. Active units are "
             "counted on the test images by the variance of the posterior mean above 0.01; the paper's code counts "
             "on 500 training images. In the lower of two layers this also counts units that only follow the layer "
-            "above, by the learned p(z_1 | z_2): of the bundled two-layer-vae 99 + 8 are active by their variance, "
-            "18 + 8 by what they hold (docs/evaluation.md).",
+            "above, by the learned p(z_1 | z_2); of all units, those that hold 0.01 nat or more beyond the layer "
+            "above are said to hold (docs/evaluation.md).",
         ),
         Table(
             "table-2",

@@ -21,12 +21,14 @@ from iwax.figures import image_sheet
 from iwax.launch import load_run
 from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
 from iwax.similarity import ssim_run
+from iwax.units import HOLDING, unit_divergences
 
 __all__ = ["SETTING", "machine", "make_record"]
 
 SETTING = "seed002"  # of SSIM: that of the only source that has one
 POINTS = 200  # of a curve
 SHEET = 10  # images in a row of a sheet
+HELD_BY, DRAWS = 1000, 64  # test images, and draws for each, to tell which units hold something
 GREYS = 15  # levels above black, so that a sheet is small
 ACROSS = {"mnist": "omniglot", "omniglot": "mnist"}  # also judged on
 
@@ -60,7 +62,8 @@ def make_record(
         config=config_values,
         training=_training(folder, status) | {"flop": step * status["step"]},
         evaluation=_evaluation(folder, evaluation)
-        | {"flop": evaluation["num_examples"] * evaluation_flop(model, _one(data), evaluation["num_samples"])},
+        | {"flop": evaluation["num_examples"] * evaluation_flop(model, _one(data), evaluation["num_samples"])}
+        | {"holding_units": _holding(model, config.test_binarize, data, evaluation["num_examples"])},
         along=tuple(
             [r["epoch"], {"log_p": r["log_p"], "iwae_64": r["iwae_64"], "minus_kl": r["neg_kl"]}]
             for r in folder.records(EVALUATIONS)
@@ -125,6 +128,13 @@ def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
             "minus_kl": found["neg_kl_test_error"],
         },
     }
+
+
+def _holding(model: Any, rule: str, data: Dataset, count: int) -> list[int]:
+    """How many units of each layer hold something beyond the layer above."""
+    x = first_examples(data, rule, seed=0, count=min(HELD_BY, count))
+    divergences = unit_divergences(model, x, jax.random.key(0), num_samples=DRAWS)
+    return [int(np.sum(layer > HOLDING)) for layer in divergences]
 
 
 def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) -> dict[str, bool]:

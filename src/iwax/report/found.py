@@ -32,9 +32,13 @@ class Found:
     @property
     def value(self) -> Any:
         """The mean over seeds, by layer for active units."""
-        if self.metric == "active_units":
-            return tuple(fmean(layer) for layer in zip(*self.values, strict=True))
-        return fmean(self.values)
+        return _by_layer(self.values) if self.metric == "active_units" else fmean(self.values)
+
+    @property
+    def holding(self) -> tuple[float, ...] | None:
+        """How many units hold something beyond the layer above, by layer; None if not known."""
+        counts = [record.evaluation.get("holding_units") for record in self.records]
+        return None if any(count is None for count in counts) else _by_layer(counts)
 
     @property
     def spread(self) -> float | None:
@@ -77,6 +81,10 @@ class Found:
         """The mean over seeds of a number of a record's `part`, such as training's seconds."""
         known = [getattr(record, part).get(name) for record in self.records]
         return None if any(value is None for value in known) else fmean(known)
+
+
+def _by_layer(counts: Sequence[Any]) -> tuple[float, ...]:
+    return tuple(fmean(layer) for layer in zip(*counts, strict=True))
 
 
 def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
