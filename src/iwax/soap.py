@@ -61,7 +61,7 @@ def soap(
     beta2: float = 0.95,
     epsilon: float = 1e-8,
     period: int = 10,
-    longest: int = 256,
+    longest: int = 512,
 ) -> optax.GradientTransformation:
     """SOAP as the module's docstring has it.
 
