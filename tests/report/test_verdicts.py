@@ -29,17 +29,17 @@ def made(iwae, elbo):
 def test_lower_is_better_for_negative_log_likelihoods_and_higher_for_bounds():
     for cells in (NLL, LOG_P):
         assert line([cells], made(85.0, 86.0)) == ("", "1 of 1", "0")
-    assert line([NLL], made(86.5, 86.0)) == ("k = 5, IWAE: 86.50 against 86.00", "0 of 1", "0")
-    assert line([LOG_P], made(86.5, 86.0)) == ("k = 5, IWAE: −86.50 against −86.00", "0 of 1", "0")
+    assert line([NLL], made(86.5, 86.0)) == ("k = 5, IWAE, 40 epochs: 86.50 against 86.00", "0 of 1", "0")
+    assert line([LOG_P], made(86.5, 86.0)) == ("k = 5, IWAE, 40 epochs: −86.50 against −86.00", "0 of 1", "0")
     assert line([NLL], made(86.5, 86.0), slack=0.6) == ("", "1 of 1", "0")
 
 
 def test_a_published_number_has_its_tolerance():
     assert line([(NLL[0], PAPER)], made(85.8, 86.0)) == ("", "1 of 1", "0")
-    assert line([(NLL[0], PAPER)], made(85.9, 86.0)) == ("k = 5, IWAE: 85.90 against 85.54", "0 of 1", "0")
+    assert line([(NLL[0], PAPER)], made(85.9, 86.0)) == ("k = 5, IWAE, 40 epochs: 85.90 against 85.54", "0 of 1", "0")
     assert line([(NLL[0], PAPER)], made(80.0, 86.0)) == ("", "1 of 1", "0")  # or better
     zero = Published(0.0, "by definition")
-    assert line([(zero, LOG_P[0])], made(-1.0, 86.0)) == ("k = 5, IWAE: 0.00 against 1.00", "0 of 1", "0")
+    assert line([(zero, LOG_P[0])], made(-1.0, 86.0)) == ("k = 5, IWAE, 40 epochs: 0.00 against 1.00", "0 of 1", "0")
 
 
 def test_what_has_no_run_is_open_and_runs_of_other_lengths_are_not_compared():

@@ -29,24 +29,23 @@ def verdicts(studies: Sequence[Study], records: Sequence[Record]) -> Sheet | Non
 
 
 def _row(study: Study, claim: Claim, records: Sequence[Record]) -> tuple[Datum, ...]:
-    compared, failed = 0, []
+    compared, failed = 0, list[str]()
     for pair in claim.pairs:
-        values = _values(study, pair, records)
-        compared += values is not None
-        if values is not None and not _holds(pair, values, claim.slack):
-            failed.append(_against(pair, values))
+        for epochs, values in _values(study, pair, records):
+            compared += 1
+            failed += [] if _holds(pair, values, claim.slack) else [_against(pair, values, epochs)]
     held = compared - len(failed)
     verdict = Datum(f"{held} of {compared}", held / compared) if compared else OPEN
     left = count(len(claim.pairs) - compared)
     return Datum(study.name), Datum(claim.text), Datum("; ".join(failed)), verdict, left
 
 
-def _values(study: Study, pair: tuple[Side, Side], records: Sequence[Record]) -> tuple[float, float] | None:
-    """Both numbers, those of runs after as many epochs; None if they are not there."""
+def _values(study: Study, pair: tuple[Side, Side], records: Sequence[Record]) -> list[tuple[int, tuple[float, float]]]:
+    """The epochs and both numbers, those of runs after as many epochs; none if they are not there."""
     for (epochs, this), (others, that) in itertools.product(*(_numbers(study, side, records) for side in pair)):
         if epochs == others or epochs is None or others is None:
-            return this, that
-    return None
+            return [(epochs or others or 0, (this, that))]
+    return []
 
 
 def _numbers(study: Study, side: Side, records: Sequence[Record]) -> list[tuple[int | None, Any]]:
@@ -63,11 +62,11 @@ def _holds(pair: tuple[Side, Side], values: tuple[float, float], slack: float) -
     return (-gain if _cell(pair).metric == "nll" else gain) >= -tolerance
 
 
-def _against(pair: tuple[Side, Side], values: tuple[float, float]) -> str:
-    """Where, and which numbers: "1 layer, k = 5, mnist IWAE: 85.71 against 85.54"."""
+def _against(pair: tuple[Side, Side], values: tuple[float, float], epochs: int) -> str:
+    """Where, and which numbers: "1 layer, k = 5, mnist IWAE, 160 epochs: 85.71 against 85.54"."""
     cell = _cell(pair)
     this, that = (number(value, cell.metric).text for value in values)
-    return f"{cell.row}, {cell.column}: {this} against {that}"
+    return f"{cell.row}, {cell.column}, {epochs:,} epochs: {this} against {that}"
 
 
 def _cell(pair: tuple[Side, Side]) -> Cell:
