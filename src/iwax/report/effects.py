@@ -9,7 +9,7 @@ from typing import Any
 from iwax.experiments.records import Record
 from iwax.experiments.study import Cell, Study
 from iwax.report.cells import OPEN
-from iwax.report.found import COUNTING, find_all
+from iwax.report.found import counting, find_all
 from iwax.report.tables import Datum, Sheet
 from iwax.report.words import objective_name
 
@@ -40,11 +40,11 @@ Measure = Callable[[Cell], Sequence[tuple[float, int | None]]]
 
 def effects(study: Study, records: Sequence[Record]) -> Sheet | None:
     """A line for each choice that the study's tables vary; None for a study that varies none."""
-    counting = [record for record in records if record.scale in COUNTING]
+    of_scale = counting(records)
     cells = [cell for cell in study.cells if cell.metric in ("nll", "log_p") and cell.start is None]
 
     def ours(cell: Cell) -> list[tuple[float, int | None]]:
-        return [(found.value, found.epochs) for found in find_all(study, cell, counting)]
+        return [(found.value, found.epochs) for found in find_all(study, cell, of_scale)]
 
     rows = []
     for name, fields in FACTORS.items():

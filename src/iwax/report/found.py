@@ -11,7 +11,7 @@ from iwax.experiments.records import Record
 from iwax.experiments.study import SAMPLE, Cell, Study
 from iwax.report.words import backward, processor
 
-__all__ = ["COUNTING", "SCALES", "Found", "cells_done", "find", "find_all"]
+__all__ = ["COUNTING", "SCALES", "Found", "cells_done", "counting", "find", "find_all"]
 
 SCALES = ("smoke", "trial", "short", "full")  # from the least to be trusted
 COUNTING = SCALES[2:]
@@ -114,8 +114,12 @@ def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]
     return sorted((Found(group, cell.metric, cell.judged_on) for group in by_seed), key=rank, reverse=True)
 
 
+def counting(records: Sequence[Record]) -> list[Record]:
+    """Those of a scale whose numbers count, judged on all test images."""
+    return [record for record in records if record.scale in COUNTING]
+
+
 def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
     """How many of a study's cells have a run that counts, judged on all test images, and of how many."""
-    counting = [record for record in records if record.scale in COUNTING]
-    found = [find(study, cell, counting) for cell in study.cells]
+    found = [find(study, cell, counting(records)) for cell in study.cells]
     return sum(one is not None for one in found), len(found)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from iwax.experiments.records import Record
 from iwax.experiments.study import Cell, Study, Table
-from iwax.report.found import COUNTING, find_all
+from iwax.report.found import counting, find_all
 from iwax.report.words import nats
 
 __all__ = ["orders"]
@@ -21,8 +21,8 @@ def orders(study: Study, table: Table, records: Sequence[Record]) -> list[str]:
     rows: dict[str, list[Cell]] = defaultdict(list)
     for cell in table.cells:
         rows[cell.row].append(cell)
-    counting = [record for record in records if record.scale in COUNTING]
-    return [line for row, cells in rows.items() if (line := _line(study, row, cells, counting))]
+    of_scale = counting(records)
+    return [line for row, cells in rows.items() if (line := _line(study, row, cells, of_scale))]
 
 
 def _line(study: Study, row: str, cells: Sequence[Cell], records: Sequence[Record]) -> str:

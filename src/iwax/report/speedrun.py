@@ -16,7 +16,7 @@ from iwax.experiments.speedrun import AS_PUBLISHED, COMPARED, STUDY, TRIED
 from iwax.experiments.study import Cell, Table
 from iwax.plots import COLOURS, plot
 from iwax.report.cells import count, flop, number, seconds, small
-from iwax.report.found import COUNTING, Found, find
+from iwax.report.found import COUNTING, Found, counting, find
 from iwax.report.gather import flop_of_step
 from iwax.report.tables import Datum, Sheet, as_markdown
 from iwax.report.words import backward, nats, objective_name, signed
@@ -72,7 +72,7 @@ FIGURE = (
 
 def as_published(records: Sequence[Record]) -> str:
     """What the published recipe reaches when it is run here, in a sentence; empty until it has been."""
-    found = find(STUDY, Cell("", "", AS_PUBLISHED, "nll"), [record for record in records if record.scale in COUNTING])
+    found = find(STUDY, Cell("", "", AS_PUBLISHED, "nll"), counting(records))
     if found is None:
         return ""
     arithmetic, (time, where) = flop(found.average("training", "flop")), seconds(found)

@@ -7,7 +7,7 @@ from typing import Any
 from iwax.experiments.records import Record
 from iwax.experiments.study import Cell, Claim, Published, Study
 from iwax.report.cells import OPEN, count, number
-from iwax.report.found import COUNTING, find_all
+from iwax.report.found import counting, find_all
 from iwax.report.tables import Datum, Sheet
 
 __all__ = ["verdicts"]
@@ -22,8 +22,8 @@ Side = Cell | Published
 
 def verdicts(studies: Sequence[Study], records: Sequence[Record]) -> Sheet | None:
     """A line for each claim; None if there is none."""
-    counting = [record for record in records if record.scale in COUNTING]
-    rows = tuple(_row(study, claim, counting) for study in studies for claim in study.claims)
+    of_scale = counting(records)
+    rows = tuple(_row(study, claim, of_scale) for study in studies for claim in study.claims)
     columns = ("study", "claim", "not in", "holds", "open")
     return Sheet("verdicts", "Does it hold?", columns, rows, (NOTE,), labels=3) if rows else None
 
@@ -31,21 +31,24 @@ def verdicts(studies: Sequence[Study], records: Sequence[Record]) -> Sheet | Non
 def _row(study: Study, claim: Claim, records: Sequence[Record]) -> tuple[Datum, ...]:
     compared, failed = 0, list[str]()
     for pair in claim.pairs:
-        for epochs, values in _values(study, pair, records):
-            compared += 1
-            failed += [] if _holds(pair, values, claim.slack) else [_against(pair, values, epochs)]
+        if (found := _values(study, pair, records)) is None:
+            continue
+        epochs, values = found
+        compared += 1
+        if not _holds(pair, values, claim.slack):
+            failed.append(_against(pair, values, epochs))
     held = compared - len(failed)
     verdict = Datum(f"{held} of {compared}", held / compared) if compared else OPEN
     left = count(len(claim.pairs) - compared)
     return Datum(study.name), Datum(claim.text), Datum("; ".join(failed)), verdict, left
 
 
-def _values(study: Study, pair: tuple[Side, Side], records: Sequence[Record]) -> list[tuple[int, tuple[float, float]]]:
-    """The epochs and both numbers, those of runs after as many epochs; none if they are not there."""
+def _values(study: Study, pair: tuple[Side, Side], records: Sequence[Record]) -> tuple[int, tuple[float, float]] | None:
+    """The epochs and both numbers, those of runs after as many epochs; None if they are not there."""
     for (epochs, this), (others, that) in itertools.product(*(_numbers(study, side, records) for side in pair)):
         if epochs == others or epochs is None or others is None:
-            return [(epochs or others or 0, (this, that))]
-    return []
+            return epochs or others or 0, (this, that)
+    return None
 
 
 def _numbers(study: Study, side: Side, records: Sequence[Record]) -> list[tuple[int | None, Any]]:
