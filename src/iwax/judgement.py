@@ -15,7 +15,7 @@ from iwax.examples import first_examples
 from iwax.judge import evaluate_run
 from iwax.launch import load_run
 from iwax.runs import RunFolder
-from iwax.units import ACTIVE, HOLDING, prune, single_sample_unit_variances, unit_divergences
+from iwax.units import ACTIVE, count_holding, prune, single_sample_unit_variances, unit_divergences
 
 __all__ = ["JUDGEMENT", "estimators_run", "judge_run", "plot_evaluation", "pruned_run"]
 
@@ -126,7 +126,7 @@ def pruned_run(
         "active_units": [int(layer.sum()) for layer in active],
         "units": [len(layer) for layer in active],
         "active_units_single_sample": [int(np.sum(layer > ACTIVE)) for layer in single],
-        "active_units_by_divergence": [int(np.sum(layer > HOLDING)) for layer in divergences],
+        "active_units_by_divergence": count_holding(divergences),
         "num_examples": len(x),
         "num_samples": num_samples,
     }

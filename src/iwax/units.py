@@ -21,6 +21,7 @@ __all__ = [
     "ACTIVE",
     "HOLDING",
     "PrunedModel",
+    "count_holding",
     "prune",
     "single_sample_unit_variances",
     "unit_divergences",
@@ -104,6 +105,15 @@ def unit_divergences(
         sums = _unit_log_ratios(model, batch, batch_key, num_samples)
         batches.append([np.asarray(layer, np.float64) for layer in sums])
     return tuple(sum(layers) / (len(x) * num_samples) for layers in zip(*batches, strict=True))
+
+
+def count_holding(divergences: tuple[np.ndarray, ...]) -> list[int]:
+    """How many units of each layer hold more than `HOLDING` nats of their own, of what `unit_divergences` gives.
+
+    >>> count_holding((np.array([2.1, 0.004, 0.3]), np.array([-0.2])))
+    [2, 0]
+    """
+    return [int(np.sum(layer > HOLDING)) for layer in divergences]
 
 
 def prune(model: Any, active: tuple[np.ndarray, ...]) -> "PrunedModel":

@@ -21,7 +21,7 @@ from iwax.figures import image_sheet
 from iwax.launch import load_run
 from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
 from iwax.similarity import ssim_run
-from iwax.units import HOLDING, unit_divergences
+from iwax.units import count_holding, unit_divergences
 
 __all__ = ["SETTING", "machine", "make_record"]
 
@@ -133,8 +133,7 @@ def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
 def _holding(model: Any, rule: str, data: Dataset, count: int) -> list[int]:
     """How many units of each layer hold something beyond the layer above."""
     x = first_examples(data, rule, seed=0, count=min(HELD_BY, count))
-    divergences = unit_divergences(model, x, jax.random.key(0), num_samples=DRAWS)
-    return [int(np.sum(layer > HOLDING)) for layer in divergences]
+    return count_holding(unit_divergences(model, x, jax.random.key(0), num_samples=DRAWS))
 
 
 def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) -> dict[str, bool]:
