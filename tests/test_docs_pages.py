@@ -43,3 +43,9 @@ def test_the_site_builds_without_warnings(tmp_path):
 def test_every_page_is_in_the_navigation():
     navigation = (DOCS.parent / "mkdocs.yml").read_text()
     assert [path.name for path in DOCS.glob("*.md") if f": {path.name}\n" not in navigation] == []
+
+
+def test_records_named_on_a_page_are_there():
+    named = re.findall(r"--verify ([0-9a-f]{12})\b", "\n".join(path.read_text() for path in DOCS.glob("*.md")))
+    assert named
+    assert [record for record in named if not (DOCS.parent / "results" / f"{record}.json").exists()] == []
