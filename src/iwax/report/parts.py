@@ -101,7 +101,7 @@ class Parts:
     def _named_sheets(self, records: Sequence[Record], kinds: Sequence[str]) -> dict[str, Path]:
         paths = {record.id: pictures(self.by_id[record.id]) for record in records}
         return {
-            f"{objective_name(record.config)}, {record.config['model']}\n{record.config['dataset']}: {kind}": found[
+            f"{objective_name(record.config)}\n{record.config['model']}, {record.config['dataset']}: {kind}": found[
                 kind
             ]
             for kind in kinds
