@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from iwax.config import RunConfig
 from iwax.experiments import STUDIES
 from iwax.experiments.records import read_records
 from iwax.experiments.reproduce import Reproduction, reproduce
+from iwax.experiments.scales import run_name
 from iwax.experiments.study import Study
 from iwax.unfinished import unfinished
 
@@ -113,6 +115,19 @@ def test_only_the_sample_stands_in_and_only_at_smoke(tmp_path, monkeypatch):
     monkeypatch.setattr("iwax.experiments.reproduce.load", lambda *_: type("Sample", (), {"name": "mnist-sample"}))
     with pytest.raises(ValueError, match=r"Expected the data set mnist itself; no source has it, and mnist-sample"):
         how(tmp_path).data("mnist")
+
+
+def test_a_run_whose_start_has_a_record_but_no_folder(tmp_path):
+    """As after a clone, which holds the records alone: the start is trained again, for its model."""
+    before = RunConfig(objective="elbo", protocol="demo", dataset="mnist-sample", epochs=1, train_images=200)
+    after = dataclasses.replace(before, objective="iwae", num_samples=2, init_from=run_name(before))
+    reproduce(Study("x", "x", "x"), [before], how(tmp_path))
+    shutil.rmtree(tmp_path / "runs")
+    said = []
+    found, made = reproduce(Study("x", "x", "x"), [before, after], how(tmp_path, say=said.append))
+    assert (found.state, made.state) == ("found", "made"), made.note
+    assert f"  its start, {run_name(before)}, has no model here: it is trained first" in said
+    assert (tmp_path / "runs" / run_name(before) / "status.json").exists()
 
 
 @pytest.mark.slow

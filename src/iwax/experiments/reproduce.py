@@ -168,6 +168,9 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
         raise BusyError
     before = None if config.init_from is None else by_name[config.init_from]
     data = how.data(config.dataset)
+    if before is not None and not _is_finished(start := how.runs / str(config.init_from)):
+        how.say(f"  its start, {start.name}, has no model here: it is trained first")
+        _train(before, start, data, how)
     _train(config, path, data, how)
     with how.progress("evaluating") as on_progress:
         evaluation = evaluate_run(
@@ -185,12 +188,16 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
     return RunReport(name, "made", f"log p {value:.2f} nats, results/{id}.json")
 
 
+def _is_finished(path: Path) -> bool:
+    return RunFolder(path).json(STATUS).get("state") == "finished"
+
+
 def _train(config: RunConfig, path: Path, data: Dataset, how: Reproduction) -> None:
     """Train until the run is finished or its time is over; go on where it stopped."""
     folder = RunFolder(path)
     status = folder.json(STATUS)
     begun = not how.anew and bool(status) and (path / CONFIG).exists()
-    if begun and status["state"] == "finished":
+    if begun and _is_finished(path):
         return
     limits = [how.left, None if how.run_limit is None else how.run_limit - begun * status.get("seconds", 0.0)]
     seconds = min([limit for limit in limits if limit is not None], default=None)
