@@ -176,7 +176,7 @@ def test_a_killed_reproduction_goes_on(tmp_path, capsys):
     for folder in ("", "undisturbed/"):
         where = ["--runs", tmp_path / f"{folder}runs", "--results", tmp_path / f"{folder}results"]
         status, out, _ = command(capsys, *LONG, *where)
-        assert (status, "1 made" in out) == (0, True)
+        assert (status, "1 made" in out, f"iwax report --results {tmp_path}" in out) == (0, True, True)
     (killed,), (undisturbed,) = (read_records(tmp_path / name) for name in ("results", "undisturbed/results"))
     assert killed.checkpoint_sha256 == undisturbed.checkpoint_sha256
     assert killed.evaluation["values"] == undisturbed.evaluation["values"]

@@ -101,6 +101,8 @@ def _reproduce(study: Any, as_json: bool, options: dict[str, Any]) -> None:
         click.echo(f"{study.name} at scale {options['scale']}: {shown or 'nothing made'}, {len(failed)} failed")
         for report in failed:
             click.echo(f"  {report.name}\n    {report.note}")
+        if counts["made"] or counts["found"]:
+            click.echo(f"Its tables and figures: iwax report --results {options['results']}")
     if failed:
         sys.exit(1)
 
