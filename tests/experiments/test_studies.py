@@ -98,7 +98,7 @@ def test_how_runs_of_many_samples_are_made_at_short():
 
     assert of("dd2434", "elbo", 5) == (160, None, "float32")
     assert of("dd2434", "elbo", 50) == (160, None, "bfloat16")
-    assert of("dd2434", "elbo", 50, "two-layer") == (30, None, "bfloat16")
+    assert of("dd2434", "elbo", 50, "two-layer") == (160, None, "bfloat16")
     assert of("dd2434", "iwae", 50) == (300, 8, "bfloat16")
     assert of("tightiwae", "iwae", 64) == of("tightiwae", "miwae", 8) == (30, None, "bfloat16")
     assert of("tightiwae", "ciwae", 8) == (30, None, "bfloat16")

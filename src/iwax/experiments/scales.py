@@ -17,7 +17,7 @@ __all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
 MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the protocol of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
-FEW_EPOCHS = 30  # there, from MANY samples, where all would take too long or methods are compared
+FEW_EPOCHS = 30  # there, from MANY samples, where methods are compared: many runs, each as long as the others
 RESAMPLED = {"backward": "resampled", "num_resampled": 8}
 WORTHWHILE = 32  # samples, from which that halves an IWAE's time; others rest on more samples, and lose by it
 SLOWER = {"one-layer": {"stages": "0.004:300"}}  # than the rate chosen at one sample: docs/speedrun.md
@@ -132,8 +132,7 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     compares = any(table.ranked for table in study.tables)  # methods: as long, and with gradients as they are
     if config.objective == "iwae" and _samples(config) >= WORTHWHILE and not compares:
         return fast | RESAMPLED | SLOWER.get(config.model, {})
-    few = many and (compares or config.model != "one-layer")  # of one layer, VAE(50) does all in the 140 minutes
-    return fast | ({"epochs": FEW_EPOCHS} if few else {})
+    return fast | ({"epochs": FEW_EPOCHS} if many and compares else {})
 
 
 def _samples(config: RunConfig) -> int:
