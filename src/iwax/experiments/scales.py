@@ -18,6 +18,7 @@ MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the protocol of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
 FEW_EPOCHS = 30  # there, from MANY samples, where methods are compared: many runs, each as long as the others
+SECOND_STAGE = 0.03  # of 2187 epochs: 66
 RESAMPLED = {"backward": "resampled", "num_resampled": 8}
 WORTHWHILE = 32  # samples, from which that halves an IWAE's time; others rest on more samples, and lose by it
 SLOWER = {"one-layer": {"stages": "0.004:300"}}  # than the rate chosen at one sample: docs/speedrun.md
@@ -126,13 +127,14 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     if scale != "short" or study.keeps_recipe or config.epochs is not None:
         return own
     many = _samples(config) >= MANY
-    if config.stages is not None:
-        return own | {"schedule_scale": 0.009 if many else 0.03}
-    fast: dict[str, Any] = {"protocol": SHORT} | ({"precision": "bfloat16"} if many else {})
     compares = any(table.ranked for table in study.tables)  # methods: as long, and with gradients as they are
-    if config.objective == "iwae" and _samples(config) >= WORTHWHILE and not compares:
-        return fast | RESAMPLED | SLOWER.get(config.model, {})
-    return fast | ({"epochs": FEW_EPOCHS} if many and compares else {})
+    fewer = config.objective == "iwae" and _samples(config) >= WORTHWHILE and not compares
+    lighter: dict[str, Any] = ({"precision": "bfloat16"} if many else {}) | (RESAMPLED if fewer else {})
+    if config.stages is not None:  # of the study's own, in batches of the protocol
+        return own | lighter | {"schedule_scale": SECOND_STAGE}
+    if fewer:
+        return lighter | {"protocol": SHORT} | SLOWER.get(config.model, {})
+    return lighter | {"protocol": SHORT} | ({"epochs": FEW_EPOCHS} if many and compares else {})
 
 
 def _samples(config: RunConfig) -> int:
