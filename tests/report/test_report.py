@@ -69,7 +69,7 @@ def test_from_records_alone(results, tmp_path, monkeypatch):
     monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
     page = write_report(results, tmp_path / "none", tmp_path / "out", studies=[STUDY]).read_text()
     assert "2 runs: 2 short" in page
-    assert "1 of 1 numbers in the tables of 1 studies have a run" in page
+    assert "1 of 1 numbers in the tables of 1 studies have a run; none is open." in page
     assert "86.50 ± 0.71<small>short, 40 epochs</small>" in page
     assert "Not drawn, since no run of theirs has a record: Not yet." in page
     made = sorted(path.name for path in (tmp_path / "out").rglob("*.*"))

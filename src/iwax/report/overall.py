@@ -32,8 +32,9 @@ def summary(studies: Sequence[Study], runs: Sequence[Run]) -> list[str]:
     counts = [cells_done(study, of_studies) for study in studies]
     if studies:
         done, total = (sum(column) for column in zip(*counts, strict=True))
+        others = "none is open" if done == total else "the others are open"
         sentences.append(
-            f"{done} of {total} numbers in the tables of {len(studies)} studies have a run; the others are open. "
+            f"{done} of {total} numbers in the tables of {len(studies)} studies have a run; {others}. "
             "Likelihoods and bounds are in nats; ± is the standard deviation over seeds."
         )
     return [*sentences, *_best(runs)]
