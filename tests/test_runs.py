@@ -1,9 +1,11 @@
 """The files of a run's folder."""
 
+import os
+
 import pytest
 
 from iwax.runs import METRICS, RunFolder
-from iwax.surroundings import differences, environment
+from iwax.surroundings import cores, differences, environment
 from tiny import tiny_config, tiny_data
 
 
@@ -58,6 +60,13 @@ def test_what_is_recorded_of_the_surroundings():
     assert len(record["code"]) == 64
     assert record["checksums"] == {"tiny": "seed 0"}
     assert record["command"] == ["iwax", "train"]
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1}, raising=False)
+    assert cores() == environment(tiny_data())["cores"] == 1
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on other systems
+    assert cores() == os.cpu_count()
 
 
 def test_differences():

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import numpy as np
 
 from iwax.cohort import Cohort, CohortState
 from iwax.session import STRETCH_SECONDS, Clock, Progress, Session
+from iwax.surroundings import cores
 from iwax.train import NonFiniteLossError, TrainState
 
 __all__ = ["train_as_one", "train_side_by_side", "vectorized_is_quicker"]
@@ -69,7 +69,7 @@ def train_side_by_side(sessions: list[Session], states: list[TrainState], on_pro
     The runs that failed, by name; the others go on. An interruption or another error stops all of them. A time limit is
     that of all together, so that some may not get their turn.
     """
-    begin, workers = time.monotonic(), os.cpu_count() or 1
+    begin, workers = time.monotonic(), cores()
     going = [i for i, session in enumerate(sessions) if int(states[i].step) < session.total_steps]
     halt, failures, heard = threading.Event(), Failures(), _Heard(on_progress, len(sessions))
 

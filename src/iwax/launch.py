@@ -262,7 +262,7 @@ def _go_on(folder: RunFolder, now: dict[str, Any], force: bool) -> None:
             f"Expected the code and versions that {folder.path} was trained with; these differ: {', '.join(other)}"
             f"{commits}. Go back to them, or pass --force: the run may then differ from an undisturbed one."
         )
-    session = {name: now[name] for name in (*VERSIONS, "commit", "device", "command")}
+    session = {name: now[name] for name in (*VERSIONS, "commit", "device", "cores", "command")}
     folder.write_json(ENVIRONMENT, began | {"sessions": [*began.get("sessions", []), session | {"forced": other}]})
 
 

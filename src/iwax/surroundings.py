@@ -13,7 +13,7 @@ import jax
 
 from iwax.data import Dataset
 
-__all__ = ["differences", "environment", "versions_and_commit"]
+__all__ = ["cores", "differences", "environment", "versions_and_commit"]
 
 LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
 
@@ -27,13 +27,22 @@ def environment(data: Dataset, command: list[str] | None = None) -> dict[str, An
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices()),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "command": sys.argv if command is None else command,
         "dataset": data.name,
         "split": data.split,
         "source": data.source,
         "checksums": dict(data.checksums),
     }
+
+
+def cores() -> int:
+    """How many cores this process may use, which may be fewer than there are (`taskset`).
+
+    XLA divides sums among them, so that another number of cores rounds otherwise.
+    """
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return available or 1
 
 
 def versions_and_commit() -> tuple[dict[str, str], str | None]:

@@ -13,7 +13,6 @@ for phi, and +1/2 for phi by the doubly-reparameterised estimator.
 
 import dataclasses
 import json
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +30,7 @@ from iwax.models.distributions import DiagonalNormal
 from iwax.objectives import IWAE, MIWAE, Objective
 from iwax.objectives.objective import check_positive_integer
 from iwax.snr import Directional, GroupSNR, flat, gradient_snr
+from iwax.surroundings import cores
 
 __all__ = ["LINES", "Toy", "ToyStudy", "closed_form_snr", "group_of", "limit_direction", "toy_of"]
 
@@ -170,7 +170,7 @@ class ToyStudy:
 
     def run(self, out: Path, on_progress: Callable[[StudyProgress], None] | None = None) -> list[dict[str, Any]]:
         """Records of all points; those that out/points.jsonl does not hold are measured, which takes their time."""
-        workers = os.cpu_count() or 1  # small matrices: a point keeps one core busy
+        workers = cores()  # small matrices: a point keeps one core busy
         return measure_points(out, self.points(), measure, cost=_cost, on_progress=on_progress, workers=workers)
 
 

@@ -2,7 +2,6 @@
 
 import datetime
 import math
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from iwax.figures import image_sheet
 from iwax.launch import load_run
 from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
 from iwax.similarity import ssim_run
+from iwax.surroundings import cores
 from iwax.units import count_holding, unit_divergences
 
 __all__ = ["SETTING", "machine", "make_record"]
@@ -70,7 +70,7 @@ def make_record(
         ),
         ssim=_ssim(path, data, evaluation["num_examples"], data_dir),
         sheets=_sheets(model, config.test_binarize, data, results, id),
-        machine=machine() | {"device": environment["device"]},
+        machine=machine() | {name: environment[name] for name in ("cores", "device")},
         versions=environment["versions"] | {"python": environment["python"]},
         commit=environment["commit"],
         command=command,
@@ -87,7 +87,7 @@ def machine() -> dict[str, Any]:
         lines = [line.partition(":") for line in info.read_text().splitlines()]
         cpu = next((value.strip() for name, _, value in lines if name.strip() == "model name"), cpu)
     device = ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices())
-    return {"cpu": cpu, "cores": os.cpu_count(), "device": device}
+    return {"cpu": cpu, "cores": cores(), "device": device}
 
 
 def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:

@@ -154,5 +154,8 @@ def _verdict(record: Record, differences: dict[str, float], compared: str) -> di
     error += 0.0 if compared.startswith("the model") else SPREAD
     largest = max(map(abs, differences.values()))
     verdict = "the same bits" if largest == 0 else "within the error" if largest <= error else "differs"
-    expected = "the same bits (same machine and versions)" if same else f"within {error:.2f} nats (others made it)"
+    if same:
+        expected = "the same bits (same machine and versions)"
+    else:
+        expected = f"within {error:.2f} nats (another machine, number of cores, or versions)"
     return {"expected": expected, "largest_difference": largest, "allowed_error": error, "verdict": verdict}
