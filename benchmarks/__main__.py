@@ -8,7 +8,6 @@ weights and noise: a system that differs by more than 1e-4 is not compared.
 
 import argparse
 import json
-import os
 import platform
 import signal
 import subprocess
@@ -26,6 +25,7 @@ import iwax
 from benchmarks.case import ESTIMATOR, Case
 from benchmarks.iwax_system import make_inputs
 from benchmarks.page import write_page
+from iwax.experiments import recording
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -151,13 +151,10 @@ def machine() -> dict[str, Any]:
         [PEERS, "-c", "import torch, pythae, numpyro; from importlib.metadata import version as v; "
          "print(*(v(p) for p in ('torch', 'pythae', 'numpyro', 'jax')))"], capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.processor())  # fmt: skip
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT).stdout
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "cpu": model,
-        "cores": os.cpu_count(),
+        **recording.machine(),
         "python": platform.python_version(),
         "commit": commit.strip(),
         "versions": {"iwax": iwax.__version__, "jax": jax.__version__, "jaxlib": version("jaxlib"),

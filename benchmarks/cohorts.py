@@ -9,7 +9,6 @@ import argparse
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 
 import jax
 import numpy as np
@@ -19,6 +18,7 @@ from iwax.cohort import Cohort, CohortState
 from iwax.config import RunConfig
 from iwax.data import load
 from iwax.launch import prepare
+from iwax.surroundings import cores
 
 RUNS, ROUNDS = 4, 5
 ONE_BY_ONE = "one after another"
@@ -36,7 +36,7 @@ def ways(num_samples: int, batch_size: int, num_steps: int) -> dict[str, Callabl
         return jax.block_until_ready(trainers[i].advance(states[i], images, num_steps).step)
 
     def side_by_side() -> object:
-        with ThreadPoolExecutor(cpu_count()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             return list(pool.map(one, range(RUNS)))
 
     def as_one(devices: int) -> Callable[[], object]:

@@ -17,8 +17,8 @@ __all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
 MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the protocol of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
-FEW_EPOCHS = 30  # there, from MANY samples, of the 25 runs of a figure beside a table of methods
-FITTING = {"larger": 96}  # epochs, of 64 samples: what a core makes of that model in less than the scale's minutes
+FIGURE = {"epochs": 30}  # there, from MANY samples, of the 25 runs of a figure beside a table of methods
+FITTING = {"larger": {"epochs": 96}}  # of 64 samples: what a core makes of that model in less than the scale's minutes
 SECOND_STAGE = 0.03  # of 2187 epochs: 66
 RESAMPLED = {"backward": "resampled", "num_resampled": 8}
 WORTHWHILE = 32  # samples, from which that halves an IWAE's time; others rest on more samples, and lose by it
@@ -136,8 +136,7 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     if fewer:
         return lighter | {"protocol": SHORT} | SLOWER.get(config.model, {})
     if many and compares:
-        fitting = FITTING.get(config.model) if _samples(config) >= WORTHWHILE else FEW_EPOCHS
-        lighter |= {} if fitting is None else {"epochs": fitting}
+        lighter |= FITTING.get(config.model, {}) if _samples(config) >= WORTHWHILE else FIGURE
     return lighter | {"protocol": SHORT}
 
 
