@@ -114,7 +114,10 @@ RULES = (
     "-80.34 ± 0.49 learned, on its mistaken IWAE-64; nothing else that its code made came near, and no log of them is "
     "published."
 )
-MODELS = "The architecture beside the method: compare a column of this table with the same column of the other."
+MODELS = (
+    "The architecture beside the method: compare a column of this table with the same column of the other where both "
+    'have as many epochs, or see "What matters how much", which does.'
+)
 ONE_LAYER, LARGER = _table_1("one-layer"), _table_1("larger")
 STUDY = Study(
     name="tightiwae",
