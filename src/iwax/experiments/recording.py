@@ -50,6 +50,7 @@ def make_record(
     folder = RunFolder(path)
     config, model, objective, _ = load_run(path, data=data)
     environment, status = folder.json(ENVIRONMENT), folder.json(STATUS)
+    other = _across(data, data_dir)
     batch = jax.ShapeDtypeStruct((config.batch_size or 1, *data.train.shape[1:]), "float32")
     step = training_flop(model, objective, batch, build_update(config))
     step += update_flop(build_protocol(config).optimiser(1), model)
@@ -68,8 +69,8 @@ def make_record(
             [r["epoch"], {"log_p": r["log_p"], "iwae_64": r["iwae_64"], "minus_kl": r["neg_kl"]}]
             for r in folder.records(EVALUATIONS)
         ),
-        ssim=_ssim(path, data, evaluation["num_examples"], data_dir),
-        sheets=_sheets(model, config.test_binarize, data, results, id),
+        ssim=_ssim(path, data, other, evaluation["num_examples"], data_dir),
+        sheets=_sheets(model, config.test_binarize, data, other, results, id),
         machine=machine() | {name: environment[name] for name in ("cores", "device")},
         versions=environment["versions"] | {"python": environment["python"]},
         commit=environment["commit"],
@@ -147,37 +148,50 @@ def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) ->
     }
 
 
-def _ssim(path: Path, data: Dataset, count: int, data_dir: str | None) -> dict[str, Any]:
-    """SSIM on the run's own test images, and across data sets where the other is at hand."""
+def _across(data: Dataset, data_dir: str | None) -> Dataset | None:
+    """The other data set on whose images the model is judged, too, if it is at hand."""
+    name = ACROSS.get(data.name)
+    try:
+        found = None if name is None else load(name, None, data_dir)
+    except ValueError:  # no source has it
+        return None
+    return found if found is not None and found.name == name else None  # a sample of it is not it
+
+
+def _ssim(path: Path, data: Dataset, other: Dataset | None, count: int, data_dir: str | None) -> dict[str, Any]:
+    """SSIM on the run's own test images, and across data sets."""
     names = ("ssim", "ssim_std", "ssim_test_error", "num_examples")
     found = {}
-    for other in [data.name, *([ACROSS[data.name]] if data.name in ACROSS else [])]:
-        try:
-            judged = data if other == data.name else load(other, None, data_dir)
-            if judged.name != other:  # a sample of it
-                continue
-            images = min(count, len(judged.test))
-            result = ssim_run(path, setting=SETTING, dataset=other, test_images=images, data=data, data_dir=data_dir)
-        except ValueError:  # no source has it, or its images are of another size
-            continue
-        found[other] = {name: result[name] for name in names} | {"setting": SETTING}
+    for judged in filter(None, (data, other)):
+        images = min(count, len(judged.test))
+        result = ssim_run(path, setting=SETTING, dataset=judged.name, test_images=images, data=data, data_dir=data_dir)
+        found[judged.name] = {name: result[name] for name in names} | {"setting": SETTING}
     return found
 
 
-def _sheets(model: Any, rule: str, data: Dataset, results: Path, id: str) -> dict[str, str]:
-    """Samples of the model, and test images in rows above what it makes of them."""
-    sheets = results / "sheets"
-    sheets.mkdir(parents=True, exist_ok=True)
-    key, shape = jax.random.key(0), data.test.shape[1:]
-    samples = sample_images(model, 6 * SHEET, key).reshape(-1, *shape)
-    image_sheet(np.round(GREYS * samples) / GREYS, sheets / f"{id}-samples.png", columns=SHEET, scale=1)
+def _sheets(model: Any, rule: str, data: Dataset, other: Dataset | None, results: Path, id: str) -> dict[str, str]:
+    """Samples of the model, and test images in rows above what it makes of them, those of another data set, too."""
+    pictures = {"samples": _samples(model, data), "reconstructions": _reconstructions(model, rule, data)}
+    if other is not None:
+        pictures["across"] = _reconstructions(model, rule, other)
+    (results / "sheets").mkdir(parents=True, exist_ok=True)
+    for name, images in pictures.items():
+        path = results / "sheets" / f"{id}-{name}.png"
+        image_sheet(np.round(GREYS * images) / GREYS, path, columns=SHEET, scale=1)
+    return {name: f"{id}-{name}.png" for name in pictures}
+
+
+def _samples(model: Any, data: Dataset) -> np.ndarray:
+    return sample_images(model, 6 * SHEET, jax.random.key(0)).reshape(-1, *data.test.shape[1:])
+
+
+def _reconstructions(model: Any, rule: str, data: Dataset) -> np.ndarray:
+    """Rows of test images, each above a row of what the model makes of them."""
+    shape = data.test.shape[1:]
     x = first_examples(data, rule, seed=0, count=min(3 * SHEET, len(data.test)))
-    decoded = reconstruct(model, x, key).reshape(-1, *shape)
+    decoded = reconstruct(model, x, jax.random.key(0)).reshape(-1, *shape)
     rows = [part[i : i + SHEET] for i in range(0, len(x), SHEET) for part in (x.reshape(-1, *shape), decoded)]
-    image_sheet(
-        np.round(GREYS * np.concatenate(rows)) / GREYS, sheets / f"{id}-reconstructions.png", columns=SHEET, scale=1
-    )
-    return {name: f"{id}-{name}.png" for name in ("samples", "reconstructions")}
+    return np.concatenate(rows)
 
 
 def _one(data: Dataset) -> jax.ShapeDtypeStruct:

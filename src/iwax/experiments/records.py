@@ -33,7 +33,8 @@ class Record:
             above, where known; seconds, of all images at the rate of the last sitting; flop.
         along: [[epoch, {"log_p", "iwae_64", "minus_kl"}], ...] of some test images, if asked for.
         ssim: data set judged on -> {"ssim", "ssim_std", "ssim_test_error", "num_examples"}.
-        sheets: "samples" and "reconstructions" -> name of a picture in the folder sheets/ beside the record.
+        sheets: "samples", "reconstructions" and "across", those of another data set -> name of a picture in the folder
+            sheets/ beside the record.
         machine, versions, commit, command, date: what made it.
         checkpoint_sha256: of the content of the trained model's last checkpoint.
         checks: what the run verified of itself -> whether it held.
