@@ -80,6 +80,12 @@ def test_what_has_no_record_is_open_and_another_run_does_not_fill_it():
     assert cells_done(STUDY, [record(IWAE, scale="smoke")]) == (0, 3)
 
 
+def test_a_recipe_tried_fills_the_cells_of_a_study_of_recipes_alone():
+    tried, of_recipes = [record(IWAE, scale="trial")], dataclasses.replace(STUDY, keeps_recipe=True)
+    assert cells_done(STUDY, tried) == (0, 3)
+    assert cells_done(of_recipes, tried) == (2, 3)
+
+
 def test_seeds_that_went_on_from_others_belong_together():
     """Each from the run of its own seed, whose name tells them apart."""
     cell = Cell("k = 5", "after a VAE", IWAE, "nll", start=ELBO)

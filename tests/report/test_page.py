@@ -109,7 +109,6 @@ def test_figures_take_the_colours_and_names_of_their_own(page):
 
 
 @in_browser
-@pytest.mark.slow
 def test_in_a_browser(page, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(page.replace("</body>", STEPS + "</body>"))
@@ -130,7 +129,6 @@ def test_in_a_browser(page, tmp_path):
 
 
 @in_browser
-@pytest.mark.slow
 def test_an_error_would_be_seen(page, tmp_path):
     """The negative control of the test above."""
     path = tmp_path / "page.html"
@@ -139,7 +137,6 @@ def test_an_error_would_be_seen(page, tmp_path):
 
 
 @in_browser
-@pytest.mark.slow
 def test_its_picture(page, tmp_path):
     path, shot = tmp_path / "page.html", tmp_path / "shot.png"
     path.write_text(page)

@@ -21,7 +21,7 @@ from iwax.launch import new_run
 from iwax.models.vae import ARCHITECTURES
 from iwax.report.cost import pareto, worth
 from iwax.report.gather import Run, gather
-from iwax.report.parts import Parts, line_names
+from iwax.report.parts import Parts, caption, line_names
 from iwax.report.report import write_report
 from iwax.report.reproductions import reproductions_page
 from made import record
@@ -97,6 +97,49 @@ def test_what_went_on_from_a_trained_model_is_not_drawn_at_the_price_of_its_last
     runs = [Run(one, tmp_path) for one in (whole, part)]
     assert Parts(runs[1:], tmp_path, tmp_path).cost() is None
     assert Parts(runs[:1], tmp_path, tmp_path).cost()["svg"] == Parts(runs, tmp_path, tmp_path).cost()["svg"]
+
+
+def test_a_sheet_says_what_made_it_on_which_images_and_how_alike_they_are():
+    similarity = {"mnist": {"ssim": 0.8351, "ssim_std": 0.0471}, "omniglot": {"ssim": 0.609, "ssim_std": 0.12}}
+    made = record(IWAE, ssim=similarity)
+    place = "IWAE(5)\none-layer, mnist, 40 epochs\n"
+    assert caption(made, "samples") == place + "samples"
+    assert caption(made, "reconstructions") == place + "reconstructions, SSIM 0.835 ± 0.047"
+    assert caption(made, "across") == place + "omniglot reconstructed, SSIM 0.609 ± 0.120"
+    assert caption(record(IWAE), "reconstructions") == place + "reconstructions"
+
+
+def test_a_figure_shows_the_first_run_that_has_its_pictures(tmp_path, monkeypatch):
+    """Figure 7 of seed 002 takes reconstructions of the other data set, which older records are without."""
+    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    for name in ("own.png", "other.png"):
+        image_sheet(np.zeros((4, 16)), tmp_path / name)
+    longer = dict(record(IWAE).training) | {"epochs": 400}
+    without = record(dataclasses.replace(IWAE, epochs=400), training=longer, sheets={"reconstructions": "own.png"})
+    study = dataclasses.replace(
+        STUDY, figures=tuple(Figure(kind, "", kind, (IWAE,)) for kind in ("reconstructions", "across"))
+    )
+    own, across = study.figures
+    assert Parts([Run(without, tmp_path)], tmp_path, tmp_path).figure(study, across) is None
+    both = record(IWAE, sheets={"reconstructions": "own.png", "across": "other.png"})
+    parts = Parts([Run(one, tmp_path) for one in (both, without)], tmp_path, tmp_path)
+    assert "one-layer, mnist, 400 epochs" in parts.figure(study, own)["svg"]
+    assert "one-layer, mnist, 40 epochs" in parts.figure(study, across)["svg"]
+
+
+def test_a_panel_for_each_rule_of_beta(tmp_path, monkeypatch):
+    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    configs = [
+        RunConfig(objective="ciwae", num_samples=8, beta=beta, beta_rule=rule)
+        for rule in ("fixed", "ascend")
+        for beta in (0.25, 0.75)
+    ]
+    along = tuple([epoch, {"iwae_64": -90.0 + epoch}] for epoch in (1, 2))
+    training = dict(record(IWAE).training) | {"beta": [[1, 0.5], [2, 0.4]]}
+    runs = [Run(record(config, training=training, along=along), tmp_path) for config in configs]
+    figure = Figure("figure-4", "Beta", "betas", tuple(configs))
+    drawn = Parts(runs, tmp_path, tmp_path).figure(STUDY, figure)["svg"]
+    assert all(drawn.count(f">{text}<") == 1 for text in ("fixed", "ascend", "β 0.25", "β 0.75", "beta"))
 
 
 def test_a_figure_of_a_demonstration(tmp_path, monkeypatch):

@@ -82,7 +82,8 @@ STUDY = Study(
             "table-1",
             "MNIST, one layer, T = 64 samples per image (nats)",
             tuple(CELLS.values()),
-            note="The paper's ± is over 4 runs. IWAE-64 and log p are from the same samples, so -KL is never positive.",
+            note="The paper's ± is over 4 runs: its order of MIWAE(8, 8) and CIWAE 0.5 in -KL rests on 0.12 nats, each"
+            " ± 0.11. IWAE-64 and log p are from the same samples, so -KL is never positive.",
             ranked=True,
         ),
     ),

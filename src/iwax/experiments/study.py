@@ -99,8 +99,8 @@ class Figure:
     """A picture of some runs. `kind` picks the drawing function:
 
     "training" (bound against epoch), "along" (log p and IWAE-64 of test images against epoch), "sheets" (samples and
-    reconstructions side by side), "reconstructions" (with SSIM), "betas" (beta against epoch), "snr" (ratios, of the
-    study's demonstration of that name).
+    reconstructions side by side), "reconstructions" (with SSIM), "across" (those of the other data set), "betas"
+    (CIWAE's IWAE-64 and beta against epoch, by rule), "snr" (ratios, of the study's demonstration of that name).
     """
 
     name: str

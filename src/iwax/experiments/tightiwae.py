@@ -118,6 +118,7 @@ MODELS = (
     "The architecture beside the method: compare a column of this table with the same column of the other where both "
     'have as many epochs, or see "What matters how much", which does.'
 )
+SPREAD = "SSIM ± its standard deviation over images"
 ONE_LAYER, LARGER = _table_1("one-layer"), _table_1("larger")
 STUDY = Study(
     name="tightiwae",
@@ -168,18 +169,23 @@ STUDY = Study(
         Figure(
             "figure-3", "MNIST, larger model: along training", "along", tuple(_with(n, model="larger") for n in SYSTEMS)
         ),
-        Figure("figure-4", "Beta along training, from many values", "betas", tuple(c.config for c in _betas())),
-        Figure("figure-5", "Reconstructions of MNIST", "reconstructions", tuple(SYSTEMS.values())),
+        Figure(
+            "figure-4",
+            "CIWAE(8), MNIST: IWAE-64 and beta along training, from many values of beta, fixed and learned",
+            "betas",
+            tuple(c.config for c in _betas()),
+        ),
+        Figure("figure-5", f"Reconstructions of MNIST; {SPREAD}", "reconstructions", tuple(SYSTEMS.values())),
         Figure(
             "figure-6",
-            "Reconstructions of Omniglot",
+            f"Reconstructions of Omniglot; {SPREAD}",
             "reconstructions",
             tuple(_with(name, dataset="omniglot") for name in SYSTEMS),
         ),
         Figure(
             "figure-7",
-            "Reconstructions across data sets, MIWAE(8, 8)",
-            "reconstructions",
+            f"MIWAE(8, 8): what a model trained on one data set makes of the other; {SPREAD}",
+            "across",
             (_with("MIWAE(8, 8)"), _with("MIWAE(8, 8)", dataset="omniglot")),
         ),
     ),

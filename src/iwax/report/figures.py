@@ -17,6 +17,7 @@ __all__ = ["FIGURES", "LEGEND", "sheets_figure", "snr_figure"]
 Runs = dict[str, list[Record]]
 """Name of a line -> its runs, one for each seed."""
 LEGEND = {"fontsize": 7, "handlelength": 2.4}
+SHEET = 2.7  # inches, the width of one
 
 
 def training_figure(runs: Runs, path: str | Path) -> None:
@@ -49,23 +50,34 @@ def along_figure(runs: Runs, path: str | Path) -> None:
 
 
 def betas_figure(runs: Runs, path: str | Path) -> None:
-    """CIWAE's beta against the epoch, for runs that recorded it."""
-    runs = {name: [r for r in records if r.training.get("beta")] for name, records in runs.items()}
-    with plot(path, width=4.6, height=3.2) as axis:
-        for i, (name, records) in enumerate((name, records) for name, records in runs.items() if records):
-            curves = [np.array(record.training["beta"], float) for record in records]
-            _line(axis, i, name, [(curve[:, 0], curve[:, 1]) for curve in curves])
-        axis.set(xlabel="epoch", ylabel="beta", xscale=_scale(axis))
-        axis.legend(**LEGEND)
+    """IWAE-64 of test images above CIWAE's beta, against the epoch: a panel for each rule, a line for each value."""
+    rules: dict[str, Runs] = {}
+    for records in runs.values():
+        config = records[0].config
+        rules.setdefault(str(config["beta_rule"]), {})[f"β {config['beta']:g}"] = records
+    with plot(path, rows=2, columns=len(rules), width=3.2 * len(rules), height=4.8) as axes:
+        for (above, below), (rule, lines) in zip(np.transpose(axes), rules.items(), strict=True):
+            for i, (name, records) in enumerate(sorted(lines.items())):
+                points = [[(epoch, values["iwae_64"]) for epoch, values in record.along] for record in records]
+                _line(above, i, name, [tuple(np.array(line, float).T) for line in points])
+                betas = [np.array(record.training["beta"], float) for record in records]
+                _line(below, i, name, [(curve[:, 0], curve[:, 1]) for curve in betas])
+            above.sharey(axes[0, 0])
+            above.set(title=rule, xscale=_scale(above))
+            below.set(xlabel="epoch", ylim=(-0.03, 1.03), xscale=_scale(below))
+        tenth = [y[len(y) // 10] for axis in axes[0] for y in (line.get_ydata() for line in axis.get_lines())]
+        axes[0, 0].set(ylabel="IWAE-64, test images (nats)", ylim=(min(tenth), None))  # after the steep rise
+        axes[1, 0].set(ylabel="beta")
+        axes[0, 0].legend(**LEGEND)
 
 
 def sheets_figure(sheets: dict[str, Path], path: str | Path) -> None:
     """Pictures side by side under their names."""
     drawn = {name: matplotlib.image.imread(picture) for name, picture in sheets.items()}
-    columns = min(len(drawn), 4)
+    columns = min(len(drawn), min((4, 3), key=lambda n: -len(drawn) % n))  # as few empty places as can be
     rows = -(-len(drawn) // columns)
     tallest = max(picture.shape[0] / picture.shape[1] for picture in drawn.values())
-    with plot(path, rows=rows, columns=columns, width=2.2 * columns, height=(2.2 * tallest + 0.6) * rows) as axes:
+    with plot(path, rows=rows, columns=columns, width=SHEET * columns, height=(SHEET * tallest + 0.7) * rows) as axes:
         for axis in np.ravel(axes):
             axis.axis("off")
         for axis, (name, picture) in zip(np.ravel(axes), drawn.items(), strict=False):
@@ -90,7 +102,7 @@ def snr_figure(rows: Sequence[Sequence[int | float]], path: str | Path) -> None:
 FIGURES: dict[str, tuple[Callable[[Runs, str | Path], None], Callable[[Record], Any]]] = {
     "training": (training_figure, lambda record: record.training["curve"]),
     "along": (along_figure, lambda record: record.along),
-    "betas": (betas_figure, lambda record: record.training.get("beta")),
+    "betas": (betas_figure, lambda record: record.training.get("beta") and record.along),
 }
 """Kind of a study's figure -> the function that draws it, and what a record must have for it."""
 

@@ -120,6 +120,7 @@ def counting(records: Sequence[Record]) -> list[Record]:
 
 
 def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
-    """How many of a study's cells have a run that counts, judged on all test images, and of how many."""
-    found = [find(study, cell, counting(records)) for cell in study.cells]
+    """How many of a study's cells have a run that counts, and of how many; one that was tried, where recipes are."""
+    tried = [record for record in records if record.scale == "trial" and study.keeps_recipe]
+    found = [find(study, cell, [*counting(records), *tried]) for cell in study.cells]
     return sum(one is not None for one in found), len(found)

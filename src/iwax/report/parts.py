@@ -14,17 +14,21 @@ from iwax.models.vae import ARCHITECTURES
 from iwax.report.cost import cost_figure, priced, worth
 from iwax.report.diagram import architecture_diagram
 from iwax.report.figures import FIGURES, sheets_figure, snr_figure
-from iwax.report.found import find
+from iwax.report.found import Found, find, find_all
 from iwax.report.gather import OWN, Run, pictures
 from iwax.report.page import inline_svg, picture_data
 from iwax.report.shown import read_shown
 from iwax.report.words import objective_name
 
-__all__ = ["Parts", "line_names"]
+__all__ = ["Parts", "caption", "line_names"]
 
 PICTURES = 12  # runs whose sheets the page shows
 SUFFIXES = (".svg", ".pdf")
-PICTURED = {"sheets": ("reconstructions", "samples"), "reconstructions": ("reconstructions",)}
+PICTURED = {
+    "sheets": ("reconstructions", "samples"),
+    "reconstructions": ("reconstructions",),
+    "across": ("across",),
+}
 SAID = (  # elsewhere than in the name of a line, or of no effect on it
     *("seed", "dataset", "model", "split", "batch_size", "held_out", "backward", "num_resampled"),
     *ALONG,
@@ -52,10 +56,12 @@ class Parts:
             return self._snr(study, figure)
         records, name = [run.record for run in self.by_id.values()], f"{study.name}-{figure.name}"
         cells = [Cell("", "", config) for config in figure.configs]
-        groups = [list(found.records) for cell in cells if (found := find(study, cell, records))]
-        if figure.kind in PICTURED:
-            sheets = self._named_sheets([group[0] for group in groups], PICTURED[figure.kind])
+        if kinds := PICTURED.get(figure.kind):
+            found = [run for cell in cells if (run := self._pictured(find_all(study, cell, records), kinds))]
+            drawn = [(run, kind) for kind in kinds for run in found if kind in pictures(run)]
+            sheets = {caption(run.record, kind): pictures(run)[kind] for run, kind in drawn}
             return self._draw(name, figure.title, partial(sheets_figure, sheets)) if sheets else None
+        groups = [list(one.records) for cell in cells if (one := find(study, cell, records))]
         draw, needs = FIGURES.get(figure.kind, (None, None))
         groups = [group for group in groups if needs and all(needs(record) for record in group)]
         return self._draw(name, figure.title, partial(draw, line_names(groups))) if draw and groups else None
@@ -98,16 +104,21 @@ class Parts:
             function(self.folder / (name + suffix))
         return {"title": caption, "svg": inline_svg(self.folder / f"{name}.svg", name)}
 
-    def _named_sheets(self, records: Sequence[Record], kinds: Sequence[str]) -> dict[str, Path]:
-        paths = {record.id: pictures(self.by_id[record.id]) for record in records}
-        return {
-            f"{objective_name(record.config)}\n{record.config['model']}, {record.config['dataset']}: {kind}": found[
-                kind
-            ]
-            for kind in kinds
-            for record in records
-            if kind in (found := paths[record.id])
-        }
+    def _pictured(self, found: Sequence[Found], kinds: Sequence[str]) -> Run | None:
+        """The first run that has any of those pictures."""
+        runs = (self.by_id[one.records[0].id] for one in found)
+        return next((run for run in runs if pictures(run).keys() & set(kinds)), None)
+
+
+def caption(record: Record, kind: str) -> str:
+    """Of a sheet: what made it, on which images, and its SSIM with them ± the standard deviation over images."""
+    trained_on = record.config["dataset"]
+    judged_on = next((name for name in record.ssim if name != trained_on), "") if kind == "across" else trained_on
+    shown = f"{judged_on} reconstructed" if kind == "across" else kind
+    place = f"{record.config['model']}, {trained_on}, {record.training['epochs']} epochs"
+    measured = record.ssim.get(judged_on, {}) if kind != "samples" else {}
+    similarity = f", SSIM {measured['ssim']:.3f} ± {measured['ssim_std']:.3f}" if measured else ""
+    return "\n".join([objective_name(record.config), place, shown + similarity])
 
 
 def line_names(groups: Sequence[Sequence[Record]]) -> dict[str, list[Record]]:
