@@ -18,6 +18,7 @@ from iwax.report.words import arithmetic, nats, objective_name
 __all__ = ["cost_figure", "pareto", "priced", "worth"]
 
 WORSE = 6.0  # nats above the best: what failed is not drawn
+ROOM = (1.2, 0.18)  # a factor of arithmetic and nats, between two labels
 
 
 def priced(records: Sequence[Record]) -> list[Record]:
@@ -42,11 +43,12 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
     """-log p of test images against the arithmetic of training; the line joins what nothing beats at less (Pareto).
 
     Of `priced` records: a panel for each data set, a colour for each objective, a marker for each model; the number is
-    K, or M·K. What is more than `WORSE` nats above the best is left out. The line is through means over seeds.
+    K, or M·K, where there is room. What is more than `WORSE` nats above the best is left out. The line is through means
+    over seeds.
     """
     drawn = _drawn(records)
     objectives, models = (list(dict.fromkeys(r.config[name] for r in records)) for name in ("objective", "model"))
-    with plot(path, columns=len(drawn), width=max(5.2, 4.2 * len(drawn)), height=3.8) as axes:
+    with plot(path, columns=len(drawn), width=5.2 * len(drawn), height=4.4) as axes:
         for axis, (dataset, here) in zip(np.ravel(axes), drawn.items(), strict=True):
             for r in here:
                 colour = COLOURS[objectives.index(r.config["objective"]) % len(COLOURS)]
@@ -55,7 +57,7 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
                 axis.plot(*_point(r), marker=marker, ms=5, color=colour, linestyle="none", **edge)
             front = np.array(pareto(list(_averages(here))))
             axis.plot(*front.T, color="black", lw=0.8, linestyle="--", drawstyle="steps-post", zorder=1)
-            for r in {_name(r): r for r in here}.values():
+            for r in _labelled(here):
                 axis.annotate(_count(r), _point(r), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
             axis.set(title=dataset, xscale="log", xlabel="arithmetic of training (FLOP)")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a factor of ten has ticks, too
@@ -86,6 +88,17 @@ def _drawn(records: Sequence[Record]) -> dict[str, list[Record]]:
         by_data[r.config["dataset"]].append(r)
     best = {dataset: min(_point(r)[1] for r in here) for dataset, here in by_data.items()}
     return {dataset: [r for r in here if _point(r)[1] <= best[dataset] + WORSE] for dataset, here in by_data.items()}
+
+
+def _labelled(records: Sequence[Record]) -> list[Record]:
+    """One run of each kind and price, the best first, without those whose label would lie on another."""
+    chosen: list[Record] = []
+    kinds = {(_name(r), _point(r)[0]): r for r in records}
+    for r in sorted(kinds.values(), key=lambda r: _point(r)[1]):
+        (cost, loss), others = _point(r), map(_point, chosen)
+        if all(max(cost / c, c / cost) > ROOM[0] or abs(loss - other) > ROOM[1] for c, other in others):
+            chosen.append(r)
+    return chosen
 
 
 def _averages(records: Sequence[Record]) -> dict[tuple[float, float], str]:
