@@ -18,7 +18,8 @@ from jax.extend.core import Literal, jaxprs_in_params
 from jaxtyping import PyTree
 
 from iwax.models.model import draw
-from iwax.objectives.objective import Objective, loss
+from iwax.objectives.loss import loss
+from iwax.objectives.objective import Objective
 from iwax.soap import soap
 from iwax.updates import Update, phases
 

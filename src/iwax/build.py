@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iwax.checks import check_choice
+from iwax.checks import check_choice, check_positive_integer
 from iwax.config import RunConfig
 from iwax.data import BINARIZATIONS, Dataset, check_images
 from iwax.models.networks import INITS, SCALE_MAPS
@@ -16,7 +16,7 @@ from iwax.models.own import OwnModel, is_own
 from iwax.models.precision import PRECISIONS
 from iwax.models.vae import ARCHITECTURES, LIKELIHOODS
 from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, Objective
-from iwax.objectives.objective import REPARAMETERIZED, check_positive_integer
+from iwax.objectives.objective import REPARAMETERIZED
 from iwax.protocols import PROTOCOLS, Protocol, Stages
 from iwax.updates import UPDATES, Alternating, Update
 

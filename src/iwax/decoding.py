@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.checks import check_choice
+from iwax.checks import check_choice, check_positive_integer
 from iwax.models.distributions import MarkovChain
-from iwax.objectives.objective import check_positive_integer
 
 __all__ = ["RULES", "reconstruct", "sample_images"]
 

@@ -20,9 +20,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.checks import check_positive_integer
 from iwax.data import Dataset, as_array, binarize, check_images, test_set_hash
 from iwax.evaluation import Evaluation
-from iwax.objectives.objective import check_positive_integer
 from iwax.pareto import pareto_khat, tail_size
 from iwax.streaming import ROWS, Tally, tallies
 from iwax.units import unit_variances

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.checks import check_positive_integer
 from iwax.objectives.jackknife import JVI
-from iwax.objectives.objective import check_positive_integer
 from iwax.streaming import ROWS, log_weights
 
 __all__ = ["EstimatorCurves", "estimate_blocks", "estimator_curves"]

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 
+from iwax.checks import check_positive_integer
 from iwax.data import Dataset
 from iwax.evaluate import test_examples
-from iwax.objectives.objective import check_positive_integer
 
 __all__ = ["first_examples"]
 

@@ -16,11 +16,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import logsumexp, softmax
 
+from iwax.checks import check_positive_integer
 from iwax.data import Dataset
 from iwax.examples import first_examples
 from iwax.launch import load_run
 from iwax.models.model import draw
-from iwax.objectives.objective import check_positive_integer
 from iwax.plots import COLOURS, plot
 from iwax.resampling import implicit_log_density, implicit_posterior, implicit_weights
 from iwax.runs import RunFolder

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from iwax.checks import check_positive_integer
 from iwax.data import Dataset, test_set_hash
 from iwax.decoding import reconstruct, sample_images
 from iwax.evaluate import evaluate_batches, gather, has_khat, samples_in_blocks
@@ -17,7 +18,6 @@ from iwax.evaluation import Evaluation
 from iwax.examples import first_examples
 from iwax.figures import image_rows, image_sheet
 from iwax.launch import check_time_limit, load_run
-from iwax.objectives.objective import check_positive_integer
 from iwax.runs import JUDGED, UNFINISHED, RunFolder
 from iwax.streaming import ROWS, chunk_shape
 from iwax.surroundings import environment

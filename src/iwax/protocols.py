@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import optax
 
-from iwax.checks import check_choice
+from iwax.checks import check_choice, check_positive_integer
 from iwax.clipping import clip_outliers
-from iwax.objectives.objective import check_positive_integer
 from iwax.optimisers import adam
 from iwax.soap import soap
 

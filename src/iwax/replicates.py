@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from iwax.objectives.objective import Objective, loss
+from iwax.objectives.loss import loss
+from iwax.objectives.objective import Objective
 
 __all__ = ["GROUPS", "group_size", "num_examples_of", "parameter_group", "stream_gradients"]
 

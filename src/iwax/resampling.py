@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from scipy.special import softmax
 
+from iwax.checks import check_positive_integer
 from iwax.models.model import draw
-from iwax.objectives.objective import check_positive_integer
 
 __all__ = ["implicit_log_density", "implicit_posterior", "implicit_weights"]
 

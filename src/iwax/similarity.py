@@ -19,14 +19,13 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from iwax.checks import check_choice
+from iwax.checks import check_choice, check_positive_integer
 from iwax.data import Dataset, load
 from iwax.decoding import RULES, reconstruct
 from iwax.evaluation import standard_error
 from iwax.examples import first_examples
 from iwax.figures import image_rows, image_shape
 from iwax.launch import load_run
-from iwax.objectives.objective import check_positive_integer
 from iwax.runs import RunFolder
 
 __all__ = ["SETTINGS", "Setting", "ssim", "ssim_run"]

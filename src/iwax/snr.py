@@ -20,8 +20,9 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 from scipy.special import ndtri
 
+from iwax.checks import check_positive_integer
 from iwax.moments import Moments
-from iwax.objectives.objective import Objective, check_positive_integer
+from iwax.objectives.objective import Objective
 from iwax.replicates import GROUPS, group_size, num_examples_of, parameter_group, stream_gradients
 from iwax.streaming import ROWS
 

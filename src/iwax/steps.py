@@ -15,7 +15,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.data import binarize
 from iwax.objectives.autodiff import value_with_gradient_of
-from iwax.objectives.objective import Objective, loss
+from iwax.objectives.loss import loss
+from iwax.objectives.objective import Objective
 from iwax.protocols import Protocol
 from iwax.updates import Phase, Update, phases, trainable
 

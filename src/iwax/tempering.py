@@ -31,9 +31,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from scipy.special import expit, logsumexp
 
-from iwax.checks import check_choice
+from iwax.checks import check_choice, check_positive_integer
 from iwax.hamiltonian import hamiltonian_step, pilot_step_sizes, walk
-from iwax.objectives.objective import check_positive_integer
 
 __all__ = ["STARTS", "Annealing", "anneal", "schedule", "simulate"]
 

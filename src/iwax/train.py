@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from iwax.checks import check_choice
+from iwax.checks import check_choice, check_positive_integer
 from iwax.data import Dataset, as_array, binarize, check_images
 from iwax.models.precision import PRECISIONS, matrix_precision
-from iwax.objectives.objective import Objective, check_positive_integer
+from iwax.objectives.objective import Objective
 from iwax.protocols import Protocol, get_protocol
 from iwax.steps import TrainState, run_steps, start
 from iwax.updates import Update

@@ -25,10 +25,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from scipy.special import logsumexp
 
+from iwax.checks import check_positive_integer
 from iwax.experiments.points import Point, StudyProgress, measure_points
 from iwax.models.distributions import DiagonalNormal
 from iwax.objectives import IWAE, MIWAE, Objective
-from iwax.objectives.objective import check_positive_integer
 from iwax.snr import Directional, GroupSNR, flat, gradient_snr
 from iwax.surroundings import cores
 

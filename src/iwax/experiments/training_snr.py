@@ -21,13 +21,12 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from iwax.build import build_model, resolve, training_images
-from iwax.checks import check_choice
+from iwax.checks import check_choice, check_positive_integer
 from iwax.config import RunConfig
 from iwax.data import Dataset, binarize
 from iwax.experiments.points import Point, StudyProgress, measure_points
 from iwax.launch import load_run, new_run, resume_run
 from iwax.objectives import OBJECTIVES, Objective
-from iwax.objectives.objective import check_positive_integer
 from iwax.plots import COLOURS, plot
 from iwax.runs import STATUS, RunFolder
 from iwax.snr import GradientSNR, gradient_snr

@@ -7,7 +7,8 @@ from iwax.objectives.elbo import ELBO, AnalyticELBO
 from iwax.objectives.gdreg import GDReG
 from iwax.objectives.iwae import IWAE
 from iwax.objectives.jackknife import JVI
-from iwax.objectives.objective import Objective, loss, per_example_loss
+from iwax.objectives.loss import loss, per_example_loss
+from iwax.objectives.objective import Objective
 from iwax.objectives.rainforth import CIWAE, MIWAE, PIWAE
 from iwax.objectives.renyi import VRIWAE
 from iwax.objectives.score import OVIS, VIMCO

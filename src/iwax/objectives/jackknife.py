@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from iwax.checks import check_positive_integer
 from iwax.objectives.coefficients import Coefficients
-from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, Objective, check_positive_integer
+from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, Objective
 from iwax.weights import leave_one_out_log_sum_exp, log_mean_exp, normalised_weights
 
 __all__ = ["JVI"]

@@ -24,9 +24,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.checks import check_positive_integer
 from iwax.models.model import draw, freeze
 from iwax.noise import SAMPLINGS, draw_dependent
-from iwax.objectives.autodiff import one_pass, own_derivatives, scale_cotangents, value_with_gradient_of, weighted_sum
+from iwax.objectives.autodiff import one_pass, own_derivatives, scale_cotangents, weighted_sum
 from iwax.objectives.coefficients import Coefficients, resample, spread, take_samples
 
 __all__ = [
@@ -35,8 +36,6 @@ __all__ = [
     "SCORE_FUNCTION",
     "STICKING_THE_LANDING",
     "Objective",
-    "loss",
-    "per_example_loss",
 ]
 
 REPARAMETERIZED = "reparameterized"
@@ -286,38 +285,6 @@ class Objective(eqx.Module):
             return surrogate - weighted_sum(b, log_q)
         surrogate -= weighted_sum(b, freeze(posterior).log_prob(z))
         return surrogate if self.gradient in PATH_ONLY else surrogate - weighted_sum(c, posterior.log_prob(freeze(z)))
-
-
-def per_example_loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, " *batch"]:
-    """Minus the bound of each example in nats, (*batch); its gradient is that of `objective`'s estimator.
-
-    Arguments:
-        model: the pair of densities; see `iwax.models.model`.
-        objective: the bound and estimator.
-        x: a batch of data, (*batch, *event).
-        key: for the samples of z.
-    """
-    value, surrogate = objective.estimate(model, x, key)
-    return -value_with_gradient_of(value, surrogate)
-
-
-def loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
-    """Minus the mean bound over the batch, in nats: a scalar for any training loop.
-
-    The value is the bound itself, never the surrogate, whichever gradient estimator the objective uses.
-
-    >>> import equinox as eqx, iwax, jax
-    >>> model = iwax.LinearGaussian.isotropic(2)
-    >>> x, key = jax.numpy.ones((3, 2)), jax.random.key(0)
-    >>> value, gradient = eqx.filter_value_and_grad(iwax.loss)(model, iwax.IWAE(num_samples=8), x, key)
-    """
-    return jnp.mean(per_example_loss(model, objective, x, key))
-
-
-def check_positive_integer(name: str, value: Any, least: int = 1) -> None:
-    """Raises ValueError unless `value` is an integer of at least 1 (or `least`)."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"Expected {name} to be an integer of at least {least}; got {value!r}.")
 
 
 def checked_log_joint(model: Any, x: PyTree, z: PyTree, log_q: Array) -> Float[Array, "samples ..."]:

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from iwax.checks import check_positive_integer
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.iwae import IWAE
-from iwax.objectives.objective import Objective, check_positive_integer
+from iwax.objectives.objective import Objective
 from iwax.weights import log_mean_exp, normalised_weights
 
 __all__ = ["CIWAE", "MIWAE", "PIWAE"]

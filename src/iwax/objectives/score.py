@@ -12,8 +12,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from iwax.checks import check_positive_integer
 from iwax.objectives.coefficients import Coefficients
-from iwax.objectives.objective import SCORE_FUNCTION, Objective, check_positive_integer
+from iwax.objectives.objective import SCORE_FUNCTION, Objective
 from iwax.weights import leave_one_out_log_sum_exp, leave_one_out_sum, log_mean_exp, normalised_weights
 
 __all__ = ["OVIS", "VIMCO"]

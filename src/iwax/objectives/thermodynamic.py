@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from iwax.checks import check_positive_integer
 from iwax.objectives.coefficients import Coefficients
-from iwax.objectives.objective import SCORE_FUNCTION, Objective, check_positive_integer
+from iwax.objectives.objective import SCORE_FUNCTION, Objective
 
 __all__ = ["TVO", "thermodynamic_integrand"]
 
