@@ -138,6 +138,16 @@ def test_markdown_latex_and_csv_say_the_same():
     assert rows[2][1:3] == ["", "open"]
 
 
+def test_csv_has_numbers_in_full_and_keeps_what_says_more():
+    entries = {
+        **{"86.53 ± 0.07": -86.531, "−1.15": -1.1489, "4.0·10¹³": 4.00008e13, "10,000": 10000},
+        **{"57 + 9": 66.0, "3 of 4": 0.75, "short": 2, "—": 0.0},
+    }
+    sheet = Sheet("t", "T", ("a",), tuple((Datum(text, key),) for text, key in entries.items()))
+    lines = as_csv(sheet).splitlines()[1:]
+    assert lines == ["-86.531", "-1.1489", "40000800000000.0", "10000", "57 + 9", "3 of 4", "short", "—"]
+
+
 def test_latex_escapes_what_it_would_read_otherwise():
     sheet = Sheet("t", "50 % of {x_1} & more", ("a",), ((Datum("KL(Q‖P) −1 \\ 2·10⁻³"),),))
     assert r"\caption{50 \% of \{x\_1\} \& more.}" in as_latex(sheet)

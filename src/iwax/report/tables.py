@@ -3,11 +3,13 @@
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Iterable
 
 __all__ = ["Datum", "Sheet", "as_csv", "as_latex", "as_markdown"]
 
 RAISED, PLAIN = "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐ", "0123456789abcdefghijklm"  # exponents and notes
+NUMBER = re.compile(r"[−+]?[\d,.]+(·10\S+)?( ± [\d.]+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +75,12 @@ def as_latex(sheet: Sheet) -> str:
 
 
 def as_csv(sheet: Sheet) -> str:
-    """The table with numbers at full precision where it has them."""
+    """The table with numbers at full precision; what says more than a number ("57 + 9", "3 of 4") as it is."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(sheet.columns)
     for row in sheet.rows:
-        writer.writerow([d.key if isinstance(d.key, float | int) else d.text for d in row])
+        writer.writerow([d.key if isinstance(d.key, float | int) and NUMBER.fullmatch(d.text) else d.text for d in row])
     return out.getvalue()
 
 
