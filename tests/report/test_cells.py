@@ -187,11 +187,15 @@ def test_what_matters_how_much():
             cells.append(Cell(model, f"{objective} {k}", config, "nll", (Published(80.0 - 3 * gain, "A paper"),)))
             records.append(record(config, log_p=log_p))
     study = Study("s", "A study", "a source", (Table("t", "A table", tuple(cells)),))
-    architecture, method = ([d.text for d in row] for row in effects(study, records).rows)
+    sheet = effects(study, records)
+    architecture, method = ([d.text for d in row] for row in sheet.rows)
     assert architecture[:5] == ["architecture", "2", "2.00", "3", "larger (3 of 3)"]
     assert architecture[5:] == ["0.00", "3", "one-layer (3 of 3)"]
     assert method[:5] == ["method", "3", "5.00", "2", "IWAE(50) (2 of 2)"]
     assert method[5:] == ["15.00", "2", "IWAE(50) (2 of 2)"]
+    published = "published: method 15.00, architecture 0.00"
+    assert sheet.notes[0] == f"By size, ours: method 5.00, architecture 2.00 nats; {published}."
+    assert effects(study, records[:1]).notes[0].startswith("Best less worst")  # nothing to compare
     assert effects(study, records[:1]).rows[0][2].kind == "open"  # one level is no comparison
     longer = record(cells[3].config, log_p=-80.0, training={**records[3].training, "epochs": 400})
     assert effects(study, [records[0], longer]).rows[0][2].kind == "open"  # nor is the other after more epochs

@@ -115,8 +115,8 @@ RULES = (
     "published."
 )
 MODELS = (
-    "The architecture beside the method: compare a column of this table with the same column of the other where both "
-    'have as many epochs, or see "What matters how much", which does.'
+    "The report concludes that the architecture gains more than the method does. Whether it does, over runs of as many "
+    'epochs, is in "What matters how much".'
 )
 SPREAD = "SSIM ± its standard deviation over images"
 ONE_LAYER, LARGER = _table_1("one-layer"), _table_1("larger")

@@ -54,7 +54,8 @@ def effects(study: Study, records: Sequence[Record]) -> Sheet | None:
             here, there = (_text(ranges(cells, fields, measure), fields) for measure in (ours, _published))
             rows.append((Datum(name), count, *(here or (OPEN, NONE, NONE)), *(there or (NONE, NONE, NONE))))
     columns = ("choice", "levels", "ours (nats)", "settings", "best", "published (nats)", "settings", "best")
-    return Sheet(f"{study.name}-effects", "What matters how much", columns, tuple(rows), (NOTE,)) if rows else None
+    notes = (*_by_size(rows), NOTE)
+    return Sheet(f"{study.name}-effects", "What matters how much", columns, tuple(rows), notes) if rows else None
 
 
 def ranges(cells: Sequence[Cell], fields: Sequence[str], measure: Measure) -> Levels:
@@ -87,6 +88,18 @@ def _text(levels: Levels, fields: Sequence[str]) -> tuple[Datum, ...]:
     winner = max(dict.fromkeys(best), key=best.count)
     wins = f" ({best.count(winner)} of {len(best)})" if len(best) > 1 else ""
     return Datum(f"{size:.2f}", size), Datum(str(len(levels)), len(levels)), Datum(_name(winner, fields) + wins)
+
+
+def _by_size(rows: Sequence[tuple[Datum, ...]]) -> list[str]:
+    """A sentence where there are choices to compare: which matters most, in our numbers and in those published."""
+    orders = []
+    for column in (2, 5):
+        known = sorted(
+            (row for row in rows if isinstance(row[column].key, float)), key=lambda row: -float(row[column].key)
+        )
+        orders.append(", ".join(f"{row[0].text} {row[column].text}" for row in known) if len(known) > 1 else "")
+    ours, published = orders
+    return [f"By size, ours: {ours} nats{f'; published: {published}' if published else ''}."] if ours else []
 
 
 def _name(level: Any, fields: Sequence[str]) -> str:
