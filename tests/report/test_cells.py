@@ -40,7 +40,8 @@ def by_name(sheet, row):
 
 
 def test_numbers_over_seeds():
-    line = by_name(numbers(STUDY, TABLE, seeds(IWAE, [-86.0, -87.0, -88.0])), 0)
+    made = seeds(IWAE, [-86.0, -87.0, -88.0])
+    line = by_name(numbers(STUDY, TABLE, made), 0)
     assert line["ours"] == Datum("87.00", 87.0)
     assert line["s.d. over seeds"].key == pytest.approx(1.0)
     assert line["Monte-Carlo error"].key == pytest.approx(0.03 / math.sqrt(3))  # of a mean of three
@@ -48,6 +49,7 @@ def test_numbers_over_seeds():
     assert line["published"].text == "85.54 ± 0.10ᵃ; 85.76ᵇ"
     assert line["ours less published"].text == "+1.46; +1.24"
     assert (line["FLOP"].text, line["seconds"].text, line["seeds"].text) == ("1.5·10¹⁴", "600", "3")
+    assert line["records"].text.split() == [one.id for one in made]
     assert by_name(numbers(STUDY, TABLE, seeds(IWAE, [-86.0, -87.0])), 2)["ours"].text == "20.5"
 
 

@@ -28,7 +28,7 @@ def overview(study: Study, table: Table, records: Sequence[Record]) -> Sheet:
 
 
 def numbers(study: Study, table: Table, records: Sequence[Record]) -> Sheet:
-    """One line for each cell: every error, every difference, arithmetic and seconds, scale and seeds."""
+    """One line for each cell: every error, every difference, arithmetic and seconds, scale and seeds, its records."""
     letters, reasons = (
         _letters(table),
         dict.fromkeys(reason for cell in table.cells if (reason := _incomparable(find(study, cell, records), cell))),
@@ -37,7 +37,7 @@ def numbers(study: Study, table: Table, records: Sequence[Record]) -> Sheet:
     columns = (
         *("row", "column", "metric", "ours", "s.d. over seeds", "Monte-Carlo error", "error over images", "published"),
         *("ours less published", "FLOP", "seconds", "processor", "epochs", "backward", "seeds", "test images"),
-        *("k", "scale"),
+        *("k", "scale", "records"),
     )
     body = tuple(_line(find(study, cell, records), cell, letters, marks) for cell in table.cells)
     notes = (*_sources(letters), *(f"{mark} Not comparable: {reason}" for reason, mark in marks.items()))
@@ -48,7 +48,7 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
     head = (Datum(cell.row), Datum(cell.column), Datum(METRICS.get(cell.metric, cell.metric)))
     published = Datum("; ".join(_printed(one, cell.metric) + letters[one.source] for one in cell.published) or "—")
     if found is None:
-        return (*head, OPEN, *[Datum("")] * 3, published, *[Datum("")] * 10)
+        return (*head, OPEN, *[Datum("")] * 3, published, *[Datum("")] * 11)
     reason = _incomparable(found, cell)
     differences = Datum(f"—{marks.get(reason, '')}") if reason else _differences(found, cell)
     evaluation = found.records[0].evaluation
@@ -64,6 +64,7 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
         Datum(backward(found.records[0].config)),
         *(count(value) for value in (len(found.records), evaluation.get("num_images"), evaluation.get("num_samples"))),
         Datum(found.scale, SCALES.index(found.scale)),
+        Datum(" ".join(record.id for record in found.records)),  # results/ID.json says which command made it
     )
 
 
