@@ -117,6 +117,14 @@ def test_of_equally_long_runs_the_one_nearest_to_the_protocol_counts_however_goo
     assert [find(STUDY, TABLE.cells[0], each).value for each in (records, records[::-1])] == [86.0, 86.0]
 
 
+def test_a_run_judged_twice_is_no_second_seed():
+    """The evaluation with the most samples counts."""
+    often = record(IWAE, log_p=-86.0)
+    seldom = record(IWAE, log_p=-88.0, evaluation={**record(IWAE, log_p=-88.0).evaluation, "num_samples": 640})
+    for each in ([seldom, often], [often, seldom]):
+        assert find(STUDY, TABLE.cells[0], each).values == [86.0]
+
+
 def test_what_does_not_compare_has_its_reason_and_no_difference():
     smoke = dataclasses.replace(IWAE, dataset="mnist-sample")
     sheet = numbers(STUDY, TABLE, [record(smoke, scale="smoke"), record(ELBO)])

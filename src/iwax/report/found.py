@@ -93,25 +93,30 @@ def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
 
 
 def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]:
-    """All that there is for a cell, one for each recipe and scale, over its seeds.
+    """All that there is for a cell, one for each recipe, scale and k of the evaluation, over its seeds.
 
-    First those of the largest scale, the most seeds, the most epochs, all samples backward, the recipe that changes
-    least: how good a run turned out to be never counts.
+    First those of the largest scale, the most seeds, the most epochs, all samples backward, the largest k, the recipe
+    that changes least: how good a run turned out to be never counts.
     """
 
-    def rank(one: Found) -> tuple[int, int, int, bool, int]:
+    def rank(one: Found) -> tuple[int, int, int, bool, int, int]:
         first = one.records[0]
         whole = backward(first.config) == "all"
-        return SCALES.index(one.scale), len(one.records), one.epochs, whole, -len(first.asked)
+        return SCALES.index(one.scale), len(one.records), one.epochs, whole, _k(first), -len(first.asked)
 
     groups: dict[str, list[Record]] = {}
     for record in study.matching(cell.config, records, cell.start):
         if record.value(cell.metric, cell.judged_on) is not None:
             asked = (record.asked, record.started_from or {})  # by name, what it started from holds a seed
             how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
-            groups.setdefault(json.dumps([record.scale, how], sort_keys=True), []).append(record)
+            groups.setdefault(json.dumps([record.scale, _k(record), how], sort_keys=True), []).append(record)
     by_seed = (tuple(sorted(group, key=lambda record: record.config["seed"])) for group in groups.values())
     return sorted((Found(group, cell.metric, cell.judged_on) for group in by_seed), key=rank, reverse=True)
+
+
+def _k(record: Record) -> int:
+    """The samples of an image's evaluation; 0 of a run that has not been judged."""
+    return record.evaluation.get("num_samples") or 0
 
 
 def counting(records: Sequence[Record]) -> list[Record]:
