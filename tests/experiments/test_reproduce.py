@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+import made
 from iwax.cli import main
 from iwax.config import RunConfig
-from iwax.experiments import STUDIES
+from iwax.experiments import STUDIES, verification
+from iwax.experiments.recording import machine
 from iwax.experiments.records import read_records
 from iwax.experiments.reproduce import Reproduction, reproduce
 from iwax.experiments.scales import run_name
 from iwax.experiments.study import Study
+from iwax.surroundings import versions_and_commit
 from iwax.unfinished import unfinished
 
 ROOT = Path(__file__).parents[2]
@@ -183,6 +186,19 @@ def test_a_killed_reproduction_goes_on(tmp_path, capsys):
     assert killed.training["curve"] == undisturbed.training["curve"]
 
 
+def test_what_may_round_otherwise_is_named():
+    versions, _ = versions_and_commit()
+    here = made.record(RunConfig(objective="elbo"), machine=machine(), versions=versions)
+    assert verification._others(here) == []
+    other = {**here.machine, "instructions": "mmx", "cores": 99}
+    told = verification._others(dataclasses.replace(here, machine=other))
+    own = [str(here.machine[name]) for name in ("instructions", "cores")]
+    assert told == [f"instructions mmx there, {own[0]} here", f"cores 99 there, {own[1]} here"]
+    older = {name: value for name, value in here.machine.items() if name != "instructions"}
+    told = verification._others(dataclasses.replace(here, machine=older))
+    assert told == [f"instructions not recorded there, {own[0]} here"]
+
+
 @pytest.mark.slow
 def test_records_are_verified_and_altered_ones_found_out(tmp_path, capsys):
     results = tmp_path / "results"
@@ -193,6 +209,7 @@ def test_records_are_verified_and_altered_ones_found_out(tmp_path, capsys):
     found = json.loads(out)
     assert (status, found["verdict"], found["largest_difference"]) == (0, "the same bits", 0.0)
     assert found["compared"] == "trained again, all 1 epochs, and judged again"
+    assert found["expected"] == "the same bits (same machine and versions)"
     # A record of a run that takes longer than there is time for, with the run's folder and without.
     record = read_records(results)[0]
     assert len(record.evaluation["holding_units"]) == len(record.evaluation["active_units"]) == 1

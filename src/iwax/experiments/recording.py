@@ -29,6 +29,7 @@ SETTING = "seed002"  # of SSIM: that of the only source that has one
 POINTS = 200  # of a curve
 SHEET = 10  # images in a row of a sheet
 HELD_BY, DRAWS = 1000, 64  # test images, and draws for each, to tell which units hold something
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # by which sums are rounded otherwise
 GREYS = 15  # levels above black, so that a sheet is small
 ACROSS = {"mnist": "omniglot", "omniglot": "mnist"}  # also judged on
 
@@ -82,13 +83,19 @@ def make_record(
 
 
 def machine() -> dict[str, Any]:
-    """The processor, its cores and the device: what must be the same for bits to be."""
-    cpu, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        lines = [line.partition(":") for line in info.read_text().splitlines()]
-        cpu = next((value.strip() for name, _, value in lines if name.strip() == "model name"), cpu)
+    """The processor, its vector instructions, its cores and the device: what must be the same for bits to be."""
+    cpu = _of_cpu("model name") or platform.processor() or platform.machine()
+    flags = _of_cpu("flags").split()
+    instructions = " ".join(name for name in INSTRUCTIONS if name in flags)
     device = ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices())
-    return {"cpu": cpu, "cores": cores(), "device": device}
+    return {"cpu": cpu, "instructions": instructions, "cores": cores(), "device": device}
+
+
+def _of_cpu(field: str) -> str:
+    """What Linux says of the first core; "" elsewhere."""
+    info = Path("/proc/cpuinfo")
+    lines = (line.partition(":") for line in info.read_text().splitlines()) if info.exists() else ()
+    return next((value.strip() for name, _, value in lines if name.strip() == field), "")
 
 
 def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:

@@ -148,14 +148,24 @@ def _curve(record: Record, path: Path) -> dict[str, float]:
 
 
 def _verdict(record: Record, differences: dict[str, float], compared: str) -> dict[str, Any]:
-    versions, _ = versions_and_commit()
-    same = machine() == dict(record.machine) and versions == dict(record.versions)
+    others = _others(record)
     error = ERRORS * max(record.evaluation["mc_error"].values()) * 2**0.5
     error += 0.0 if compared.startswith("the model") else SPREAD
     largest = max(map(abs, differences.values()))
     verdict = "the same bits" if largest == 0 else "within the error" if largest <= error else "differs"
-    if same:
-        expected = "the same bits (same machine and versions)"
-    else:
-        expected = f"within {error:.2f} nats (another machine, number of cores, or versions)"
+    expected = (
+        f"within {error:.2f} nats ({'; '.join(others)})" if others else "the same bits (same machine and versions)"
+    )
     return {"expected": expected, "largest_difference": largest, "allowed_error": error, "verdict": verdict}
+
+
+def _others(record: Record) -> list[str]:
+    """What is not here as it was there, in words, or is not known: any of it may round otherwise."""
+    versions, _ = versions_and_commit()
+    pairs = {**machine(), **versions}, {**record.machine, **record.versions}
+    here, there = ({name: str(value) for name, value in each.items()} for each in pairs)
+    return [
+        f"{name} {there.get(name, 'not recorded')} there, {here.get(name, 'none')} here"
+        for name in dict.fromkeys([*here, *there])
+        if here.get(name) != there.get(name)
+    ]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from iwax.experiments.records import Record
 from iwax.experiments.study import Study
@@ -60,7 +61,7 @@ def made_by(runs: Sequence[Run]) -> list[str]:
     records = [run.record for run in runs]
     dates = sorted(record.date[:10] for record in records if record.date)
     versions = {f"{name} {version}" for record in records for name, version in record.versions.items()}
-    machines = {", ".join(str(v) for v in record.machine.values() if v) for record in records}
+    machines = {", ".join(_part(*part) for part in record.machine.items() if part[1]) for record in records}
     commits = {record.commit[:12] for record in records if record.commit}
     lines = {
         "Made": " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "",
@@ -69,6 +70,10 @@ def made_by(runs: Sequence[Run]) -> list[str]:
         "Commits": ", ".join(sorted(commits)),
     }
     return [f"{what}: {text}." for what, text in lines.items() if text]
+
+
+def _part(name: str, value: Any) -> str:
+    return f"{value} core{'s' * (value > 1)}" if name == "cores" else str(value)
 
 
 def _best(runs: Sequence[Run]) -> list[str]:
