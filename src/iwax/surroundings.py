@@ -67,8 +67,9 @@ def _versions() -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
+    """Checksums and commits by their start; names of processors and their instructions whole."""
     text = str(value)
-    return text if len(text) <= 20 else text[:12] + "..."
+    return text if len(text) <= 36 else text[:12] + "..."
 
 
 def _code() -> str:

@@ -192,11 +192,11 @@ def test_what_may_round_otherwise_is_named():
     assert verification._others(here) == []
     other = {**here.machine, "instructions": "mmx", "cores": 99}
     told = verification._others(dataclasses.replace(here, machine=other))
-    own = [str(here.machine[name]) for name in ("instructions", "cores")]
-    assert told == [f"instructions mmx there, {own[0]} here", f"cores 99 there, {own[1]} here"]
+    cores, instructions = here.machine["cores"], here.machine["instructions"]
+    assert told == [f"cores: 99 -> {cores}", f"instructions: mmx -> {instructions}"]
     older = {name: value for name, value in here.machine.items() if name != "instructions"}
     told = verification._others(dataclasses.replace(here, machine=older))
-    assert told == [f"instructions not recorded there, {own[0]} here"]
+    assert told == [f"instructions: None -> {instructions}"]
 
 
 @pytest.mark.slow

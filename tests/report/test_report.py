@@ -1,7 +1,6 @@
 """`iwax report` from end to end, and the page of the docs."""
 
 import dataclasses
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 import iwax
+from example_modules import load_script
 from iwax.arithmetic import training_flop
 from iwax.cli import main
 from iwax.config import RunConfig
@@ -204,9 +204,7 @@ def test_the_front_is_what_nothing_beats():
 
 @pytest.mark.parametrize("name", ["reproductions_page", "speedrun_page"])
 def test_the_committed_page_is_what_the_records_say(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script(name)
     assert script.PAGE.read_text() == script.page(), f"run `python scripts/{name}.py`"
 
 

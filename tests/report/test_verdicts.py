@@ -45,7 +45,8 @@ def test_a_published_number_has_its_tolerance():
     assert (where, counts) == (f"k = 5, IWAE, 40 epochs: 85.90 {ONE} against 85.54", ["0 of 1", "0", "0"])
     assert line([(NLL[0], PAPER)], made(80.0, 86.0)) == ("", "1 of 1", "0", "0")  # or better
     zero = Published(0.0, "by definition")
-    assert line([(zero, LOG_P[0])], made(-1.0, 86.0))[0] == f"k = 5, IWAE, 40 epochs: 0.00 against 1.00 {ONE}"
+    where, *counts = line([(zero, LOG_P[0])], made(-1.0, 86.0))
+    assert (where, counts) == (f"k = 5, IWAE, 40 epochs: 0.00 against 1.00 {ONE}", ["0 of 1", "0", "0"])
 
 
 def test_where_a_claim_fails_the_runs_and_their_spread_are_told():

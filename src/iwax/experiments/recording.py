@@ -157,12 +157,13 @@ def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) ->
 
 def _across(data: Dataset, data_dir: str | None) -> Dataset | None:
     """The other data set on whose images the model is judged, too, if it is at hand."""
-    name = ACROSS.get(data.name)
+    if data.name not in ACROSS:
+        return None
     try:
-        found = None if name is None else load(name, None, data_dir)
+        found = load(ACROSS[data.name], None, data_dir)
     except ValueError:  # no source has it
         return None
-    return found if found is not None and found.name == name else None  # a sample of it is not it
+    return found if found.name == ACROSS[data.name] else None  # a sample of it is not it
 
 
 def _ssim(path: Path, data: Dataset, other: Dataset | None, count: int, data_dir: str | None) -> dict[str, Any]:

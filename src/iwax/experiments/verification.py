@@ -15,7 +15,7 @@ from iwax.experiments.scales import run_name
 from iwax.judge import evaluate_run
 from iwax.launch import new_run
 from iwax.runs import RunFolder
-from iwax.surroundings import versions_and_commit
+from iwax.surroundings import differences, versions_and_commit
 
 __all__ = ["verify"]
 
@@ -160,12 +160,6 @@ def _verdict(record: Record, differences: dict[str, float], compared: str) -> di
 
 
 def _others(record: Record) -> list[str]:
-    """What is not here as it was there, in words, or is not known: any of it may round otherwise."""
+    """What is not here as it was there, or was not recorded: any of it may round otherwise."""
     versions, _ = versions_and_commit()
-    pairs = {**machine(), **versions}, {**record.machine, **record.versions}
-    here, there = ({name: str(value) for name, value in each.items()} for each in pairs)
-    return [
-        f"{name} {there.get(name, 'not recorded')} there, {here.get(name, 'none')} here"
-        for name in dict.fromkeys([*here, *there])
-        if here.get(name) != there.get(name)
-    ]
+    return differences({**record.machine, **record.versions}, {**machine(), **versions})

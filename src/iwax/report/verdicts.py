@@ -77,12 +77,9 @@ def _errors(value: Value) -> str:
         return ""
     runs = len(value.records)
     parts = [f"{runs} run{'s' * (runs > 1)}"]
-    parts += [f"± {error:.2f} over {kind}" for kind, error in _known_errors(value) if error is not None]
+    errors = {"seeds": value.spread, "images": value.error("data_error")}
+    parts += [f"± {error:.2f} over {kind}" for kind, error in errors.items() if error is not None]
     return f" ({', '.join(parts)})"
-
-
-def _known_errors(found: Found) -> tuple[tuple[str, float | None], ...]:
-    return ("seeds", found.spread), ("images", found.error("data_error"))
 
 
 def _cell(pair: tuple[Side, Side]) -> Cell:
