@@ -6,7 +6,6 @@ On images simulated from the model, bounds from both sides: how far apart they a
 
 import dataclasses
 import hashlib
-import json
 import math
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from iwax.examples import first_examples
 from iwax.launch import check_time_limit, load_run
 from iwax.plots import COLOURS, plot
 from iwax.runs import CHECKPOINT, RunFolder
+from iwax.strict_json import dumps
 from iwax.tempering import ROWS, Annealing, anneal, schedule, simulate
 
 __all__ = ["Annealing", "anneal", "anneal_run", "schedule", "simulate"]
@@ -145,9 +145,9 @@ class _Records:
     ) -> None:
         self.folder, self.total, self.deadline, self.on_progress = folder, total, deadline, on_progress
         self.has_begun = False  # whatever the limit, a session does something
-        self.digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+        self.digest = hashlib.sha256(dumps(settings).encode()).hexdigest()[:16]
         kept = [record for record in folder.records(RECORDS) if record["settings"] == self.digest]
-        folder.write(RECORDS, "".join(json.dumps(record) + "\n" for record in kept))  # without a half-written line
+        folder.write(RECORDS, "".join(dumps(_kept(record)) + "\n" for record in kept))  # without a half-written line
         self.done = {(record["bound"], record["image"]): record for record in kept}
         self.count = 0
 
@@ -176,13 +176,18 @@ class _Records:
             record = {"bound": bound, "image": number, "settings": self.digest}
             acceptance = None if np.isnan(result.acceptance[i]) else float(result.acceptance[i])
             record |= {"acceptance": acceptance, "log_weights": result.log_weights[i].tolist()}
-            self.folder.append(RECORDS, record)
+            self.folder.append(RECORDS, _kept(record))
             self.done[bound, number] = record
 
     def _tell(self, count: int) -> None:
         self.count += count
         if self.on_progress is not None:
             self.on_progress(AnnealingProgress(self.count, self.total, f"{self.count}/{self.total} images"))
+
+
+def _kept(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as it is written: a weight of zero is "-inf", not null, which would be read as NaN."""
+    return record | {"log_weights": [w if math.isfinite(float(w)) else str(w) for w in record["log_weights"]]}
 
 
 def _summary(results: dict[str, Annealing], iwae: dict[str, np.ndarray]) -> dict[str, Any]:

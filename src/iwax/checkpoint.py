@@ -12,6 +12,8 @@ import safetensors.numpy
 from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 
+from iwax.strict_json import dumps
+
 __all__ = ["Checkpoint", "pack", "read"]
 
 
@@ -54,7 +56,7 @@ def pack(tree: PyTree, notes: dict[str, str]) -> bytes:
     """The content of a checkpoint file with the arrays of `tree`."""
     checkpoint = Checkpoint(_tensors(tree), notes)
     header = {"format": "iwax-2", "sha256": checkpoint.sha256, "notes": notes}
-    return safetensors.numpy.save(checkpoint.tensors, metadata={"iwax": json.dumps(header)})  # one: their order is lost
+    return safetensors.numpy.save(checkpoint.tensors, metadata={"iwax": dumps(header)})  # one: their order is lost
 
 
 def read(path: Path) -> Checkpoint:

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import math
 from typing import Any, get_type_hints
 
 from iwax.checks import nearest
+from iwax.strict_json import dumps
 
 __all__ = ["RunConfig"]
 
@@ -89,7 +91,11 @@ class RunConfig:
         return "fixed" if self.binarize == "dynamic" else self.binarize
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """Raises ValueError for a number that is not finite, which JSON does not have."""
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"Expected {name} to be finite; got {value}.")
+        return dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "RunConfig":

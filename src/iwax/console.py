@@ -1,5 +1,6 @@
 """What the terminal shows: notices and a live bar on the standard error, tables of results on the standard output."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["ProgressBar", "notices", "print_table", "say_source"]
+__all__ = ["ProgressBar", "notices", "number", "print_table", "say_source"]
 
 notices = Console(stderr=True, highlight=False)
 
@@ -46,6 +47,11 @@ def say_source(dataset: Any) -> None:
     notices.print(f"{dataset.name}: {dataset.source}", markup=False)
     if dataset.notice:
         notices.print(dataset.notice, style="bold yellow", markup=False)
+
+
+def number(value: float | None, digits: str = ".3f") -> str:
+    """A number as a table shows it; None, which is what JSON has in place of NaN and infinity, in words."""
+    return "not finite" if value is None or not math.isfinite(value) else format(value, digits)
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -21,6 +21,7 @@ from jaxtyping import PyTree
 
 from iwax.checkpoint import Checkpoint, pack, read
 from iwax.config import RunConfig
+from iwax.strict_json import dumps
 
 try:
     import fcntl
@@ -153,7 +154,7 @@ class RunFolder:
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add a record to a .jsonl file."""
         with self._writing(name), open(self.path / name, "a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -172,7 +173,7 @@ class RunFolder:
         for name in (METRICS, EVALUATIONS):
             if (self.path / name).exists():
                 kept = [record for record in self.records(name) if record["step"] <= step]
-                self.write(name, "".join(json.dumps(record) + "\n" for record in kept))
+                self.write(name, "".join(dumps(record) + "\n" for record in kept))
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file of the run, or {} where there is none."""
@@ -186,7 +187,7 @@ class RunFolder:
         return {} if stale else self.json(JUDGED)
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
-        self.write(name, json.dumps(value, indent=2) + "\n")
+        self.write(name, dumps(value, indent=2) + "\n")
 
     def save(self, state: PyTree) -> None:
         """Write a checkpoint with the run's configuration and a checksum; the one before it is kept beside it."""

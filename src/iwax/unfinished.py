@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from iwax.runs import BusyError, try_lock
+from iwax.strict_json import dumps
 from iwax.surroundings import differences
 
 __all__ = ["Unfinished", "unfinished"]
@@ -26,7 +27,7 @@ class Unfinished:
     """
 
     def __init__(self, file: IO[bytes], settings: dict[str, Any]) -> None:
-        self._file, self._settings = file, json.loads(json.dumps(settings))  # as they will be read back
+        self._file, self._settings = file, json.loads(dumps(settings))  # as they will be read back
         self.values: dict[str, np.ndarray] = {}
         self.differences: list[str] = []
         self._columns: list[str] = []
@@ -57,7 +58,7 @@ class Unfinished:
         """Add a batch of finished examples."""
         if not self._columns:
             self._columns = list(values)
-            header = json.dumps({"settings": self._settings, "columns": self._columns}).encode() + b"\n"
+            header = dumps({"settings": self._settings, "columns": self._columns}).encode() + b"\n"
             self._begin = len(header)
             self._file.write(header)
         self._file.write(np.stack([values[name] for name in self._columns], axis=1).astype("<f8").tobytes())

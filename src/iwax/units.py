@@ -56,7 +56,7 @@ def unit_variances(
         mean, variance = _unit_moments(model, jnp.asarray(x[start : start + BATCH]), batch_key, num_samples)
         means.append([np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(mean)])
         noise.append([np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(variance)])
-    across = [np.concatenate(batches).var(axis=0, ddof=1) for batches in zip(*means, strict=True)]
+    across = [_variance(np.concatenate(batches)) for batches in zip(*means, strict=True)]
     within = [np.concatenate(batches).mean(axis=0) for batches in zip(*noise, strict=True)]
     return tuple((a - w / num_samples).ravel() for a, w in zip(across, within, strict=True))
 
@@ -74,7 +74,7 @@ def single_sample_unit_variances(model: Any, x: Array | np.ndarray, key: PRNGKey
     for start in range(0, len(x), BATCH):
         batch = _conditional_means(model, jnp.asarray(x[start : start + BATCH]), jax.random.fold_in(key, start))
         means.append([np.asarray(mean, np.float64) for mean in batch])
-    return tuple(np.concatenate(batches).var(axis=0, ddof=1).ravel() for batches in zip(*means, strict=True))
+    return tuple(_variance(np.concatenate(batches)).ravel() for batches in zip(*means, strict=True))
 
 
 def unit_divergences(
@@ -224,6 +224,11 @@ def _units(density: Any, which: np.ndarray) -> Any:
             f"{type(density).__name__}."
         )
     return jax.tree.map(lambda leaf: leaf[..., which], density)
+
+
+def _variance(values: np.ndarray) -> np.ndarray:
+    """Over the first axis; NaN for a single example, which has none."""
+    return values.var(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
 
 
 @eqx.filter_jit

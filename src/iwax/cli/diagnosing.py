@@ -1,6 +1,5 @@
 """`iwax snr`: signal-to-noise of gradients."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import click
 from iwax.cli.options import data_dir_option, json_option
 from iwax.config import RunConfig
 from iwax.console import ProgressBar, say_source
+from iwax.strict_json import dumps
 
 __all__ = ["snr"]
 
@@ -62,7 +62,7 @@ def toy(out: Path, counts: str, deviations: str, as_json: bool, **options: Any) 
             | {"snr": line.snr.tolist(), "slope": line.slope._asdict(), "expected": line.expected}
             for line in lines(records)
         ]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(dumps(rows, indent=2))
     else:
         _say(table(records), [out / "table.md", *paths])
 
@@ -137,7 +137,7 @@ def _report(records: list[dict[str, Any]], out: Path, as_json: bool) -> None:
     for path in paths:
         figure(records, path)
     if as_json:
-        click.echo(json.dumps(records, indent=2))
+        click.echo(dumps(records, indent=2))
     else:
         _say(table(records), [out / "table.md", *paths])
 

@@ -1,13 +1,13 @@
 """`iwax evaluate`, `sample` and `reconstruct`: a trained model looked at."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from iwax.cli.options import data_dir_option, json_option
-from iwax.console import ProgressBar, notices, print_table
+from iwax.console import ProgressBar, notices, number, print_table
+from iwax.strict_json import dumps
 
 __all__ = ["evaluate", "reconstruct", "sample"]
 
@@ -53,7 +53,7 @@ def evaluate(
     if figures and not everything and result["state"] == "finished":
         plot_evaluation(run)
     if as_json:
-        click.echo(json.dumps(result, indent=2))
+        click.echo(dumps(result, indent=2))
         return
     evaluation = result["evaluation"] if everything else result
     if evaluation["state"] == "stopped":
@@ -78,11 +78,13 @@ def _evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
     """The table of an evaluation: every number beside its errors."""
 
     def nats(label: str, name: str, *errors: tuple[str, str]) -> list[list[str]]:
-        notes = [f"{result[error]:.3f} {what}" for error, what in errors] or [""]
-        return [[label if i == 0 else "", f"{result[name]:.3f}" if i == 0 else "", n] for i, n in enumerate(notes)]
+        notes = [f"{number(result[error])} {what}" for error, what in errors] or [""]
+        return [[label if i == 0 else "", number(result[name]) if i == 0 else "", n] for i, n in enumerate(notes)]
 
     def spread(label: str, name: str, digits: int) -> list[list[str]]:
-        low, middle, high = (f"{result[name][q]:.{digits}f}" for q in ("0.05", "0.5", "0.95"))
+        if result[name] is None:
+            return [[label, number(None), ""]]
+        low, middle, high = (number(result[name][q], f".{digits}f") for q in ("0.05", "0.5", "0.95"))
         return [[label, middle, f"{low} to {high} in 90 % of images"]]
 
     bounds = [name for name in result if name.startswith("iwae_") and name != "iwae_samples"]
@@ -117,11 +119,11 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
         counts = ("active_units", "units", "active_units_single_sample", "active_units_by_divergence")
         used, there, single, holding = (" + ".join(map(str, pruned[name])) for name in counts)
         rows += [
-            ["log p, inactive units from the prior", f"{pruned['log_p_pruned']:.3f}", f"with {used} units of {there}"],
+            ["log p, inactive units from the prior", number(pruned["log_p_pruned"]), f"with {used} units of {there}"],
             [
                 "  less log p of the same images",
-                f"{pruned['difference']:+.3f}",
-                f"{pruned['difference_test_error']:.3f} {images}",
+                number(pruned["difference"], "+.3f"),
+                f"{number(pruned['difference_test_error'])} {images}",
             ],
             ["active units, single sample", single, "the IWAE paper's estimator"],
             ["active units, by divergence", holding, "E[log q - log p] above 0.01 nat"],
@@ -136,9 +138,10 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
     if annealing := result.get("annealing"):
         images = f"over {annealing['num_examples']} images"
         found, error = annealing["ais_minus_iwae"], annealing["ais_minus_iwae_test_error"]
-        rows.append(["annealed bound less log p", f"{found:+.3f}", f"{error:.3f} {images}"])
+        rows.append(["annealed bound less log p", number(found, "+.3f"), f"{number(error)} {images}"])
     if similarity := result.get("ssim"):
-        rows.append(["SSIM", f"{similarity['ssim']:.4f}", f"{similarity['ssim_test_error']:.4f} over test images"])
+        found, error = (number(similarity[name], ".4f") for name in ("ssim", "ssim_test_error"))
+        rows.append(["SSIM", found, f"{error} over test images"])
     return rows
 
 

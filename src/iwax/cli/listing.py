@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import print_table, say_source
+from iwax.strict_json import dumps
 
 __all__ = ["data", "objectives", "runs"]
 
@@ -23,7 +23,7 @@ def runs(folder: Path, as_json: bool) -> None:
 
     rows = list_runs(folder)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(dumps(rows, indent=2))
     elif not rows:
         raise click.ClickException(f"Expected runs under {folder}; there are none.")
     else:
@@ -42,7 +42,7 @@ def data(context: click.Context, data_dir: str | None, as_json: bool) -> None:
 
     rows = describe(data_dir)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2, default=dict))
+        click.echo(dumps([dataclasses.asdict(row) for row in rows], indent=2, default=dict))
         return
     for row in rows:
         size = "x".join(map(str, row.shape))
@@ -79,7 +79,7 @@ def objectives(name: str | None, as_json: bool) -> None:
         check_choice("objective", name, OBJECTIVES)
     rows = [row for row in describe() if name in (None, row.name)]
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+        click.echo(dumps([dataclasses.asdict(row) for row in rows], indent=2))
     elif name is not None:
         click.echo(inspect.cleandoc(OBJECTIVES[name].__doc__ or ""))
     else:

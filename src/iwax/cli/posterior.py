@@ -1,13 +1,13 @@
 """`iwax ssim`, `anneal` and `posterior`: how good a trained model's reconstructions and posteriors are."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from iwax.cli.options import data_dir_option, json_option
-from iwax.console import ProgressBar, print_table
+from iwax.console import ProgressBar, number, print_table
+from iwax.strict_json import dumps
 
 __all__ = ["anneal", "posterior", "ssim"]
 
@@ -49,7 +49,7 @@ def ssim(
         data_dir=data_dir,
     )
     if as_json:
-        click.echo(json.dumps(result, indent=2))
+        click.echo(dumps(result, indent=2))
         return
     chosen = result["setting"]
     window = "uniform" if chosen["sigma"] is None else f"Gaussian, sigma {chosen['sigma']}"
@@ -57,8 +57,8 @@ def ssim(
         f"{run}: SSIM on {result['num_examples']} test images of {result['dataset']}",
         ["quantity", "value", ""],
         [
-            ["SSIM", f"{result['ssim']:.4f}", f"+- {result['ssim_test_error']:.4f} over test images"],
-            ["", f"{result['ssim_std']:.3f}", "standard deviation of an image"],
+            ["SSIM", number(result["ssim"], ".4f"), f"+- {number(result['ssim_test_error'], '.4f')} over test images"],
+            ["", number(result["ssim_std"]), "standard deviation of an image"],
             ["window", f"{chosen['window']} x {chosen['window']}", window],
             ["border", chosen["border"], ""],
             ["reconstruction", chosen["reconstruction"], f"{result['num_samples']} draws"],
@@ -93,7 +93,7 @@ def anneal(run: Path, time_limit: float | None, as_json: bool, **options: Any) -
         seconds = None if time_limit is None else 60 * time_limit
         result = anneal_run(run, on_progress=on_progress, time_limit=seconds, **options)
     if as_json:
-        click.echo(json.dumps(result, indent=2))
+        click.echo(dumps(result, indent=2))
         return
     if result["state"] == "stopped":
         done = f"{result['num_examples']} of {result['total_examples']} images, {result['seconds']:.0f} s"
@@ -101,19 +101,23 @@ def anneal(run: Path, time_limit: float | None, as_json: bool, **options: Any) -
         return
     n, k = result["num_examples"], result["num_samples"]
     rows = [
-        ["AIS (below)", f"{result['ais']:.3f}", f"{result['ais_mc_error']:.3f} over chains"],
-        [f"IWAE-{k} (below)", f"{result['iwae']:.3f}", ""],
-        ["AIS minus IWAE", f"{result['ais_minus_iwae']:.3f}", f"{result['ais_minus_iwae_test_error']:.3f} over images"],
+        ["AIS (below)", number(result["ais"]), f"{number(result['ais_mc_error'])} over chains"],
+        [f"IWAE-{k} (below)", number(result["iwae"]), ""],
+        [
+            "AIS minus IWAE",
+            number(result["ais_minus_iwae"]),
+            f"{number(result['ais_minus_iwae_test_error'])} over images",
+        ],
     ]
     title = f"{run}: log p of {n} test images, T = {result['num_distributions']} (nats)"
     print_table(title, ["bound", "value", "error"], rows)
     sides = result["sandwich"]
     if sides is not None:
         rows = [
-            ["AIS (below)", f"{sides['lower']:.3f}", ""],
-            [f"IWAE-{k} (below)", f"{sides['iwae']:.3f}", ""],
-            ["backward AIS (above)", f"{sides['upper']:.3f}", ""],
-            ["above minus below", f"{sides['gap']:.3f}", f"{sides['gap_test_error']:.3f} over images"],
+            ["AIS (below)", number(sides["lower"]), ""],
+            [f"IWAE-{k} (below)", number(sides["iwae"]), ""],
+            ["backward AIS (above)", number(sides["upper"]), ""],
+            ["above minus below", number(sides["gap"]), f"{number(sides['gap_test_error'])} over images"],
         ]
         print_table(f"log p of {n} images simulated from the model (nats)", ["bound", "value", "error"], rows)
 
@@ -135,14 +139,14 @@ def posterior(
 
     result = implicit_run(run, images=numbers, num_samples=ks, seed=seed, out=out, data_dir=data_dir)
     if as_json:
-        click.echo(json.dumps(result, indent=2))
+        click.echo(dumps(result, indent=2))
         return
     columns = ["image", "dimensions", "ELBO", *(f"IWAE-{k}" for k in ks), "log p", "effective samples"]
     rows = []
     for row in result["images"]:
-        bounds = [f"{bound:.3f}" for bound in (*row["bounds"].values(), row["log_p"])]
+        bounds = [number(bound) for bound in (*row["bounds"].values(), row["log_p"])]
         dimensions = " and ".join(f"z_{i + 1}" for i in row["coordinates"])
-        rows.append([str(row["image"]), dimensions, *bounds, f"{row['ess']:.0f}"])
+        rows.append([str(row["image"]), dimensions, *bounds, number(row["ess"], ".0f")])
     print_table(f"{run}: {result['pool']:,} draws per image (nats)", columns, rows)
     click.echo(out or run / "figures" / "posterior.svg")
 

@@ -1,6 +1,5 @@
 """`iwax reproduce`."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -9,6 +8,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, notices, print_table
+from iwax.strict_json import dumps
 
 __all__ = ["reproduce"]
 
@@ -95,7 +95,7 @@ def _reproduce(study: Any, as_json: bool, options: dict[str, Any]) -> None:
     counts = {state: sum(report.state == state for report in reports) for state in ("made", "found", "busy", "open")}
     failed = [report for report in reports if report.state == "failed"]
     if as_json:
-        click.echo(json.dumps([vars(report) for report in reports], indent=2))
+        click.echo(dumps([vars(report) for report in reports], indent=2))
     else:
         shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         click.echo(f"{study.name} at scale {options['scale']}: {shown or 'nothing made'}, {len(failed)} failed")
@@ -118,7 +118,7 @@ def _list(studies: Any, in_full: bool, as_json: bool, options: dict[str, Any]) -
         rows = study_rows(studies.values(), options["results"])
         title = "studies, and how many of their cells have records"
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(dumps(rows, indent=2))
     else:
         print_table(title, list(rows[0]), [[str(value) for value in row.values()] for row in rows])
 
@@ -136,7 +136,7 @@ def _verify(id: str, as_json: bool, options: dict[str, Any]) -> None:
             on_progress=on_progress,
         )
     if as_json:
-        click.echo(json.dumps(result, indent=2))
+        click.echo(dumps(result, indent=2))
     else:
         click.echo("\n".join(f"{name}: {value}" for name, value in result.items()))
     if result["verdict"] == "differs":

@@ -1,6 +1,5 @@
 """`iwax train`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import click
 from iwax.cli.options import config_options, data_dir_option, json_option
 from iwax.config import RunConfig
 from iwax.console import ProgressBar, say_source
+from iwax.strict_json import dumps
 
 __all__ = ["train"]
 
@@ -74,7 +74,7 @@ def train(
             )
     results = [_result(folder) for folder in (folders if isinstance(folders, list) else [folders])]
     if as_json:
-        click.echo(json.dumps(results if several else results[0], indent=2))
+        click.echo(dumps(results if several else results[0], indent=2))
     else:
         for result in results:
             click.echo(_line(result))

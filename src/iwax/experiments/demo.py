@@ -3,7 +3,6 @@
 A demonstration: a few thousand images for about a minute each. `make demo` runs it; it writes runs/demo.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from iwax.figures import curves, image_rows
 from iwax.judge import evaluate_run, reconstruction_sheet, sample_sheet
 from iwax.launch import load_run, new_run
 from iwax.runs import RunFolder
+from iwax.strict_json import dumps
 
 __all__ = ["SYSTEMS", "main"]
 
@@ -51,7 +51,7 @@ def main(out: Path = Path("runs/demo")) -> None:
     _compare(rows, out)
     steps = rows[0]["steps"]
     title = f"{steps:,} steps on {rows[0]['images']:,} images: a demonstration, see results for the real tables"
-    (out / "table.json").write_text(json.dumps(rows, indent=2) + "\n")
+    (out / "table.json").write_text(dumps(rows, indent=2) + "\n")
     (out / "table.md").write_text(_markdown(rows, title))
     _figures(out, data)
     _print(rows, title)

@@ -2,13 +2,13 @@
 
 import datetime
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
 from iwax.experiments.recording import machine
 from iwax.experiments.study import Demonstration, Study
 from iwax.runs import RunFolder
+from iwax.strict_json import dumps
 from iwax.surroundings import versions_and_commit
 
 __all__ = ["demonstration_path", "run_demonstration"]
@@ -40,5 +40,5 @@ def run_demonstration(
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    RunFolder(path.parent).write(path.name, json.dumps(record, indent=1) + "\n")
+    RunFolder(path.parent).write(path.name, dumps(record, indent=1) + "\n")
     return found["finding"]

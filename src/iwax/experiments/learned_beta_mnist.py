@@ -19,6 +19,7 @@ from iwax.data import Dataset, load
 from iwax.evaluate import evaluate
 from iwax.experiments.learned_beta import RULES, train
 from iwax.models.vae import ARCHITECTURES
+from iwax.strict_json import dumps
 
 __all__ = ["STARTS", "betas_figure", "one_run", "table"]
 
@@ -115,7 +116,7 @@ def main(out: Path, num_seeds: int = 2) -> None:
                 if (rule, beta, seed) not in done:
                     rows.append(one_run(data, rule=rule, beta=beta, seed=seed))
                     with record.open("a") as file:
-                        file.write(json.dumps(rows[-1]) + "\n")
+                        file.write(dumps(rows[-1]) + "\n")
     print(table(rows))
     betas_figure(rows, out / "beta.svg")
 

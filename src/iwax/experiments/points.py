@@ -1,6 +1,7 @@
 """A study as a list of points, each measured once: finished ones are kept as JSON lines, and a rerun skips them."""
 
 import dataclasses
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iwax.runs import RunFolder
+from iwax.strict_json import dumps
 
 __all__ = ["POINTS", "Point", "StudyProgress", "measure_points"]
 
@@ -56,6 +58,7 @@ def measure_points(
         if record is None:
             begin = time.monotonic()
             record = {"point": point, **measure(point), "seconds": round(time.monotonic() - begin, 1)}
+            record = json.loads(dumps(record))  # as a rerun will read it: what is not finite is None
             with lock:
                 folder.append(POINTS, record)
         with lock:

@@ -12,7 +12,6 @@ for phi, and +1/2 for phi by the doubly-reparameterised estimator.
 """
 
 import dataclasses
-import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +29,7 @@ from iwax.experiments.points import Point, StudyProgress, measure_points
 from iwax.models.distributions import DiagonalNormal
 from iwax.objectives import IWAE, MIWAE, Objective
 from iwax.snr import Directional, GroupSNR, flat, gradient_snr
+from iwax.strict_json import dumps
 from iwax.surroundings import cores
 
 __all__ = ["LINES", "Toy", "ToyStudy", "closed_form_snr", "group_of", "limit_direction", "toy_of"]
@@ -179,7 +179,7 @@ def measure(point: Point) -> dict[str, Any]:
     model, x = toy_of(point)
     # Samples of their own for every point: the signal of one estimator is put above the noise of another.
     key = jax.random.split(jax.random.key(point["seed"]))[1]
-    key = jax.random.fold_in(key, zlib.crc32(json.dumps(point, sort_keys=True).encode()))
+    key = jax.random.fold_in(key, zlib.crc32(dumps(point, sort_keys=True).encode()))
     which_mu, which_b = np.random.default_rng(point["seed"]).integers(point["size"], size=2)
     shown: dict[str, list[float]] = {"generative": [], "inference": []}
 
@@ -223,11 +223,11 @@ def _as_json(group: GroupSNR) -> dict[str, Any]:
 
 
 def group_of(record: dict[str, Any], name: str) -> GroupSNR:
-    """A group of a record, its parameters in one array."""
+    """A group of a record, its parameters in one array; NaN for what JSON has as null."""
     values = record[name]
     return GroupSNR(
-        **{tree: np.asarray(values[tree]) for tree in TREES},
-        dsnr=Directional(*values["dsnr"]),
-        dsnr_along=Directional(*values["dsnr_along"]),
+        **{tree: np.asarray(values[tree], float) for tree in TREES},
+        dsnr=Directional(*np.array(values["dsnr"], float)),
+        dsnr_along=Directional(*np.array(values["dsnr_along"], float)),
         num_replicates=values["num_replicates"],
     )

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from iwax.strict_json import dumps
+
 __all__ = ["SCHEMA", "Record", "identity", "read_records"]
 
 SCHEMA = 1
@@ -70,7 +72,7 @@ class Record:
     def to_json(self) -> str:
         """A line for each field."""
         fields = {"schema": SCHEMA, **dataclasses.asdict(self)}
-        return "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(v)}" for name, v in fields.items()) + "\n}\n"
+        return "{\n" + ",\n".join(f" {dumps(name)}: {dumps(v)}" for name, v in fields.items()) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Record":
@@ -92,7 +94,7 @@ def identity(asked: Mapping[str, Any], evaluated: Mapping[str, Any]) -> str:
     >>> identity({"num_samples": 5}, {"num_samples": 64})
     '38e01de6f6d4'
     """
-    text = json.dumps({"config": dict(asked), "evaluation": dict(evaluated)}, sort_keys=True, separators=(",", ":"))
+    text = dumps({"config": dict(asked), "evaluation": dict(evaluated)}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 

@@ -179,9 +179,13 @@ def rows(records: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[int, dic
 
 
 def mean_snr(summary: dict[str, Any], group: str) -> tuple[float, float]:
-    """Mean SNR of a group and the limit of its error; phi's under the doubly-reparameterised signal if that serves."""
+    """Mean SNR of a group and the limit of its error; phi's under the doubly-reparameterised signal if that serves.
+
+    NaN for what JSON has as null: a group without any gradient.
+    """
     lent = summary.get("with_doubly_reparameterized_mean", summary) if group == "inference" else summary
-    return lent[group]["snr"], lent[group]["snr_error"]
+    snr, error = np.array([lent[group][name] for name in ("snr", "snr_error")], float).tolist()
+    return snr, error
 
 
 def table(records: Sequence[dict[str, Any]]) -> str:

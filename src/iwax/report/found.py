@@ -1,7 +1,6 @@
 """The runs that fill a cell of a study, and what they say together: a mean, its spread and its errors."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
@@ -10,6 +9,7 @@ from typing import Any
 from iwax.experiments.records import Record
 from iwax.experiments.study import SAMPLE, Cell, Study
 from iwax.report.words import backward, processor
+from iwax.strict_json import dumps
 
 __all__ = ["COUNTING", "SCALES", "Found", "cells_done", "counting", "find", "find_all"]
 
@@ -109,7 +109,7 @@ def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]
         if record.value(cell.metric, cell.judged_on) is not None:
             asked = (record.asked, record.started_from or {})  # by name, what it started from holds a seed
             how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
-            groups.setdefault(json.dumps([record.scale, _k(record), how], sort_keys=True), []).append(record)
+            groups.setdefault(dumps([record.scale, _k(record), how], sort_keys=True), []).append(record)
     by_seed = (tuple(sorted(group, key=lambda record: record.config["seed"])) for group in groups.values())
     return sorted((Found(group, cell.metric, cell.judged_on) for group in by_seed), key=rank, reverse=True)
 

@@ -140,7 +140,8 @@ def _evaluation(judged: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(judged: dict[str, Any], what: str = "") -> dict[str, float]:
-    return {ours: judged[name + what] for ours, name in METRICS.items() if name + what in judged}
+    """What is known: a number that was not finite is null."""
+    return {ours: judged[name + what] for ours, name in METRICS.items() if judged.get(name + what) is not None}
 
 
 def _thinned(curve: Sequence[Any]) -> list[Any]:

@@ -1,7 +1,6 @@
 """One self-contained HTML page: no network, no other file."""
 
 import base64
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
+
+from iwax.strict_json import dumps
 
 __all__ = ["inline_svg", "picture_data", "render"]
 
@@ -65,7 +66,7 @@ def _prose(text: str) -> Markup:
 
 def _json(value: Any) -> str:
     """JSON that a script element can hold: no tag ends within it."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+    return dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:

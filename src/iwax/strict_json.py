@@ -1,0 +1,48 @@
+"""JSON as its standard has it (RFC 8259): numbers are finite, and what is not is `null`. No JAX here.
+
+Python's own `json` writes NaN and Infinity, which browsers, jq, and most other programs refuse to read. All that iwax
+writes or prints goes through here; finite values come out as `json.dumps` has them, to the byte.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["dumps"]
+
+
+def dumps(value: Any, *, default: Callable[[Any], Any] | None = None, **options: Any) -> str:
+    """The JSON of a value: null for floats that are not finite; numbers and arrays of NumPy and JAX as Python's.
+
+    Arguments:
+        value: what is to be written.
+        default: makes plain values of what is neither JSON's nor an array, as in `json.dumps`.
+        options: further options of `json.dumps`.
+
+    Raises:
+        TypeError: something that JSON does not have.
+
+    >>> dumps({"error": float("nan"), "bound": -86.76, "curve": (1.0, float("-inf"))})
+    '{"error": null, "bound": -86.76, "curve": [1.0, null]}'
+    """
+
+    def plain(value: Any) -> Any:
+        if hasattr(value, "tolist"):
+            return _finite(value.tolist())
+        if default is None:
+            raise TypeError(f"Expected values that JSON has; got {type(value).__name__}: {value!r}.")
+        return _finite(default(value))
+
+    return json.dumps(_finite(value), default=plain, allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    """The same, with None for every float that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_finite(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
