@@ -146,7 +146,7 @@ def test_a_chain_through_the_layers_is_refused_and_would_be_wrong(monkeypatch):
     objective = iwax.IWAE(num_samples=3, gradient="doubly-reparameterized")
     with pytest.raises(ValueError, match=r"Expected z to hold samples that do not depend on one another; layer 1"):
         both(objective, clone=lambda z: z)
-    monkeypatch.setattr(iwax.torch, "_check_layers", lambda layers: None)
+    monkeypatch.setattr(iwax.torch, "check_samples", lambda *arguments: None)
     (_, expected), (_, gradient) = both(objective, clone=lambda z: z)
     assert abs(gradient - expected).max() > 1e-2
 
@@ -237,9 +237,9 @@ def test_what_would_be_wrong_in_silence_is_refused(densities):
     with pytest.raises(ValueError, match="Expected detached samples for VIMCO with gradient='score-function'"):
         iwax.torch.loss(OBJECTIVES["vimco"](num_samples=4), log_p, log_q, z)
     with pytest.raises(TypeError, match=r"Expected objective to be an iwax objective such as .*; got 'iwae'"):
-        iwax.torch._check("iwae", log_p, log_q)  # the public one is typed, and in tests that is checked before
+        iwax.torch.check_inputs("iwae", log_p, log_q)  # the public one is typed, and in tests that is checked before
     with pytest.raises(TypeError, match="Expected log_p to be a torch tensor; got ndarray"):
-        iwax.torch._check(DREG, log_p.detach().numpy(), log_q)
+        iwax.torch.check_inputs(DREG, log_p.detach().numpy(), log_q)
     for at in (lambda z: z, torch.clone):
         iwax.torch.loss(DREG, *densities(at=at)).backward()  # negative control
 

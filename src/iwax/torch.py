@@ -8,6 +8,7 @@ The densities stay the caller's, and so do their gradients. `docs/pytorch.md` ha
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iwax.objectives.objective import PATH_ONLY, SCORE_FUNCTION, Objective
+from iwax.objectives.objective import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
 
 try:
     import torch
@@ -24,6 +25,17 @@ except ImportError as error:
     raise ImportError(
         'Expected PyTorch to be installed for iwax.torch; pip install "iwax[torch]" brings it.'
     ) from error
+
+from iwax.torch_autograd import BoundLoss, EstimatorLoss
+from iwax.torch_checks import (
+    check_frozen,
+    check_given,
+    check_inputs,
+    check_no_transform,
+    check_samples,
+    missing_argument,
+    once_only,
+)
 
 __all__ = ["loss", "per_example_loss"]
 
@@ -76,63 +88,46 @@ def per_example_loss(
     z: Tensor | Sequence[Tensor] | None = None,
     log_q_frozen: Tensor | None = None,
 ) -> Tensor:
-    """`loss` before its mean: minus the bound of each example in nats, (*batch)."""
+    """`loss` before its mean: minus the bound of each example in nats, (*batch).
+
+    Where examples get unequal weights and the estimator needs z, the model must treat them apart (no batch
+    normalisation over them), or what one example adds to another's samples gets the wrong weight.
+    """
     layers = [z] if isinstance(z, Tensor) else list(() if z is None else z)
-    _check(objective, log_p, log_q)
-    _check_given(objective, log_p, layers, log_q_frozen)
+    check_inputs(objective, log_p, log_q)
+    check_given(objective, log_p, layers, log_q_frozen)
+    if _is_derivative(objective):
+        return BoundLoss.apply(partial(_derivative, objective), log_p - log_q)[0]
+    check_no_transform(objective, log_p, log_q)
     bound, a, b, c = _coefficients(objective, log_p.detach() - log_q.detach())
     if not torch.is_grad_enabled():
         return -bound
+    refusal = once_only(objective)
     if objective.gradient == SCORE_FUNCTION:
-        return _loss(bound, _weighted(a, log_p) - _weighted(c, log_q))
-    if c is None and log_q_frozen is None:
-        raise _missing(objective, "log_q_frozen, the density of q at z by detached parameters")
-    density = log_q_frozen if c is None else log_q
+        return EstimatorLoss.apply(refusal, bound, (), _weighted(a, log_p) - _weighted(c, log_q))
+    density = log_q if c is not None else check_frozen(objective, log_q, log_q_frozen)
     if b is a:
-        return _loss(bound, _weighted(a, log_p - density))
+        return EstimatorLoss.apply(refusal, bound, (), _weighted(a, log_p - density))
     if not layers:
-        raise _missing(objective, "z, the samples at which log_p was computed")
+        raise missing_argument(objective, "z, the samples at which log_p was computed")
     layers = [layer for layer in layers if layer.requires_grad]  # of a q that is held constant none does
-    _check_layers(layers)
+    check_samples(layers, log_q, {"log_p": log_p, "log_q_frozen" if c is None else "log_q": density})
     surrogate = _weighted(a, log_p) if c is None else _weighted(a, log_p) - _weighted(c, density)
-    missing = _weighted(b, log_p - density).sum() - surrogate.sum()
-    along_path = torch.autograd.grad(missing, layers, retain_graph=True, allow_unused=True) if layers else ()
-    return _loss(bound, surrogate, layers, along_path)
+    missing = _along_path(_weighted(b, log_p - density).sum() - surrogate.sum(), layers)
+    return EstimatorLoss.apply(refusal, bound, missing, surrogate, *layers)
 
 
-class _Loss(torch.autograd.Function):
-    """-bound, with the gradient of -surrogate; keeps the cotangent that arrives, for the hooks of the samples."""
-
-    @staticmethod
-    def forward(ctx: Any, bound: Tensor, surrogate: Tensor, arrived: list[Tensor]) -> Tensor:
-        ctx.arrived = arrived
-        return -bound
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Any) -> Any:
-        ctx.arrived[:] = cotangents
-        return None, -cotangents[0], None
-
-
-def _loss(
-    bound: Tensor, surrogate: Tensor, layers: Sequence[Tensor] = (), along_path: Sequence[Tensor | None] = ()
-) -> Tensor:
-    """The loss of each example; to what reaches `layers` on the way back, what the path misses is added."""
-    arrived: list[Tensor] = []
-
-    def add(missing: Tensor) -> Any:
-        def hook(gradient: Tensor) -> Tensor:
-            if not arrived:  # another loss comes this way
-                return gradient
-            example = arrived[0].reshape(1, *arrived[0].shape, *(1,) * (missing.ndim - 1 - arrived[0].ndim))
-            return gradient - (example * missing).to(gradient.dtype)  # samples of half precision have such gradients
-
-        return hook
-
-    for z, missing in zip(layers, along_path, strict=True):
-        if missing is not None:
-            z.register_hook(add(missing))
-    return _Loss.apply(bound, surrogate, arrived)
+def _along_path(difference: Tensor, layers: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The derivative of `difference` in each of the samples, (S, *batch, *event)."""
+    try:
+        return torch.autograd.grad(difference, layers, retain_graph=True) if layers else ()
+    except RuntimeError as error:
+        if "checkpoint" not in str(error):
+            raise
+        raise ValueError(
+            "Expected log_p and log_q_frozen by torch.utils.checkpoint(..., use_reentrant=False), if checkpointed, for "
+            "an estimator that needs z; got use_reentrant=True, through which PyTorch gives no gradient in z."
+        ) from error
 
 
 def _weighted(coefficient: Tensor, term: Tensor) -> Tensor:
@@ -159,88 +154,47 @@ def _compiled(objective: Objective, log_w: Any, key: Any) -> tuple:
     return objective.bound(log_w), a, None if b is a else b, None if objective.gradient in PATH_ONLY else c
 
 
-def _check(objective: Any, log_p: Any, log_q: Any) -> None:
-    if not isinstance(objective, Objective):
-        raise TypeError(
-            f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
-        )
-    for given, value in (("log_p", log_p), ("log_q", log_q)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"Expected {given} to be a torch tensor; got {type(value).__name__}.")
-    name = type(objective).__name__
-    if objective.beyond_log_weights:
-        raise ValueError(
-            f"Expected an objective that is a function of log-weights; got {name}, which needs "
-            f"{objective.beyond_log_weights}."
-        )
-    if objective.sampling != "independent" or objective.learned:
-        field = "sampling='independent', since the samples are yours," if objective.sampling != "independent" else ""
-        field = field or "beta_rule='fixed', since nothing here trains the objective,"
-        raise ValueError(f"Expected {field} for iwax.torch; got {objective}.")
-    if log_p.shape != log_q.shape or log_p.ndim == 0 or log_p.shape[0] != objective.total_samples:
-        raise ValueError(
-            f"Expected log_p and log_q to be (S, *batch) with S = {objective.total_samples}, the total_samples of this "
-            f"{name}; got {tuple(log_p.shape)} and {tuple(log_q.shape)}."
-        )
+def _is_derivative(objective: Objective) -> bool:
+    """Whether a, b and c are one: then the loss is a function of log-weights, and so are its second derivatives."""
+    if objective.gradient != REPARAMETERIZED or objective.backward != "all":
+        return False
+    with jax.default_device(jax.devices("cpu")[0]):
+        return _has_one_coefficient(objective, np.zeros(objective.total_samples, np.float32))
 
 
-def _check_given(objective: Objective, log_p: Tensor, layers: Sequence[Tensor], log_q_frozen: Tensor | None) -> None:
-    """What goes wrong in silence: other samples than those of the densities, and a density that is not frozen."""
-    for z in layers:
-        if z.shape[: log_p.ndim] != log_p.shape:
-            raise ValueError(
-                f"Expected z to be (S, *batch, *event), with log_p's {tuple(log_p.shape)} first; got {tuple(z.shape)}."
-            )
-        if objective.gradient == SCORE_FUNCTION and z.requires_grad:
-            raise ValueError(
-                f"Expected detached samples for {type(objective).__name__} with gradient='score-function'; got z with "
-                "a gradient. Compute log_p and log_q at z.detach()."
-            )
-    if log_q_frozen is None:
-        return
-    if log_q_frozen.shape != log_p.shape:
-        raise ValueError(
-            f"Expected log_q_frozen to be of log_p's shape {tuple(log_p.shape)}; got {tuple(log_q_frozen.shape)}."
-        )
-    found = _leaf_beside(log_q_frozen, layers) if layers else None
-    if found is not None:
-        raise ValueError(
-            f"Expected log_q_frozen to be computed at z by detached parameters; its gradient reaches a tensor of shape "
-            f"{tuple(found.shape)} that is not behind z. Detach the parameters (of networks by "
-            "torch.func.functional_call), and give in z the samples of every layer."
-        )
+@eqx.filter_jit
+def _has_one_coefficient(objective: Objective, log_w: Any) -> bool:
+    a, b, c = objective.coefficients(log_w)
+    return b is a and c is a
 
 
-def _leaf_beside(density: Tensor, layers: Sequence[Tensor]) -> Tensor | None:
-    """A parameter that `density` has a gradient in, other than through `layers`; None if there is none."""
-    seen = {z.grad_fn for z in layers}
-    nodes = [density.grad_fn]
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)  # of the node that accumulates a leaf's gradient
-        if leaf is not None and not any(leaf is z for z in layers):
-            return leaf
-        nodes.extend(before for before, _ in node.next_functions)
-    return None
+def _derivative(objective: Objective, order: int, *inputs: Tensor) -> tuple[Tensor, ...]:
+    """What `BoundLoss` asks for: of order 0 (bound, weights), else the derivative of that order."""
+    double = inputs[0].dtype == torch.float64
+    numbers = [v.detach().to("cpu", torch.float64 if double else torch.float32).numpy() for v in inputs]
+    with jax.enable_x64(double), jax.default_device(jax.devices("cpu")[0]):
+        values = _compiled_derivative(objective, order, [jnp.asarray(v) for v in numbers])
+        values = [np.array(value) for value in values]
+    return tuple(torch.from_numpy(value).to(inputs[0]) for value in values)
 
 
-def _check_layers(layers: Sequence[Tensor]) -> None:
-    """Stochastic layers must not reach the density through one another, or their path would be counted twice."""
-    for i, below in enumerate(layers):
-        others = [z for j, z in enumerate(layers) if j != i and z.requires_grad]
-        if below.requires_grad and others:
-            found = torch.autograd.grad(sum(z.sum() for z in others), below, retain_graph=True, allow_unused=True)
-            if found[0] is not None:
-                raise ValueError(
-                    f"Expected z to hold samples that do not depend on one another; layer {i + 1} leads to another. "
-                    "Compute log_p and log_q_frozen at z.clone() of each layer, and give those clones."
-                )
+@eqx.filter_jit
+def _compiled_derivative(objective: Objective, order: int, inputs: Sequence[Any]) -> tuple:
+    """Order 1 takes (log_w, cotangent); each further order takes the inputs of the one below, and its cotangents."""
+
+    def derivative(order: int, *inputs: Any) -> tuple:
+        weights = objective.coefficients(inputs[0]).generative
+        if order == 0:
+            return objective.bound(inputs[0]), weights
+        if order == 1:
+            return (inputs[1] * weights,)
+        below = partial(derivative, order - 1)
+        number = _number_of_inputs(order - 1)
+        return jax.vjp(below, *inputs[:number])[1](inputs[number:])
+
+    return derivative(order, *inputs)
 
 
-def _missing(objective: Objective, what: str) -> ValueError:
-    return ValueError(
-        f"Expected {what}, for {type(objective).__name__} with gradient={objective.gradient!r}; got None."
-    )
+def _number_of_inputs(order: int) -> int:
+    """1, 2, 3, 5, 8: a vector-Jacobian product takes the inputs and as many cotangents as there are outputs."""
+    return 1 if order == 0 else 2 if order == 1 else _number_of_inputs(order - 1) + _number_of_inputs(order - 2)
