@@ -6,12 +6,11 @@ For each example, k log-weights log w_s = log p(x, z_s) - log q(z_s | x), z_s ~ 
     IWAE-K    = mean over the k/K disjoint blocks of K samples of their log mean weight
     -KL(Q||P) = IWAE-K - log p^(x)                  never positive, as both come from the same samples
     ELBO      = mean log w = E_q[log p(x | z)] - E_q[log q(z | x) - log p(z)]
-    k-hat     shape of the tail of the weights      above 0.7 the rest is not to be trusted
+    k-hat     shape of the tail of the weights      above 0.5 errors are too small, above 0.7 nothing is to be trusted
 
 How they are drawn and summed is in `iwax.streaming`.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,16 +20,26 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
-from iwax.data import Dataset, as_array, binarize, check_images, test_set_hash
+from iwax.data import (
+    Dataset,
+    as_array,
+    binarize,
+    check_images,
+    check_likelihood,
+    check_mask,
+    check_stored,
+    test_set_hash,
+)
 from iwax.evaluation import Evaluation
-from iwax.pareto import pareto_khat, tail_size
+from iwax.leave_one_out import jackknife, kept_size
+from iwax.pareto import has_tail, pareto_khat, tail_size
 from iwax.streaming import ROWS, Tally, tallies
 from iwax.units import unit_variances
 
 __all__ = ["evaluate", "evaluate_batches", "log_likelihood", "samples_in_blocks"]
 
 BLOCK_SIZE = 64  # the K of Rainforth et al. (2018), Table 1
-NO_KHAT = 'k-hat is missing, as arviz-stats is not installed: pip install "iwax[diagnostics]".'
+NO_KHAT = "k-hat is missing, as it needs 25 samples: nothing says whether the errors are to be trusted."
 NO_SPLIT = "The ELBO's reconstruction and KL parts are missing, as the model has no `prior` and `likelihood`."
 
 
@@ -54,7 +63,7 @@ def evaluate(
         num_samples: k, cut down to a multiple of the block sizes, so that every number is from the same samples.
         block_size: K of IWAE-K; several of them give several bounds, and the first gives -KL(Q||P).
         binarize: "fixed" draws black and white once from `key` (examples of 0 and 1 stay as they are), "threshold",
-            or "none" for real-valued data.
+            "intensities" (grey values / 255), or "none" (values as they are); see `iwax.data.binarize`.
         rows: (example, sample) pairs on the device at a time; changes rounding and speed only.
         on_batch: called with the number of examples done, now and then.
 
@@ -72,6 +81,7 @@ def evaluate(
     num_samples = samples_in_blocks(num_samples, sizes)
     binarize_key, sample_key, unit_key = jax.random.split(key, 3)
     x = test_examples(data, binarize, binarize_key)
+    check_likelihood(getattr(model, "real_valued", None), x, binarize)
     batches = []
     for examples, values in evaluate_batches(
         model, x, sample_key, num_samples=num_samples, block_sizes=sizes, rows=rows
@@ -90,7 +100,7 @@ def log_likelihood(
 
     Arguments:
         model: the pair of densities; see `iwax.models.model`.
-        x: examples as the model takes them (binarised already), every leaf (N, *event).
+        x: examples as the model takes them (binarised already), every leaf (N, *event); they reach it as they are.
         key: seed of the samples.
         num_samples: k.
         rows: (example, sample) pairs on the device at a time; changes rounding and speed only.
@@ -104,6 +114,8 @@ def log_likelihood(
     """
     check_positive_integer("num_samples", num_samples)
     check_positive_integer("rows", rows)
+    for leaf in jax.tree.leaves(x):
+        check_mask(leaf, "x")
     batches = tallies(model, x, key, num_samples=num_samples, rows=rows)
     return np.concatenate([tally.log_mean for _, tally in batches])
 
@@ -128,12 +140,11 @@ def evaluate_batches(
     """
     check_positive_integer("rows", rows)
     split = has_split(model)
-    tail = tail_size(num_samples) + 1 if has_khat() else 0
     for examples, tally in tallies(
         model, x, key, num_samples=num_samples, rows=rows, start=start, split=split, block_sizes=block_sizes,
-        tail_size=tail,
+        tail_size=kept_size(num_samples),
     ):  # fmt: skip
-        yield examples, _values(tally, split, tail > 0)
+        yield examples, _values(tally, split)
 
 
 def samples_in_blocks(num_samples: int, sizes: Sequence[int]) -> int:
@@ -171,7 +182,12 @@ def gather(
     bounds = {size: values[f"iwae_{size}"] for size in sizes}
     rest: dict[str, Any] = {name: value for name, value in values.items() if not name.startswith("iwae_")}
     notes = [NO_SPLIT] if "kl" not in rest else []
-    notes += [] if has_khat() else [NO_KHAT]
+    notes += [] if has_tail(num_samples) else [NO_KHAT]
+    if unknown := int(np.sum(~np.isfinite(values["log_likelihood"]))):
+        notes.append(
+            f"log p is not finite for {unknown} of {len(values['log_likelihood'])} examples, and so no mean over them "
+            "is: every log-weight is -inf (impossible under the model), or one is NaN or +inf (a fault of densities)."
+        )
     return Evaluation(
         **{"kl": None} | rest,
         bounds=bounds,
@@ -188,32 +204,36 @@ def has_split(model: Any) -> bool:
     return hasattr(model, "prior") and hasattr(model, "likelihood")
 
 
-def has_khat() -> bool:
-    """Whether arviz-stats is installed."""
-    return importlib.util.find_spec("arviz_stats") is not None
-
-
 def test_examples(data: Dataset | np.ndarray | Array, rule: str, key: PRNGKeyArray) -> np.ndarray:
-    """The test half of a data set, or an array, binarised once by `rule`: (N, *event) float32."""
+    """The test half of a data set, or an array, binarised once by `rule`: (N, *event) floats.
+
+    float32, but what is float64 stays it under x64 where the rule is "none" or "intensities".
+    """
     images = as_array(data.test if isinstance(data, Dataset) else data)
     check_images(images, rule)
+    if isinstance(data, Dataset):
+        check_stored(images, rule)
     return np.asarray(binarize(images, rule, key))
 
 
 test_examples.__test__ = False  # type: ignore[attr-defined]  # or pytest would collect it
 
 
-def _values(tally: Tally, split: bool, khat: bool) -> dict[str, np.ndarray]:
+def _values(tally: Tally, split: bool) -> dict[str, np.ndarray]:
     """Per example: the fields of `Evaluation` of that shape, and iwae_K for each K."""
-    log_mean, variance = tally.log_mean, tally.relative_variance
+    log_mean, variance, k = tally.log_mean, tally.relative_variance, tally.num_samples
+    tail = np.partition(tally.tail, -tail_size(k) - 1, axis=1)[:, -tail_size(k) - 1 :]
+    bias, error = jackknife(tally)
     return {
         "log_likelihood": log_mean,
-        "mc_error": np.sqrt(variance),
-        "ess": 1 / (variance + 1 / tally.num_samples),
-        "khat": pareto_khat(tally.tail, tally.num_samples) if khat else np.full(len(log_mean), math.nan),
+        "mc_error": np.sqrt(variance) if k > 1 else np.full(len(log_mean), math.nan),  # one sample has no spread
+        "jackknife_bias": bias,
+        "jackknife_error": error,
+        "ess": 1 / (variance + 1 / k),
+        "khat": pareto_khat(tail, k),
         # Jensen's inequality holds draw by draw; the minimum takes away what rounding adds to equal weights.
         **{f"iwae_{size}": np.minimum(bound.mean, log_mean) for size, bound in tally.bounds.items()},
         "elbo": tally.elbo,
         "elbo_error": tally.elbo_error,
-        **({"kl": tally.kl_sum / tally.num_samples} if split else {}),
+        **({"kl": tally.kl_sum / k} if split else {}),
     }

@@ -7,24 +7,29 @@ import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from iwax.evidence import EstimatorCurves
-from iwax.pareto import LIMIT
+from iwax.pareto import LIMIT, has_tail
 from iwax.plots import COLOURS, LINE_STYLES, plot
 from iwax.units import ACTIVE
 
 __all__ = ["estimator_plot", "trust_plot", "unit_plot"]
 
+WIDEST = 5  # how far k-hat is drawn on either side of its limit; what lies beyond is in the last bin
 SMALLEST = 1e-5  # A_u at or below which units share a bin: estimates of zero lie on either side of it
 
 
 def trust_plot(khat: np.ndarray, ess: np.ndarray, num_samples: int, path: str | Path) -> None:
-    """How k-hat and the effective sample size are distributed over the examples."""
-    known = khat[~np.isnan(khat)]
+    """How k-hat and the effective sample size are distributed over the examples.
+
+    What could not be computed is drawn as the worst: k-hat in the last bin, one effective sample.
+    """
+    ess = np.nan_to_num(ess, nan=1.0)
     with plot(path, columns=2, width=7.0, height=2.8) as axes:
         left, right = axes[0]
-        if len(known):
-            low, high = np.floor(10 * (known.min() - LIMIT)), np.ceil(10 * (known.max() - LIMIT))
-            left.hist(known, bins=LIMIT + np.arange(low, high + 2) / 10, color=COLOURS[0])
-            left.set_title(f"{np.mean(known > LIMIT):.0%} above {LIMIT}", fontsize=9)
+        if has_tail(num_samples):
+            shown = np.clip(np.where(np.isnan(khat), np.inf, khat), LIMIT - WIDEST, LIMIT + WIDEST)
+            low, high = np.floor(10 * (shown.min() - LIMIT)), np.ceil(10 * (shown.max() - LIMIT))
+            left.hist(shown, bins=LIMIT + np.arange(low, high + 2) / 10, color=COLOURS[0])
+            left.set_title(f"{np.mean(shown > LIMIT):.0%} above {LIMIT}", fontsize=9)
         left.axvline(LIMIT, color=COLOURS[1], linestyle=LINE_STYLES[1])
         left.set(xlabel="Pareto k-hat", ylabel="images")
         bins = np.geomspace(max(1, 0.9 * ess.min()), min(num_samples, 1.1 * ess.max()) * 1.001, 31)

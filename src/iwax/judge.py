@@ -13,7 +13,7 @@ import numpy as np
 from iwax.checks import check_positive_integer
 from iwax.data import Dataset, test_set_hash
 from iwax.decoding import reconstruct, sample_images
-from iwax.evaluate import evaluate_batches, gather, has_khat, samples_in_blocks
+from iwax.evaluate import evaluate_batches, gather, samples_in_blocks
 from iwax.evaluation import Evaluation
 from iwax.examples import first_examples
 from iwax.figures import image_rows, image_sheet
@@ -23,6 +23,7 @@ from iwax.streaming import ROWS, chunk_shape
 from iwax.surroundings import environment
 from iwax.unfinished import Unfinished, unfinished
 from iwax.units import unit_variances
+from iwax.value_range import range_of
 
 __all__ = ["evaluate_run", "reconstruction_sheet", "sample_sheet"]
 
@@ -89,7 +90,7 @@ def evaluate_run(
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     x = first_examples(loaded, config.test_binarize, seed=seed, count=test_images)
     settings = {
-        **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "khat": has_khat()},
+        **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows},
         **{"num_examples": len(x), "binarize": config.test_binarize, "test_hash": test_set_hash(x)},
         **_surroundings(folder, loaded),
     }
@@ -129,11 +130,12 @@ def sample_sheet(
     data_dir: str | None = None,
     data: Dataset | None = None,
 ) -> Path:
-    """A picture of images drawn from the model of a run; returns where it is."""
+    """A picture of images drawn from the model of a run, in the range of its test images; returns where it is."""
     check_positive_integer("num_images", num_images)
-    _, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
+    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     out = out or Path(path) / "samples.png"
-    image_sheet(_as_images(sample_images(model, num_images, jax.random.key(seed)), loaded), out)
+    images = _as_images(sample_images(model, num_images, jax.random.key(seed)), loaded)
+    image_sheet(images, out, shades=range_of(loaded, config.test_binarize))
     return out
 
 
@@ -152,7 +154,8 @@ def reconstruction_sheet(
     _, key = jax.random.split(jax.random.key(seed))
     x = first_examples(loaded, config.test_binarize, seed=seed, count=num_images)
     out = out or Path(path) / "reconstructions.png"
-    image_rows({"test": _as_images(x, loaded), "decoded": _as_images(reconstruct(model, x, key), loaded)}, out)
+    rows = {"test": _as_images(x, loaded), "decoded": _as_images(reconstruct(model, x, key), loaded)}
+    image_rows(rows, out, shades=range_of(loaded, config.test_binarize))
     return out
 
 
@@ -200,6 +203,7 @@ def _as_images(values: np.ndarray, data: Dataset) -> np.ndarray:
 def _arrays(result: Evaluation) -> bytes:
     """The content of evaluation.npz: every number per image, in nats, and A_u of every unit of each layer."""
     names = ("log_likelihood", "iwae", "neg_kl", "mc_error", "bias", "ess", "khat", "elbo", "elbo_error")
+    names += ("jackknife_bias", "jackknife_error")
     per_example = {name: getattr(result, name) for name in names}
     if result.kl is not None:
         per_example |= {"reconstruction": result.reconstruction, "kl": result.kl}

@@ -75,6 +75,21 @@ class Tally:
 
     def add(self, log_w: np.ndarray, log_ratio: np.ndarray | None = None) -> None:
         """Take in the next log-weights and log q(z|x) - log p(z), (examples, samples) each."""
+        if self.centre is None:
+            self.centre = np.where(np.isfinite(log_w[:, 0]), log_w[:, 0], 0)
+        with np.errstate(over="ignore", invalid="ignore"):  # +inf and NaN stay what they are, without a warning
+            self._add_weights(log_w)
+            offset = log_w - self.centre[:, None]
+            self.offset += offset.sum(axis=1)
+            self.offset_squared += (offset**2).sum(axis=1)
+            for bound in self.bounds.values():
+                bound.add(log_w)
+        if log_ratio is not None:
+            self.kl_sum += log_ratio.sum(axis=1)
+        if size := self.tail.shape[1]:
+            self.tail = np.partition(np.concatenate([self.tail, log_w], axis=1), -size, axis=1)[:, -size:]
+
+    def _add_weights(self, log_w: np.ndarray) -> None:
         maximum = np.maximum(self.maximum, log_w.max(axis=1))
         shift = np.where(np.isfinite(maximum), maximum, 0)
         weights = np.exp(log_w - shift[:, None])
@@ -82,21 +97,10 @@ class Tally:
         self.first = self.first * rescale + weights.sum(axis=1)
         self.second = self.second * rescale**2 + (weights**2).sum(axis=1)
         self.maximum = maximum
-        if self.centre is None:
-            self.centre = np.where(np.isfinite(log_w[:, 0]), log_w[:, 0], 0)
-        offset = log_w - self.centre[:, None]
-        self.offset += offset.sum(axis=1)
-        self.offset_squared += (offset**2).sum(axis=1)
-        if log_ratio is not None:
-            self.kl_sum += log_ratio.sum(axis=1)
-        if size := self.tail.shape[1]:
-            self.tail = np.partition(np.concatenate([self.tail, log_w], axis=1), -size, axis=1)[:, -size:]
-        for bound in self.bounds.values():
-            bound.add(log_w)
 
     @property
     def log_mean(self) -> np.ndarray:
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(np.isfinite(self.maximum), self.maximum, 0) + np.log(self.first) - np.log(self.num_samples)
 
     @property

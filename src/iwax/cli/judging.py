@@ -89,26 +89,36 @@ def _evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
 
     bounds = [name for name in result if name.startswith("iwae_") and name != "iwae_samples"]
     over_images = "over test images"
+    khat = _khat(result, "0.5")
     rows = [
         *nats(
             "log p",
             "log_p",
-            ("log_p_mc_error", "Monte Carlo"),
-            ("log_p_bias", "bias"),
+            ("log_p_mc_error", f"Monte Carlo at k-hat {khat}"),
+            ("log_p_bias", f"bias at k-hat {khat}"),
             ("log_p_test_error", over_images),
         ),
+        *nats("  less its bias, jackknife", "log_p_jackknife", ("log_p_jackknife_error", f"at k-hat {khat}")),
         *(row for name in bounds for row in nats(f"IWAE-{name[5:]}", name)),
         *nats("-KL(Q||P)", "neg_kl", ("neg_kl_test_error", over_images)),
         *nats("ELBO", "elbo", ("elbo_mc_error", "Monte Carlo"), ("elbo_test_error", over_images)),
         *(nats("  E_q log p(x|z)", "reconstruction") + nats("  KL(q||p)", "kl") if "kl" in result else []),
         *spread("effective samples", "ess_quantiles", 1),
     ]
+    rows.append(["Pareto k-hat", khat, f"{_khat(result, '0.05')} to {_khat(result, '0.95')} in 90 % of images"])
     if result["khat_quantiles"] is not None:
-        rows += spread("Pareto k-hat", "khat_quantiles", 2)
-        rows.append(["", f"{result['khat_above_0.7']:.1%}", "of images above 0.7"])
+        rows += [["", f"{result[f'khat_above_{limit}']:.1%}", f"of images above {limit}"] for limit in ("0.5", "0.7")]
     rows.append(["active units", " + ".join(map(str, result["active_units"])), "A_u above 0.01"])
     rows.append(["test set", result["test_hash"][:16], "SHA-256"])
     return rows
+
+
+def _khat(result: dict[str, Any], quantile: str) -> str:
+    """A quantile of k-hat; what could not be computed is beyond every number, as is None among the quantiles."""
+    if result["khat_quantiles"] is None:
+        return "unknown"
+    value = result["khat_quantiles"][quantile]
+    return "beyond any" if value is None else f"{value:.2f}"
 
 
 def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:

@@ -16,12 +16,13 @@ from iwax.decoding import reconstruct, sample_images
 from iwax.evaluation import standard_error
 from iwax.examples import first_examples
 from iwax.experiments.records import Record
-from iwax.figures import image_sheet
+from iwax.figures import image_sheet, in_shades
 from iwax.launch import load_run
 from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
 from iwax.similarity import ssim_run
 from iwax.surroundings import cores
 from iwax.units import count_holding, unit_divergences
+from iwax.value_range import range_of
 
 __all__ = ["SETTING", "machine", "make_record"]
 
@@ -129,6 +130,7 @@ def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
         "seconds": found["seconds"] * (found["num_examples"] / new if new else 1.0),
         "values": {name: found[name] for name in ("log_p", "iwae_64", "elbo")} | {"minus_kl": found["neg_kl"]},
         "mc_error": {"log_p": found["log_p_mc_error"], "elbo": found["elbo_mc_error"]},
+        **{name: found[name] for name in ("khat_quantiles", "khat_above_0.5", "khat_above_0.7")},
         "data_error": {
             "log_p": found["log_p_test_error"],
             "iwae_64": iwae_error,
@@ -179,13 +181,14 @@ def _ssim(path: Path, data: Dataset, other: Dataset | None, count: int, data_dir
 
 def _sheets(model: Any, rule: str, data: Dataset, other: Dataset | None, results: Path, id: str) -> dict[str, str]:
     """Samples of the model, and test images in rows above what it makes of them, those of another data set, too."""
+    shades = range_of(data, rule)
     pictures = {"samples": _samples(model, data), "reconstructions": _reconstructions(model, rule, data)}
     if other is not None:
         pictures["across"] = _reconstructions(model, rule, other)
     (results / "sheets").mkdir(parents=True, exist_ok=True)
     for name, images in pictures.items():
         path = results / "sheets" / f"{id}-{name}.png"
-        image_sheet(np.round(GREYS * images) / GREYS, path, columns=SHEET, scale=1)
+        image_sheet(np.round(GREYS * in_shades(images, shades)) / GREYS, path, columns=SHEET, scale=1)
     return {name: f"{id}-{name}.png" for name in pictures}
 
 

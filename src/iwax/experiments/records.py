@@ -32,7 +32,8 @@ class Record:
         training: epochs, steps, seconds, flop, final_bound (nats), curve: [[epoch, bound], ...], at most 200 of them.
         evaluation: num_images, num_samples, binarize, seed; values, mc_error and data_error of log_p, iwae_64, elbo
             and minus_kl in nats; active_units by layer, and holding_units, those that hold something beyond the layer
-            above, where known; seconds, of all images at the rate of the last sitting; flop.
+            above, where known; khat_quantiles, khat_above_0.5 and khat_above_0.7 in newer ones; seconds, of all images
+            at the rate of the last sitting; flop.
         along: [[epoch, {"log_p", "iwae_64", "minus_kl"}], ...] of some test images, if asked for.
         ssim: data set judged on -> {"ssim", "ssim_std", "ssim_test_error", "num_examples"}.
         sheets: "samples", "reconstructions" and "across", those of another data set -> name of a picture in the folder
