@@ -3,17 +3,23 @@
 import dataclasses
 import json
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import iwax
 from iwax.data import test_set_hash
-from iwax.decoding import reconstruct
+from iwax.decoding import RULES, reconstruct, sample_images
 from iwax.examples import first_examples
+from iwax.figures import image_sheet
+from iwax.judge import reconstruction_sheet, sample_sheet
 from iwax.launch import load_run, new_run
 from iwax.similarity import SETTINGS, Setting, ssim, ssim_run
+from iwax.units import single_sample_unit_variances
+from iwax.value_range import value_range
 from tiny import tiny_config, tiny_data
 
 KEY = jax.random.key(0)
@@ -23,8 +29,9 @@ OTHERS = np.clip(IMAGES + RNG.normal(scale=0.3, size=IMAGES.shape), 0, 1)
 C1, C2 = 0.01**2, 0.03**2
 
 
-def written_out(a, b, setting):
+def written_out(a, b, setting, data_range=1.0):
     """The formula at every pixel whose window lies inside, by explicit sums over the window."""
+    c1, c2 = C1 * data_range**2, C2 * data_range**2
     radius = setting.window // 2
     offsets = np.arange(-radius, radius + 1)
     row = np.ones(setting.window) if setting.sigma is None else np.exp(-(offsets**2) / 2 / setting.sigma**2)
@@ -37,7 +44,7 @@ def written_out(a, b, setting):
             mx, my = (weights * x).sum(), (weights * y).sum()
             vx, vy = factor * (weights * (x - mx) ** 2).sum(), factor * (weights * (y - my) ** 2).sum()
             cov = factor * (weights * (x - mx) * (y - my)).sum()
-            values.append((2 * mx * my + C1) * (2 * cov + C2) / ((mx**2 + my**2 + C1) * (vx + vy + C2)))
+            values.append((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
     return np.mean(values)
 
 
@@ -77,6 +84,27 @@ def test_the_range_of_the_data_matters():
     as_bytes = dataclasses.replace(SETTINGS["wang"], data_range=255.0)
     np.testing.assert_allclose(ssim(255 * IMAGES, 255 * OTHERS, setting=as_bytes), ssim(IMAGES, OTHERS), rtol=1e-9)
     assert (np.abs(ssim(IMAGES, OTHERS, setting=as_bytes) - ssim(IMAGES, OTHERS)) > 0.05).all()
+
+
+def test_the_range_is_that_of_images_that_leave_0_to_1():
+    """In [-1, 1] it is 2. A range of 1, which was taken whatever the data, gives another number."""
+    images, others = 2 * IMAGES[:1] - 1, 2 * OTHERS[:1] - 1
+    images[0, 0, :2] = -1, 1
+    expected = written_out(images[0], others[0], SETTINGS["skimage"], data_range=2.0)
+    fixed = dataclasses.replace(SETTINGS["skimage"], data_range=1.0)
+    np.testing.assert_allclose(ssim(images, others, setting="skimage"), [expected], rtol=1e-9)
+    assert abs(ssim(images, others, setting=fixed)[0] - expected) > 0.005
+
+
+def test_images_between_0_and_1_have_a_range_of_1_however_little_of_it_they_fill():
+    faint = 0.3 + 0.1 * IMAGES
+    fixed = dataclasses.replace(SETTINGS["wang"], data_range=1.0)
+    np.testing.assert_array_equal(ssim(faint, OTHERS), ssim(faint, OTHERS, setting=fixed))
+    assert value_range(faint) == value_range(np.zeros(3)) == (0, 1)
+    assert value_range(np.array([-0.5, 3])) == (-0.5, 3)
+    for values in ([2.0, 2.0], [0.0, np.nan], [-np.inf, 2.0], [0.0, np.inf]):
+        with pytest.raises(ValueError, match="Expected images with a range, finite values of which two differ"):
+            value_range(np.array(values))
 
 
 def test_reconstruction_rules():
@@ -119,7 +147,7 @@ def test_ssim_run(run, tmp_path):
     assert result["num_examples"] == 12
     assert result["ssim_test_error"] == pytest.approx(result["ssim_std"] / np.sqrt(11))
     assert -1 < result["ssim"] < 1
-    assert result["setting"]["reconstruction"] == "sample"
+    assert (result["setting"]["reconstruction"], result["setting"]["data_range"]) == ("sample", 1.0)
     assert (result["trained_on"], result["dataset"]) == ("tiny", "tiny")
     assert json.loads((run / "ssim.json").read_text()) == result
     assert (run / "figures" / "ssim.png").stat().st_size > 1000
@@ -131,9 +159,126 @@ def test_ssim_run(run, tmp_path):
     assert json.loads((run / "ssim-other.json").read_text()) == other
 
 
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A run on real numbers from about -4 to 4, and its data."""
+    rng = np.random.default_rng(3)
+    train, test = (rng.normal(scale=1.5, size=(n, 4, 4)).astype(np.float32) for n in (40, 12))
+    data = dataclasses.replace(tiny_data(), train=train, test=test)
+    path = tmp_path_factory.mktemp("real") / "run"
+    new_run(tiny_config(likelihood="gaussian", binarize="none"), path, data=data)
+    return path, data
+
+
+def test_ssim_of_a_run_on_real_numbers_is_relative_to_the_range_of_its_test_images(real):
+    """Whatever the number of images; said in the result; another if given. Not 1, which it was."""
+    path, data = real
+    result = ssim_run(path, setting="seed002", test_images=3, data=data)
+    span = float(data.test.max() - data.test.min())
+    assert result["setting"]["data_range"] == pytest.approx(span, rel=1e-6)
+    _, model, _, _ = load_run(path, data=data)
+    decoded = reconstruct(model, data.test[:3], KEY).reshape(3, 4, 4)
+    pairs = [(np.pad(a, 5), np.pad(b, 5)) for a, b in zip(data.test[:3], decoded, strict=True)]
+    expected, of_one = (
+        np.mean([written_out(a, b, SETTINGS["seed002"], data_range=size) for a, b in pairs]) for size in (span, 1.0)
+    )
+    assert result["ssim"] == pytest.approx(expected, rel=1e-5)
+    assert abs(of_one - expected) > 0.003
+    given = ssim_run(path, setting="seed002", test_images=3, data=data, data_range=1.0)
+    assert given["setting"]["data_range"] == 1.0
+    assert given["ssim"] == pytest.approx(of_one, rel=1e-5)
+
+
+def test_pictures_of_real_numbers_are_black_and_white_where_the_data_end(real, tmp_path):
+    """A value half way is grey. From 0 to 1, which they were whatever the data, all that is negative would be black."""
+    path, data = real
+    sheet = np.asarray(Image.open(sample_sheet(path, num_images=4, data=data)))
+    means = sample_images(load_run(path, data=data)[1], 4, KEY).reshape(4, 4, 4)
+    assert (means < 0).any()
+    low, high = data.test.min(), data.test.max()
+    for i, mean in enumerate(means):
+        shown = sheet[3:15:3, 3 + 18 * i : 15 + 18 * i : 3]  # three screen pixels each, after a line of one pixel
+        np.testing.assert_allclose(shown, np.clip(255 * (mean - low) / (high - low), 0, 255), atol=1.01)
+    image_sheet(np.array([[-1.0, 0.0, 1.0, 9.0]]), tmp_path / "a.png", shades=(-1.0, 1.0), scale=1)
+    assert np.asarray(Image.open(tmp_path / "a.png"))[1:3, 1:3].ravel().tolist() == [0, 127, 255, 255]
+    image_sheet(np.array([[-1.0, 0.0, 1.0, 9.0]]), tmp_path / "a.png", scale=1)
+    assert np.asarray(Image.open(tmp_path / "a.png"))[1:3, 1:3].ravel().tolist() == [0, 0, 255, 255]
+    reconstruction_sheet(path, num_images=4, data=data, out=tmp_path / "rows.png")
+    grey = np.asarray(Image.open(tmp_path / "rows.png").convert("L"))
+    assert np.mean((grey > 100) & (grey < 155)) > 0.1  # the middle of the range, where most values are
+
+
+class Density(eqx.Module):
+    """A normal density whose mean is what is asked for: a number, or nothing, as that of a flow."""
+
+    loc: jax.Array
+    stated: float | None
+
+    @property
+    def mean(self):
+        if self.stated is None:
+            raise NotImplementedError
+        return self.stated + self.loc
+
+    def sample(self, key, sample_shape=()):
+        return self.loc + jax.random.normal(key, (*sample_shape, *self.loc.shape))
+
+
+class Stub(eqx.Module):
+    """q and p(x | z) with such means: z is near x, and x near z."""
+
+    of_q: float | None = 0.0
+    of_p: float | None = 0.0
+
+    @property
+    def prior(self):
+        return Density(jnp.zeros(4), 0.0)
+
+    def posterior(self, x):
+        return Density(x, self.of_q)
+
+    def likelihood(self, z):
+        return Density(z, self.of_p)
+
+
+def test_a_posterior_that_does_not_know_its_mean_is_averaged_over_draws():
+    """Flows raise NotImplementedError there, which ended `iwax ssim` in a traceback."""
+    x = np.arange(8.0, dtype=np.float32).reshape(2, 4)
+    decoded = reconstruct(Stub(of_q=None), x, KEY, rule="posterior-mean", num_samples=10_000)
+    np.testing.assert_allclose(decoded, x, atol=0.05)
+    assert np.abs(decoded - x).max() > 1e-4  # draws, not the mean
+    with pytest.raises(NotImplementedError):
+        Stub(of_q=None).posterior(x).mean  # noqa: B018 (the control)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_likelihood_whose_mean_is_not_finite_is_refused_by_name(value):
+    """The pictures were black and SSIM was NaN."""
+    message = rf"Expected p\(x \| z\) to have a finite `mean`.*got {value} from Density. Let `likelihood\(z\)` return"
+    for rule in RULES:
+        with pytest.raises(ValueError, match=message):
+            reconstruct(Stub(of_p=value), np.zeros((2, 4), np.float32), KEY, rule=rule, num_samples=3)
+    with pytest.raises(ValueError, match=message):
+        sample_images(Stub(of_p=value), 3, KEY)
+
+
+def test_a_likelihood_without_a_mean_is_refused_by_name():
+    message = r"Expected p\(x \| z\) to have a `mean`.*got a Density that has none. Let `likelihood\(z\)` return"
+    with pytest.raises(TypeError, match=message):
+        reconstruct(Stub(of_p=None), np.zeros((2, 4), np.float32), KEY)
+    with pytest.raises(TypeError, match=message):
+        sample_images(Stub(of_p=None), 3, KEY)
+
+
+def test_units_by_a_single_draw_need_means_and_say_so():
+    with pytest.raises(TypeError, match="Expected the posterior to have a `mean` for each layer; got Density, which"):
+        single_sample_unit_variances(Stub(of_q=None), np.zeros((2, 4), np.float32), KEY)
+
+
 def test_images_are_those_of_evaluate(run):
     """The same binarised examples for every count; another seed gives others."""
-    data, config = tiny_data(), tiny_config()
+    data = tiny_data()
+    config = load_run(run, data=data)[0]
     x = first_examples(data, config.test_binarize, seed=3, count=None)
     np.testing.assert_array_equal(first_examples(data, config.test_binarize, seed=3, count=5), x[:5])
     evaluated = iwax.evaluate(load_run(run, data=data)[1], data, jax.random.key(3), num_samples=64)
@@ -162,7 +307,7 @@ def test_ssim_run_refuses(run, tmp_path):
         ({"window": 0}, "Expected window to be an integer of at least 1; got 0"),
         ({"window": 7, "sigma": 1.5}, "Expected window to be 11, for a Gaussian of sigma 1.5; got 7"),
         ({"window": 7, "sigma": -1.0}, "Expected sigma to be positive"),
-        ({"window": 7, "data_range": 0.0}, "Expected data_range to be positive; got 0.0"),
+        ({"window": 7, "data_range": 0.0}, "Expected data_range to be positive, or None for the images'; got 0.0"),
         ({"window": 7, "border": "reflect"}, "Expected border to be one of interior, zero; got 'reflect'"),
     ],
 )

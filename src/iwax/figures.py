@@ -23,22 +23,43 @@ def image_shape(size: int) -> tuple[int, int]:
     return (side, side) if side * side == size else (1, size)
 
 
-def image_sheet(images: np.ndarray, path: str | Path, *, columns: int = 10, scale: int = SCALE) -> None:
-    """A sheet of images (N, pixels) or (N, height, width), values in [0, 1], white ink on black, row by row.
+def image_sheet(
+    images: np.ndarray,
+    path: str | Path,
+    *,
+    shades: tuple[float, float] = (0.0, 1.0),
+    columns: int = 10,
+    scale: int = SCALE,
+) -> None:
+    """A sheet of images (N, pixels) or (N, height, width), white ink on black, row by row.
 
-    `scale` is how many screen pixels wide a pixel is.
+    `shades` are the values that are black and white, beyond which all is; `scale` is how many screen pixels wide a
+    pixel is.
     """
+    images = in_shades(images, shades)
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
     pixels = np.kron(255 * _mosaic(rows), np.ones((scale, scale)))
     Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
-def image_rows(rows: Mapping[str, np.ndarray], path: str | Path, *, captions: Sequence[str] = ()) -> None:
-    """One labelled row of images (N, pixels) or (N, height, width) for each entry, values in [0, 1].
+def in_shades(images: np.ndarray, shades: tuple[float, float]) -> np.ndarray:
+    """The images with the two values at 0 and 1, those between in proportion; the same bits where they are there."""
+    low, high = shades
+    return images if (low, high) == (0, 1) else (np.asarray(images) - low) / (high - low)
 
-    `captions`, if given, stand below the columns.
+
+def image_rows(
+    rows: Mapping[str, np.ndarray],
+    path: str | Path,
+    *,
+    shades: tuple[float, float] = (0.0, 1.0),
+    captions: Sequence[str] = (),
+) -> None:
+    """One labelled row of images (N, pixels) or (N, height, width) for each entry.
+
+    `shades` are the values that are black and white; `captions`, if given, stand below the columns.
     """
-    mosaic = _mosaic(list(rows.values()))
+    mosaic = _mosaic([in_shades(images, shades) for images in rows.values()])
     height, width = mosaic.shape
     label_width = 0.2 + 0.09 * max(map(len, rows))  # inches, at the font size below
     caption_height = 0.22 if captions else 0

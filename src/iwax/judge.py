@@ -203,8 +203,7 @@ def _as_images(values: np.ndarray, data: Dataset) -> np.ndarray:
 def _arrays(result: Evaluation) -> bytes:
     """The content of evaluation.npz: every number per image, in nats, and A_u of every unit of each layer."""
     names = ("log_likelihood", "iwae", "neg_kl", "mc_error", "bias", "ess", "khat", "elbo", "elbo_error")
-    names += ("jackknife_bias", "jackknife_error")
-    per_example = {name: getattr(result, name) for name in names}
+    per_example = {name: getattr(result, name) for name in (*names, "jackknife_bias", "jackknife_error")}
     if result.kl is not None:
         per_example |= {"reconstruction": result.reconstruction, "kl": result.kl}
     bounds = {f"iwae_{size}": bound for size, bound in result.bounds.items()}

@@ -3,9 +3,9 @@
     SSIM(x, y) at a pixel = (2 m_x m_y + C1) (2 c_xy + C2) / ((m_x^2 + m_y^2 + C1) (v_x + v_y + C2)),
     C1 = (0.01 R)^2,  C2 = (0.03 R)^2
 
-with means m, variances v and covariance c over a window about the pixel, and R the range of the data; an image's SSIM
-is the mean over pixels. Window, border, range, and what "the reconstruction" is, all move it: a number without them
-says nothing.
+with means m, variances v and covariance c over a window about the pixel, and R the range of the data: 1 for images of
+values from 0 to 1, else the highest value of the images less the lowest. An image's SSIM is the mean over pixels.
+Window, border, range, and what "the reconstruction" is, all move it: a number without them says nothing.
 
 Reference: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural
 similarity" (2004), IEEE Transactions on Image Processing 13(4).
@@ -27,6 +27,7 @@ from iwax.examples import first_examples
 from iwax.figures import image_rows, image_shape
 from iwax.launch import load_run
 from iwax.runs import RunFolder
+from iwax.value_range import range_of, value_range
 
 __all__ = ["SETTINGS", "Setting", "ssim", "ssim_run"]
 
@@ -45,7 +46,7 @@ class Setting:
         sample_covariance: variances with the factor n / (n - 1), n = window^2 (for a uniform window).
         border: "interior", the mean over pixels whose window lies inside the image; or "zero", over all pixels, with
             zeros around the image.
-        data_range: R, largest minus smallest possible value.
+        data_range: R, largest minus smallest possible value; None: that of the images, as above.
         reconstruction: the rule of `reconstruct`, unless another is asked for.
     """
 
@@ -53,7 +54,7 @@ class Setting:
     sigma: float | None = None
     sample_covariance: bool = False
     border: str = "interior"
-    data_range: float = 1.0
+    data_range: float | None = None
     reconstruction: str = "sample"
 
     def __post_init__(self) -> None:
@@ -64,8 +65,8 @@ class Setting:
             raise ValueError(f"Expected sigma to be positive, or None for a uniform window; got {self.sigma!r}.")
         if self.sigma is not None and self.window != (width := 2 * int(3.5 * self.sigma + 0.5) + 1):
             raise ValueError(f"Expected window to be {width}, for a Gaussian of sigma {self.sigma}; got {self.window}.")
-        if not self.data_range > 0:
-            raise ValueError(f"Expected data_range to be positive; got {self.data_range!r}.")
+        if self.data_range is not None and not 0 < self.data_range < np.inf:
+            raise ValueError(f"Expected data_range to be positive, or None for the images'; got {self.data_range!r}.")
         check_choice("border", self.border, BORDERS)
         check_choice("reconstruction", self.reconstruction, RULES)
 
@@ -86,8 +87,10 @@ def ssim(
 ) -> Float[np.ndarray, " n"]:
     """The SSIM of each image with its other one, float64, from -1 to 1 (equal images), by scikit-image.
 
+    The range is the setting's, or that of all `images`: of what is judged, not of what is made of it.
+
     Raises:
-        ValueError: an unknown setting, or a window larger than the images.
+        ValueError: an unknown setting, a window larger than the images, or images without a range.
 
     >>> image = np.random.default_rng(0).uniform(size=(1, 28, 28))
     >>> [round(float(ssim(image, 1 - image, setting=name)[0]), 3) for name in SETTINGS]
@@ -102,7 +105,8 @@ def ssim(
             f"Expected window to be at most the shorter side of the images, {shortest}; got {chosen.window}. Choose "
             "a smaller one, or border='zero'."
         )
-    options: dict[str, Any] = {"win_size": chosen.window, "data_range": chosen.data_range}
+    low, high = value_range(images) if chosen.data_range is None else (0.0, chosen.data_range)
+    options: dict[str, Any] = {"win_size": chosen.window, "data_range": high - low}
     options["use_sample_covariance"] = chosen.sample_covariance
     if chosen.sigma is not None:
         options |= {"gaussian_weights": True, "sigma": chosen.sigma}
@@ -131,6 +135,7 @@ def ssim_run(
     dataset: str | None = None,
     test_images: int | None = None,
     num_samples: int = 100,
+    data_range: float | None = None,
     seed: int = 0,
     data_dir: str | None = None,
     data: Dataset | None = None,
@@ -147,6 +152,8 @@ def ssim_run(
         dataset: whose test images; the run's own if left out.
         test_images: the first this many; all if left out.
         num_samples: draws of the rules that average.
+        data_range: R; if left out 1 for images of values from 0 to 1, and else that of all test images of the data set.
+            The result has it, under "setting".
         seed: of the binarisation and the samples.
         data_dir: folder of the data sets.
         data: the run's own data set, if it is loaded already.
@@ -155,6 +162,8 @@ def ssim_run(
         ValueError: no run, an unknown name, or images of another size than the model's.
     """
     chosen = get_setting(setting)
+    if data_range is not None:
+        chosen = dataclasses.replace(chosen, data_range=data_range)
     rule = chosen.reconstruction if reconstruction is None else reconstruction
     check_choice("reconstruction", rule, RULES)
     config, model, _, own = load_run(path, data_dir=data_dir, data=data)
@@ -163,6 +172,9 @@ def ssim_run(
     x = first_examples(other, config.test_binarize, seed=seed, count=test_images)
     images = x.reshape(len(x), *_image_shape(other))
     decoded = reconstruct(model, x, jax.random.key(seed), rule=rule, num_samples=num_samples).reshape(images.shape)
+    low, high = range_of(other, config.test_binarize)
+    if chosen.data_range is None:
+        chosen = dataclasses.replace(chosen, data_range=high - low)
     values = ssim(images, decoded, setting=chosen)
     summary = {
         "ssim": float(np.mean(values)),
@@ -176,19 +188,24 @@ def ssim_run(
         "binarize": config.test_binarize,
         "seed": seed,
     }
-    _write(RunFolder(path), summary, images, decoded, values)
+    _write(RunFolder(path), summary, images, decoded, values, (low, high))
     return summary
 
 
 def _write(
-    folder: RunFolder, summary: dict[str, Any], images: np.ndarray, decoded: np.ndarray, values: np.ndarray
+    folder: RunFolder,
+    summary: dict[str, Any],
+    images: np.ndarray,
+    decoded: np.ndarray,
+    values: np.ndarray,
+    shades: tuple[float, float],
 ) -> None:
     name = "ssim" if summary["dataset"] == summary["trained_on"] else f"ssim-{Path(summary['dataset']).stem}"
     folder.write_json(f"{name}.json", summary)
     (folder.path / "figures").mkdir(exist_ok=True)
     rows = {summary["dataset"]: images[:SHOWN], "decoded": decoded[:SHOWN]}
     captions = [f"{value:.2f}" for value in values[:SHOWN]]
-    image_rows(rows, folder.path / "figures" / f"{name}.png", captions=captions)
+    image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions)
 
 
 def _check_size(own: Dataset, other: Dataset) -> None:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.decoding import known_mean
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 
 __all__ = [
@@ -235,9 +236,13 @@ def _variance(values: np.ndarray) -> np.ndarray:
 def _conditional_means(model: Any, x: Array, key: PRNGKeyArray) -> list[Array]:
     """The mean of each layer of q given a draw of the layers below, (N, units) each."""
     posterior = model.posterior(x)
-    if not hasattr(_chain(posterior)[0], "mean"):
-        raise TypeError(f"Expected the posterior to have a `mean` for each layer; got {type(posterior).__name__}.")
-    return [density.mean for density in _given_below(posterior, _layers(posterior.sample(key, ())))]
+    means = [known_mean(density) for density in _given_below(posterior, _layers(posterior.sample(key, ())))]
+    if any(mean is None for mean in means):
+        raise TypeError(
+            f"Expected the posterior to have a `mean` for each layer; got {type(posterior).__name__}, which does not "
+            "know its own. `unit_variances` needs none."
+        )
+    return means
 
 
 @eqx.filter_jit

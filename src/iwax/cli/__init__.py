@@ -46,6 +46,13 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; `iwax train --resume RUN` goes on with training, the same command with an evaluation.", 130)
+    except NotImplementedError as error:
+        what = f": {error}" if str(error) else ""
+        _fail(
+            "Expected the densities of the model to have what this command asks of them; one raised "
+            f"NotImplementedError{what}. Write it for that density, or ask for less.",
+            2,
+        )
     except FloatingPointError as error:
         _fail(str(error), 1)
     except (ValueError, TypeError, OSError, ImportError) as error:

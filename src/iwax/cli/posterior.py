@@ -21,6 +21,7 @@ __all__ = ["anneal", "posterior", "ssim"]
 @click.option("--dataset", help="Reconstruct the test images of another data set than the run was trained on.")
 @click.option("--test-images", type=int, help="Use only the first this many test images; all if left out.")
 @click.option("--num-samples", type=int, default=100, show_default=True, help="Draws of z for means.")
+@click.option("--data-range", type=float, help="Largest less smallest possible value; the test images' if left out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
 @data_dir_option
 @json_option
@@ -31,6 +32,7 @@ def ssim(
     dataset: str | None,
     test_images: int | None,
     num_samples: int,
+    data_range: float | None,
     seed: int,
     data_dir: str | None,
     as_json: bool,
@@ -45,6 +47,7 @@ def ssim(
         dataset=dataset,
         test_images=test_images,
         num_samples=num_samples,
+        data_range=data_range,
         seed=seed,
         data_dir=data_dir,
     )
@@ -61,6 +64,7 @@ def ssim(
             ["", number(result["ssim_std"]), "standard deviation of an image"],
             ["window", f"{chosen['window']} x {chosen['window']}", window],
             ["border", chosen["border"], ""],
+            ["data range", f"{chosen['data_range']:g}", ""],
             ["reconstruction", chosen["reconstruction"], f"{result['num_samples']} draws"],
             ["trained on", result["trained_on"], ""],
         ],
