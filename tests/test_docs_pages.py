@@ -1,4 +1,4 @@
-"""The code on the pages of the docs runs as it stands, block after block."""
+"""The code of the README and on the pages of the docs runs as it stands: each block alone, unless it says otherwise."""
 
 import os
 import re
@@ -6,13 +6,32 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+import iwax
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 NEEDS = {"pytorch.md": "torch", "numpyro.md": "numpyro", "trackers.md": "tensorboardX"}
 ELSEWHERE = {"add-an-objective.md"}  # tests/objectives/test_docs.py follows it with a test of its own
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GOES_ON = "# goes on from the blocks above\n"  # the first line of a block that does not run alone
+
+
+def programs(path):
+    """The programs of a page: each block that stands alone with those that go on from it."""
+    blocks = BLOCK.findall(path.read_text())
+    starts = [i for i, block in enumerate(blocks) if not block.startswith(GOES_ON)]
+    return ["\n".join(blocks[i:j]) for i, j in zip(starts, [*starts[1:], len(blocks)], strict=True)]
+
+
+def without_modules(monkeypatch):
+    """`iwax` as in a fresh process: no attribute of it is there because some other test has imported a module."""
+    for name, value in list(vars(iwax).items()):
+        if isinstance(value, ModuleType) and value.__name__.startswith("iwax."):
+            monkeypatch.delattr(iwax, name)
 
 
 def pages():
@@ -26,9 +45,51 @@ def test_every_block_runs(name, tmp_path, monkeypatch):
     if find_spec(NEEDS.get(name, "iwax")) is None:
         pytest.skip(f"{NEEDS[name]} is not installed")
     monkeypatch.chdir(tmp_path)
-    scope = {"__name__": "docs"}
-    for block in BLOCK.findall((DOCS / name).read_text()):
-        exec(compile(block, name, "exec"), scope)
+    for program in programs(DOCS / name):
+        without_modules(monkeypatch)
+        exec(compile(program, name, "exec"), {"__name__": "docs"})
+
+
+def test_a_block_that_leans_on_what_ran_before_it_would_fail_here(monkeypatch):
+    """Without what makes modules attributes, and without the names of the block above: the control."""
+    without_modules(monkeypatch)
+    monkeypatch.delattr(iwax, "__getattr__")
+    with pytest.raises(AttributeError, match="units"):
+        exec("import iwax\niwax.units.unit_variances", {})
+    last = BLOCK.findall((DOCS / "evaluation.md").read_text())[-1]
+    with pytest.raises(NameError, match="iwax"):
+        exec(last.replace("import iwax, jax\n", ""), {})
+
+
+def test_every_name_of_iwax_on_the_pages_is_there_after_import_iwax_alone():
+    """In a process that has imported nothing else; and no module has become a public name by it."""
+    texts = [path.read_text() for path in (ROOT / "README.md", *DOCS.glob("*.md"))]
+    code = [span for text in texts for span in [*BLOCK.findall(text), *re.findall(r"`([^`\n]+)`", text)]]
+    found = {name for span in code for name in re.findall(r"(?<![\w/.-])iwax((?:\.[A-Za-z]\w*)+)", span)}
+    dotted = sorted({name for name in found if name.split(".")[1] not in ("egg", "readthedocs", "py")})
+    absent = [name for name in ("torch", "numpyro") if find_spec(name) is None]
+    dotted = [name for name in dotted if not any(part in absent for part in name.split("."))]
+    assert {".zoo.records", ".units.unit_divergences", ".load"} <= set(dotted)
+    program = """
+import pkgutil, sys, iwax
+public, missing = list(iwax.__all__), []
+for dotted in sys.argv[1:]:
+    try:
+        getattr(iwax, dotted.split(".")[1])
+        pkgutil.resolve_name("iwax" + dotted)  # modules of contrib and experiments are to be imported by name
+    except AttributeError as error:
+        missing.append(f"{dotted}: {error}")
+print("\\n".join(missing))
+assert iwax.__all__ == public and not {"zoo", "units"} & set(public)
+"""
+    done = subprocess.run([sys.executable, "-c", program, *dotted], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("", 0), done.stderr
+
+
+def test_what_is_not_there_is_an_attribute_error():
+    for name in ("zoos", "_zoo", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"module 'iwax' has no attribute '{name}'"):
+            getattr(iwax, name)
 
 
 def test_the_site_builds_without_warnings(tmp_path):

@@ -4,11 +4,24 @@ A model is a pair: a generative density p(x, z) and an inference density q(z | x
 An objective is a bound, written as a function of the log-weights log w = log p(x, z) - log q(z | x).
 
 The public names are listed in `__init__.pyi` and imported when first used, so that `import iwax` and
-`iwax --help` do not wait for JAX.
+`iwax --help` do not wait for JAX; so are the modules, as `iwax.zoo` or `iwax.units`.
 """
+
+import importlib
+import importlib.util
+from typing import Any
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, or a module of the package, which would else be there only once something had imported it."""
+    if name in __all__:
+        return _public(name)
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
