@@ -69,3 +69,26 @@ def test_posterior(run, capsys, tmp_path, monkeypatch):
     status, _, err = run_command(capsys, "posterior", run, "--images", "1;2")
     assert status == 2
     assert "Expected images to be integers, separated by commas; got '1;2'" in err
+
+
+def test_a_density_that_lacks_something_ends_a_command_in_one_line(run, capsys, monkeypatch):
+    """Flows raise NotImplementedError where they have no mean, no quantiles, ...; it came out as a traceback."""
+
+    def lacks(*arguments, **options):
+        raise NotImplementedError
+
+    monkeypatch.setattr("iwax.similarity.ssim_run", lacks)
+    status, _, err = run_command(capsys, "ssim", run)
+    assert status == 2
+    assert err.startswith(
+        "iwax: Expected the densities of the model to have what this command asks of them; one raised"
+    )
+    assert err.count("\n") == 1
+
+
+def test_the_range_of_the_data_is_said_and_can_be_given(run, capsys):
+    """Black and white images have 1; half of that makes SSIM another number."""
+    options = ["--setting", "seed002", "--test-images", 5, "--json"]
+    found = [json.loads(run_command(capsys, "ssim", run, *options, *more)[1]) for more in ([], ["--data-range", 0.5])]
+    assert [result["setting"]["data_range"] for result in found] == [1.0, 0.5]
+    assert found[0]["ssim"] != found[1]["ssim"]

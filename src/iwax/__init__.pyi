@@ -1,8 +1,8 @@
 __version__: str
 
 # No public names, but there all the same, as every module is; attach_stub does not count these two lines.
-import iwax.units as units  # noqa: F401
-import iwax.zoo as zoo  # noqa: F401
+import iwax.units
+import iwax.zoo  # noqa: F401
 
 from . import data as data
 from . import objectives as objectives

@@ -73,8 +73,8 @@ def judge_run(
         say(name)
         try:
             result[name] = part()
-        except (ImportError, TypeError, ValueError) as error:
-            missing[name] = str(error).splitlines()[0]
+        except (ImportError, NotImplementedError, TypeError, ValueError) as error:
+            missing[name] = (str(error) or type(error).__name__).splitlines()[0]
     RunFolder(path).write_json(JUDGEMENT, result := {**result, "missing": missing})
     return result
 

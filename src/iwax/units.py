@@ -236,8 +236,9 @@ def _variance(values: np.ndarray) -> np.ndarray:
 def _conditional_means(model: Any, x: Array, key: PRNGKeyArray) -> list[Array]:
     """The mean of each layer of q given a draw of the layers below, (N, units) each."""
     posterior = model.posterior(x)
-    means = [known_mean(density) for density in _given_below(posterior, _layers(posterior.sample(key, ())))]
-    if any(mean is None for mean in means):
+    densities = _given_below(posterior, _layers(posterior.sample(key, ())))
+    means = [mean for mean in map(known_mean, densities) if mean is not None]
+    if len(means) < len(densities):
         raise TypeError(
             f"Expected the posterior to have a `mean` for each layer; got {type(posterior).__name__}, which does not "
             "know its own. `unit_variances` needs none."
