@@ -10,6 +10,7 @@ import iwax
 from example_modules import load_script
 from iwax.cli.judging import _evaluation_rows
 from iwax.evaluate import _values, gather
+from iwax.evaluation_plots import trust_plot
 from iwax.leave_one_out import jackknife, kept_size
 from iwax.streaming import Tally
 
@@ -143,6 +144,16 @@ def test_the_table_shows_no_monte_carlo_error_without_its_khat():
     assert rows[log_p + 1][2].endswith(f"bias at k-hat {middle}")
     assert any(row[0].startswith("  less its bias") and middle in row[2] for row in rows)
     assert {"of images above 0.5", "of images above 0.7"} <= {row[2] for row in rows}
+
+
+def test_the_picture_of_trust_counts_what_could_not_be_computed(tmp_path):
+    khat, ess = np.array([0.1, -np.inf, np.inf, np.nan, 1e6]), np.array([90.0, 100, 3, np.nan, 1])
+    trust_plot(khat, ess, 100, tmp_path / "trust.svg")
+    assert "60% above 0.7" in (tmp_path / "trust.svg").read_text()
+    trust_plot(khat[:2], ess[:2], 100, tmp_path / "sound.svg")
+    assert "0% above 0.7" in (tmp_path / "sound.svg").read_text()
+    trust_plot(np.full(2, np.nan), ess[:2] / 10, 20, tmp_path / "few.svg")  # fewer than 25 samples: k-hat is unknown
+    assert "above 0.7" not in (tmp_path / "few.svg").read_text()
 
 
 def test_coverage_falls_with_khat_and_the_jackknife_holds_up_longer():

@@ -19,8 +19,8 @@ from iwax.models.vae import ARCHITECTURES, VAE
 __all__ = ["export", "load", "records"]
 
 FOLDER = Path(__file__).parent / "trained"
-MEASURED = ("log_p", "log_p_mc_error", "log_p_test_error", "iwae_64", "active_units", "num_examples", "num_samples",
-            "test_hash")  # fmt: skip
+MEASURED = ("log_p", "log_p_mc_error", "khat_above_0.7", "log_p_test_error", "iwae_64", "active_units", "num_examples",
+            "num_samples", "test_hash")  # fmt: skip
 
 
 def load(name: str, *, folder: str | Path | None = None) -> VAE:

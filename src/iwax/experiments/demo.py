@@ -80,7 +80,8 @@ def _run(name: str, path: Path, data: Dataset) -> dict[str, Any]:
     reconstruction_sheet(path, data=data)
     folder = RunFolder(path)
     last = folder.metrics()[-1]
-    kept = ("log_p", "log_p_mc_error", "log_p_test_error", "iwae_64", "neg_kl", "num_examples", "num_samples")
+    kept = ("log_p", "log_p_mc_error", "khat_above_0.7", "log_p_test_error", "iwae_64", "neg_kl", "num_examples",
+            "num_samples")  # fmt: skip
     return {
         "objective": name,
         "label": label,
@@ -123,11 +124,14 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _note(rows: list[dict[str, Any]]) -> str:
     first = rows[0]
+    shares = [row["khat_above_0.7"] for row in rows]  # None: too few samples to tell
     return (
         f"In nats, on the first {first['num_examples']} test images, from k = {first['num_samples']} samples each. "
         "± is the standard error of the paired differences over test images; log p itself has one of "
         f"{first['log_p_test_error']:.1f} over test images, shared by all rows, and a Monte-Carlo error of at most "
-        f"{max(row['log_p_mc_error'] for row in rows):.2f}. Test set {first['test_hash'][:16]}."
+        f"{max(row['log_p_mc_error'] for row in rows):.2f}, too small where Pareto k-hat is above 0.7: for "
+        f"{'nobody knows how many' if None in shares else f'up to {max(shares):.0%}'} of the images. "
+        f"Test set {first['test_hash'][:16]}."
     )
 
 

@@ -45,6 +45,7 @@ def one_run(data: Dataset, *, rule: str, beta: float, seed: int, num_steps: int 
     kept = (
         "log_p",
         "log_p_mc_error",
+        "khat_above_0.7",
         "log_p_test_error",
         "iwae_64",
         "neg_kl",
