@@ -130,7 +130,7 @@ def _note(rows: list[dict[str, Any]]) -> str:
         "± is the standard error of the paired differences over test images; log p itself has one of "
         f"{first['log_p_test_error']:.1f} over test images, shared by all rows, and a Monte-Carlo error of at most "
         f"{max(row['log_p_mc_error'] for row in rows):.2f}, too small where Pareto k-hat is above 0.7: for "
-        f"{'nobody knows how many' if None in shares else f'up to {max(shares):.0%}'} of the images. "
+        f"{'an unknown share' if None in shares else f'up to {max(shares):.0%}'} of the images. "
         f"Test set {first['test_hash'][:16]}."
     )
 
