@@ -14,7 +14,7 @@ from iwax.config import RunConfig
         RunConfig,
         objective=st.text(),
         num_samples=st.none() | st.integers(),
-        beta=st.none() | st.floats(allow_nan=False),
+        beta=st.none() | st.floats(allow_nan=False, allow_infinity=False),
         epsilon_hat=st.none() | st.booleans(),
         dataset=st.text(),
         seed=st.integers(),
