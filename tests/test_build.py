@@ -137,7 +137,7 @@ def test_where_the_output_bias_starts():
     mean = DATA.train.reshape(40, -1).mean(0) / 255
     assert initial().generative[-1].logits.bias == pytest.approx(np.log(mean / (1 - mean)), rel=1e-4)
     assert not np.any(initial(output_bias="zero", init="torch").generative[-1].logits.bias)
-    gaussian = {"likelihood": "gaussian", "binarize": "none"}
+    gaussian = {"likelihood": "gaussian", "binarize": "intensities"}
     assert initial(**gaussian).generative[-1].loc.bias == pytest.approx(mean, rel=1e-5)
     assert not np.any(initial(**gaussian, output_bias="zero", init="torch").generative[-1].loc.bias)
     assert initial(scale_map="softplus").inference[0].scale_map == "softplus"

@@ -18,7 +18,7 @@ from tiny import tiny_config, tiny_data
 
 DATA = tiny_data()
 # Three epochs of four steps, and two runs whose rates differ, so that every test here has the same program.
-BASE = tiny_config(likelihood="gaussian", binarize="none", epochs=3, stages="1e-3:3")
+BASE = tiny_config(likelihood="gaussian", binarize="intensities", epochs=3, stages="1e-3:3")
 CONFIGS = {"a": BASE, "b": dataclasses.replace(BASE, seed=1, protocol="demo", stages="1e-3:1,5e-4:2")}
 FAILING = CONFIGS | {"b": dataclasses.replace(BASE, seed=1, stages="1e-3:1,1e30:2")}
 FILES = (runs.CHECKPOINT, runs.METRICS)

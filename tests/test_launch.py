@@ -299,7 +299,7 @@ def test_a_second_process_is_refused(stopped):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
-    config = tiny_config(likelihood="gaussian", binarize="none", stages="1e-3:2,1e30:10", epochs=12)
+    config = tiny_config(likelihood="gaussian", binarize="intensities", stages="1e-3:2,1e30:10", epochs=12)
     with pytest.raises(
         NonFiniteLossError, match=r"got .* at step (9|10|11|12) \(epoch 3\); .* of the epoch\. Lower the"
     ):

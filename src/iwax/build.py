@@ -4,13 +4,13 @@ import dataclasses
 import inspect
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.config import RunConfig
-from iwax.data import BINARIZATIONS, Dataset, check_images
+from iwax.data import BINARIZATIONS, DATASETS, Dataset, as_array, check_images, check_likelihood, check_stored
+from iwax.keys import TrainingKeys
 from iwax.models.networks import INITS, SCALE_MAPS
 from iwax.models.own import OwnModel, is_own
 from iwax.models.precision import PRECISIONS
@@ -41,6 +41,7 @@ _CHOICES: dict[str, Any] = {
     "update": UPDATES,
     "precision": PRECISIONS,
 }
+REAL_VALUED = {"bernoulli": False, "gaussian": True, None: None}
 _COUNTS = {"epochs": 1, "train_images": 1, "eval_every": 1, "eval_images": 1, "eval_samples": 64}  # and their least
 
 
@@ -134,6 +135,7 @@ def resolve(config: RunConfig) -> RunConfig:
     unscaled = build_protocol(dataclasses.replace(config, schedule_scale=None, epochs=None))
     filled |= {name: getattr(unscaled, name) for name in PROTOCOL_FIELDS} | {"stages": _written(unscaled.stages)}
     filled["likelihood"] = config.likelihood or "bernoulli"
+    filled["binarize"] = config.binarize or _default_binarize(config)
     filled["epochs"] = protocol.epochs if config.epochs is None else config.epochs
     filled |= _filled_evaluation(config)
     own = is_own(config.model)
@@ -143,6 +145,7 @@ def resolve(config: RunConfig) -> RunConfig:
     for name, choices in _CHOICES.items():
         if not (own and name in ("model", *OF_VAE)):
             check_choice(name, getattr(config, name), choices)
+    check_likelihood(REAL_VALUED[config.likelihood], np.zeros(0), str(config.binarize))  # as far as no data are needed
     return config
 
 
@@ -152,7 +155,7 @@ def training_images(config: RunConfig, data: Dataset) -> np.ndarray:
     Raises:
         ValueError: more images than there are, or images that do not fit the likelihood or the binarisation.
     """
-    images = build_protocol(config).training_images(data.train)
+    images = build_protocol(config).training_images(as_array(data.train))
     if config.train_images is not None:
         if config.train_images > len(images):
             raise ValueError(
@@ -160,7 +163,11 @@ def training_images(config: RunConfig, data: Dataset) -> np.ndarray:
                 f"{data.name}; got {config.train_images}."
             )
         images = images[: config.train_images]
-    check_images(images, config.binarize, "training images")
+    rule = config.binarize or _default_binarize(config)
+    check_images(images, rule, "training images")
+    check_stored(images, rule, "training images")
+    likelihood = config.likelihood or (None if is_own(config.model) else "bernoulli")
+    check_likelihood(REAL_VALUED[likelihood], images, rule, "training images")
     return images
 
 
@@ -170,7 +177,7 @@ def build_model(config: RunConfig, images: np.ndarray, own: OwnModel | None = No
     Arguments:
         own: the code of a model of one's own, if it is at hand; what FILE.py:FUNCTION names if left out.
     """
-    key = jax.random.fold_in(jax.random.key(config.seed), 0)
+    key = TrainingKeys.model(config.seed)
     if is_own(config.model):
         return (own or OwnModel.read(config.model)).make(images, key)
     scale = 255 if images.dtype == np.uint8 else 1
@@ -185,6 +192,13 @@ def build_model(config: RunConfig, images: np.ndarray, own: OwnModel | None = No
         scale_map=config.scale_map,
         likelihood=config.likelihood,
     )
+
+
+def _default_binarize(config: RunConfig) -> str:
+    """What the likelihood takes: black and white; a Gaussian, intensities of grey images and one's own as they are."""
+    if config.likelihood != "gaussian":
+        return "dynamic"
+    return "intensities" if config.dataset in DATASETS else "none"
 
 
 def _published(config: RunConfig) -> Protocol:

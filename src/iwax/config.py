@@ -47,7 +47,11 @@ class RunConfig:
     dataset: str = _field("mnist", "Data set (`iwax data` lists them), or a path to .npy, .npz or a folder of images.")
     split: str | None = _field(None, "How the data set is split into training and test.")
     train_images: int | None = _field(None, "Use only the first this many training images; all if left out.")
-    binarize: str = _field("dynamic", "dynamic (anew at each visit), fixed (once), threshold, or none for real data.")
+    binarize: str | None = _field(
+        None,
+        "dynamic (anew at each visit), fixed (once), threshold, intensities (grey values / 255), or none (values as "
+        "they are). If left out as the likelihood takes them: dynamic; gaussian: intensities, or none of a path.",
+    )
     protocol: str = _field("fast", "Training recipe; the options down to held-out are its, if left out.")
     batch_size: int | None = _field(None, "Images per step.")
     stages: str | None = _field(None, "Schedule: RATE:EPOCHS,RATE:EPOCHS,...")
@@ -87,7 +91,9 @@ class RunConfig:
 
     @property
     def test_binarize(self) -> str:
-        """How test images are binarised: once, where training images are drawn anew."""
+        """How test images are binarised: once, where training images are drawn anew. Of a resolved configuration."""
+        if self.binarize is None:
+            raise ValueError("Expected binarize to be filled in; got None. Resolve the configuration first.")
         return "fixed" if self.binarize == "dynamic" else self.binarize
 
     def to_json(self) -> str:

@@ -19,9 +19,11 @@ from iwax.build import (
 )
 from iwax.checkpoint import Checkpoint
 from iwax.config import RunConfig
-from iwax.data import Dataset, binarize, load
+from iwax.data import Dataset, binarize, check_likelihood, load
+from iwax.keys import TrainingKeys, stream
 from iwax.models.own import OwnModel, is_own
 from iwax.objectives import Objective
+from iwax.paths import absolute, data_of_run, same_path
 from iwax.protocols import get_protocol
 from iwax.runs import ENVIRONMENT, MODEL, RunFolder
 from iwax.session import Progress, Session
@@ -82,7 +84,7 @@ def create(
     """What trains a new run, and its state before the first step; as `new_run`, with `more` for its environment."""
     config = resolve(config)
     own = check_own(config)
-    config = dataclasses.replace(config, dataset=data.name, split=data.split)
+    config = dataclasses.replace(config, dataset=data.name, split=data.split, init_from=absolute(config.init_from))
     trainer, state = prepare(config, data, own, check=True)
     surroundings = environment(data, command) | (more or {})
     surroundings["protocol"] = {
@@ -143,7 +145,7 @@ def reopen(
     config = folder.config()
     checkpoint = folder.checkpoint() if checkpoint is None else checkpoint
     _check_config(folder, config, json.loads(checkpoint.notes.get("config", "null")), options or {})
-    data = load(config.dataset, config.split, data_dir) if data is None else data
+    data = data_of_run(config, data_dir) if data is None else data
     _go_on(folder, environment(data, command), force)
     trainer, template = prepare(config, data, _kept(folder, config))
     return Session(folder=folder, config=config, trainer=trainer, data=data), checkpoint.fill(template)
@@ -159,7 +161,7 @@ def load_run(
     """
     folder = RunFolder(path)
     config = folder.config()
-    data = load(config.dataset, config.split, data_dir) if data is None else data
+    data = data_of_run(config, data_dir) if data is None else data
     checkpoint = folder.checkpoint()
     model = checkpoint.fill(build_model(config, training_images(config, data), _kept(folder, config)), ".model")
     return config, model, checkpoint.fill(build_objective(config), ".objective"), data
@@ -197,20 +199,24 @@ def prepare(
 ) -> tuple[Trainer, TrainState]:
     """The trainer of a resolved configuration, and its state before the first step; `check` a model of one's own."""
     assert config.batch_size is not None  # it is resolved
+    assert config.binarize is not None
+    rule = config.binarize
     images = training_images(config, data)
     trainer = Trainer(
         images=images,
         protocol=build_protocol(config),
-        key=jax.random.fold_in(jax.random.key(config.seed), 1),
+        key=TrainingKeys.of_seed(config.seed).key,
         batch_size=config.batch_size,
-        binarize=config.binarize,
+        binarize=rule,
         update=build_update(config),
         precision=config.precision,
     )
     model = build_model(config, images, own)
     if check and own is not None:
-        key = jax.random.key(config.seed)
-        own.check(model, binarize(images[:CHECKED], config.binarize, key), key)
+        key = stream(jax.random.key(config.seed), "own-model check")
+        own.check(model, binarize(images[:CHECKED], rule, key), key)
+    if own is not None:
+        check_likelihood(getattr(model, "real_valued", None), images, rule, "training images")
     return trainer, trainer.start(model, build_objective(config))
 
 
@@ -240,6 +246,7 @@ def _check_config(folder: RunFolder, config: RunConfig, began: dict | None, opti
             f"Expected config.json of {folder.path} to be the one its checkpoint was made with; these differ: "
             f"{', '.join(changed)}. Put it back, or start a new run with --init-from."
         )
+    options = {name: value for name, value in options.items() if not same_path(name, value, now[name])}
     other = differences({name: now[name] for name in options}, options)
     if other:
         raise ValueError(

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.checks import check_choice, check_positive_integer
-from iwax.data import Dataset, as_array, binarize, check_images
+from iwax.data import Dataset, as_array, binarize, check_images, check_likelihood, check_stored
+from iwax.keys import TrainingKeys
 from iwax.models.precision import PRECISIONS, matrix_precision
 from iwax.objectives.objective import Objective
 from iwax.protocols import Protocol, get_protocol
@@ -21,7 +21,6 @@ from iwax.updates import Update
 __all__ = ["FitResult", "NonFiniteLossError", "TrainState", "Trainer", "fit"]
 
 Record = dict[str, int | float]
-FIXED = 2**31 - 1  # of the key of a binarisation that is drawn once; steps have keys of their own
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -92,7 +91,7 @@ class Trainer:
         images = jnp.asarray(self.images)
         if self.binarize != "fixed":
             return images
-        return binarize(images, "fixed", jax.random.fold_in(self.key, FIXED)).astype(bool)
+        return binarize(images, "fixed", TrainingKeys(self.key).fixed_binarisation).astype(bool)
 
     def advance(self, state: TrainState, images: Array, num_steps: int) -> TrainState:
         """The state after `num_steps` more steps, or after the last step of the epoch if that comes first.
@@ -172,7 +171,9 @@ def fit(
         key: seed of everything random: shuffling, binarisation, samples of z.
         epochs: passes over the data; the whole schedule of the protocol if left out, else it is cut off there.
         batch_size: the protocol's if left out.
-        binarize: "dynamic" (anew at each visit), "fixed", "threshold" or "none".
+        binarize: "dynamic" (anew at each visit), "fixed", "threshold", "intensities" (grey values / 255) or "none"
+            (values as they are); see `iwax.data.binarize`. What the model's likelihood is no density of is refused, if
+            the model says what it is by `real_valued`, as `iwax.VAE` does.
         update: "joint", or `Alternating(inference=..., generative=...)`, each with an objective of its own; then
             `objective` stays as it is.
         on_epoch: called with the record of each epoch.
@@ -184,6 +185,7 @@ def fit(
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite.
+        ValueError: data that do not fit the rule, the protocol or the likelihood.
 
     >>> import iwax, jax
     >>> x = iwax.LinearGaussian.isotropic(2).sample(jax.random.key(0), 100)
@@ -198,7 +200,10 @@ def fit(
     epochs = protocol.epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
     protocol = protocol.lasting(epochs)
-    images = protocol.training_images(data.train if isinstance(data, Dataset) else as_array(data))
+    images = protocol.training_images(as_array(data.train if isinstance(data, Dataset) else data))
+    if isinstance(data, Dataset):
+        check_stored(images, binarize)
+    check_likelihood(getattr(model, "real_valued", None), images, binarize)
     trainer = Trainer(
         images=images,
         protocol=protocol,

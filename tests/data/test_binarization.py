@@ -65,8 +65,28 @@ def test_fixed_is_the_dynamic_draw_of_its_key():
 def test_threshold_and_none_need_no_key():
     images = np.array([[0, 127, 128, 255]], np.uint8)
     assert binarize(images, "threshold").tolist() == [[0, 0, 1, 1]]
-    np.testing.assert_allclose(binarize(images, "none"), images / 255, rtol=1e-7)
+    np.testing.assert_allclose(binarize(images, "intensities"), images / 255, rtol=1e-7)
     assert binarize(np.array([[0.4999, 0.5]]), "threshold").tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint16, np.int64, bool, np.float16, np.float32])
+def test_none_changes_no_value_of_any_kind(dtype):
+    """The control: what "none" did to counts of uint8 up to now, and "intensities" still does."""
+    values = np.array([[0, 1, 7, 200]]).clip(max=1 if dtype is bool else 200).astype(dtype)
+    found = binarize(values, "none")
+    assert found.dtype == jnp.float32
+    assert found.tolist() == values.astype(float).tolist()
+    if dtype is np.uint8:
+        assert binarize(values, "intensities").tolist() != found.tolist()
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("rule", ["none", "intensities"])
+def test_float64_stays_float64_under_x64(rule):
+    third = np.array([[1 / 3]])
+    assert binarize(third, rule).dtype == jnp.float64
+    assert float(binarize(third, rule)[0, 0]) == 1 / 3 != float(np.float32(1 / 3))
+    assert binarize(third, "dynamic", jax.random.key(0)).dtype == jnp.float32  # 0 and 1 are exact
 
 
 def test_real_values_pass_through_as_float32():
@@ -96,7 +116,8 @@ def test_inside_a_compiled_scan(rule):
 @pytest.mark.parametrize("rule", BINARIZATIONS)
 def test_black_and_white_stays_as_it_is(rule):
     images = np.random.default_rng(0).random((50, 9)) < 0.5
-    for same in (images, images.astype(np.float32), images.astype(np.uint8) * np.uint8(255)):
+    white = np.uint8(1 if rule == "none" else 255)  # "none" leaves the numbers as they are
+    for same in (images, images.astype(np.float32), images.astype(np.uint8) * white):
         np.testing.assert_array_equal(binarize(same, rule, jax.random.key(0)), images)
 
 

@@ -92,6 +92,14 @@ def test_torchs_own():
         ("mnist", TypeError, "got str."),
         (iter(IMAGES), TypeError, "What can only be iterated over, make a list of first."),
         (HuggingFace(text=["a", "b"]), TypeError, "Expected examples that are numbers; got dtype <U1. Choose another"),
+        (
+            (IMAGES, IMAGES > 3),
+            TypeError,
+            "got a tuple of 2, such as examples and their mask or labels. Give the examples",
+        ),
+        (np.ma.masked_array(IMAGES, IMAGES > 9), ValueError, "Expected data without masked values; got"),
+        ([np.ma.masked_array(IMAGES[0], IMAGES[0] > 9)], ValueError, "Expected data without masked values; got"),
+        (IMAGES[:0], ValueError, "Expected data to hold at least one example; got shape (0, 4, 4)."),
         ([], ValueError, "Expected data to hold at least one example; got none."),
         ([IMAGES[0], IMAGES[0, :3]], ValueError, "Expected examples of one shape; got (3, 4) and (4, 4). Resize them."),
         ([np.zeros((3, 4, 4))], ValueError, "Expected grey images; got examples of shape (3, 4, 4). Make them grey"),
@@ -100,6 +108,40 @@ def test_torchs_own():
 def test_what_is_refused(data, error, message):
     with pytest.raises(error, match=re.escape(message)):
         as_array(data)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4", ">u2"])
+def test_the_byte_order_becomes_the_machines(dtype):
+    """The control: JAX takes no array of the other byte order."""
+    foreign = IMAGES.astype(dtype)
+    with pytest.raises(TypeError):
+        jax.numpy.asarray(foreign)
+    for found in (as_array(foreign), as_array(list(foreign))):
+        np.testing.assert_array_equal(jax.numpy.asarray(found), IMAGES)
+
+
+def test_a_mask_is_refused_wherever_data_are_taken():
+    """The control: numpy takes the values and drops the mask without a word."""
+    x = np.ma.masked_array(np.ones((6, 2)), mask=np.arange(12).reshape(6, 2) == 3)
+    assert np.asarray(x).shape == (6, 2)
+    model, key = iwax.LinearGaussian.isotropic(2), jax.random.key(0)
+    data = Dataset(x, x, "own", "given", {}, "here")
+    fit = {"protocol": "burda-paper", "key": key, "binarize": "none", "batch_size": 2, "epochs": 1}
+    for take in (
+        lambda: iwax.fit(model, iwax.ELBO(), x, **fit),
+        lambda: iwax.fit(model, iwax.ELBO(), data, **fit),
+        lambda: iwax.evaluate(model, x, key, num_samples=64, binarize="none"),
+        lambda: iwax.evaluate(model, data, key, num_samples=64, binarize="none"),
+        lambda: iwax.log_likelihood(model, x, key, num_samples=64),
+    ):
+        with pytest.raises(ValueError, match="without masked values; got 1, whose mask would be lost"):
+            take()
+
+
+def test_an_empty_data_set_is_said_to_be_empty():
+    options = {"protocol": "burda-paper", "key": jax.random.key(0), "binarize": "none"}
+    with pytest.raises(ValueError, match=r"Expected data to hold at least one example; got shape \(0, 2\)"):
+        iwax.fit(iwax.LinearGaussian.isotropic(2), iwax.ELBO(), np.zeros((0, 2)), **options)
 
 
 def test_fit_and_evaluate_take_them():

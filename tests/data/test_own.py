@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from iwax.data import DataWarning, as_array
 from iwax.data.catalog import load
 from iwax.data.own import load_own, split_at_random
 
@@ -78,7 +79,7 @@ def test_a_bad_rule_is_refused(save, rule):
 @pytest.mark.parametrize(
     ("array", "error", "message"),
     [
-        (IMAGES.astype(np.int32), TypeError, r"Expected .*own\.npy:data of dtype uint8, bool or float; got int32"),
+        (IMAGES * 1j, TypeError, r"Expected .*own\.npy:data of dtype uint8, bool or float or integers; got complex128"),
         (IMAGES[:, :, :, None], ValueError, r"of shape \(N, height, width\) or \(N, D\); got \(20, 6, 5, 1\)"),
         (np.zeros(5), ValueError, r"got \(5,\)"),
         (np.zeros((0, 3)), ValueError, "to hold at least one example"),
@@ -176,3 +177,147 @@ def test_bad_folders_are_refused(tmp_path):
     Image.fromarray(IMAGES[0].astype(np.uint16)).save(tmp_path / "mixed" / "002.png")
     with pytest.raises(ValueError, match=r"002\.png to be an 8-bit image; got mode I;16, more than 8 bits"):
         load_own(tmp_path / "mixed")
+
+
+def ink(alpha: bool, palette: bool) -> Image.Image:
+    """A cross drawn in black on nothing: all pixels black, and the picture in their alpha."""
+    shape = np.zeros((6, 5), np.uint8)
+    shape[2], shape[:, 1] = 255, 255
+    if palette:
+        image = Image.fromarray(shape // 255).convert("P")
+        image.putpalette([0, 0, 0] * 256)
+        image.info["transparency"] = 0
+        return image
+    black = np.zeros((6, 5), np.uint8)
+    return Image.merge("LA", [Image.fromarray(black), Image.fromarray(shape)]) if alpha else Image.fromarray(shape)
+
+
+@pytest.mark.parametrize(("mode", "palette"), [("LA", False), ("RGBA", False), ("P", True)])
+def test_what_is_transparent_is_white(tmp_path, mode, palette):
+    """The control: alpha dropped, as PIL's convert("L") does, every pixel is black."""
+    image = ink(True, palette).convert(mode) if mode != "P" else ink(True, palette)
+    assert not np.asarray(image.convert("L")).any()
+    image.save(tmp_path / "a.png")
+    image.save(tmp_path / "b.png")
+    data = load(tmp_path)
+    np.testing.assert_array_equal(data.train[0], 255 - np.asarray(ink(False, False)))
+    assert data.notice is None
+    np.testing.assert_array_equal(as_array([image])[0], data.train[0])
+
+
+def test_half_transparent_ink_is_half_grey(tmp_path):
+    image = Image.fromarray(np.array([[[0, 0, 0, 51], [0, 0, 0, 255]]], np.uint8), "RGBA")
+    assert as_array([image]).tolist() == [[[204, 0]]]
+
+
+def test_a_picture_is_turned_as_its_exif_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the first row is on the right
+    for name in ("a.png", "b.png"):
+        Image.fromarray(IMAGES[0]).save(tmp_path / name, exif=exif)
+    found = load(tmp_path).train[0]
+    np.testing.assert_array_equal(found, np.rot90(IMAGES[0], -1))
+    assert found.shape != IMAGES[0].shape  # the control: as stored it lies on its side
+
+
+def test_colour_is_made_grey_with_a_word_only(tmp_path):
+    write(tmp_path / "grey", IMAGES, "RGB")
+    assert load(tmp_path / "grey").notice is None
+    red = np.zeros((6, 5, 3), np.uint8)
+    red[..., 0] = 255
+    write(tmp_path / "colour", [red, red, red], "RGB")
+    with pytest.warns(DataWarning, match=r"3 of 3 images of .*colour have colour; they were made grey"):
+        data = load(tmp_path / "colour")
+    assert "made grey" in data.notice
+    assert set(data.train.ravel()) == {76}  # 0.299 of 255
+    for image in (Image.fromarray(red), Image.fromarray(red).convert("P")):
+        with pytest.raises(ValueError, match=r"Expected grey images; got colour in image 0\. Make them grey first"):
+            as_array([image])
+
+
+def test_a_palettes_indices_are_no_grey_values():
+    image = Image.fromarray(IMAGES[0] // 128).convert("P")
+    image.putpalette([value for pair in ((9,) * 3, (200,) * 3) for value in pair] + [0] * 762)
+    indices = np.asarray(image)
+    assert set(indices.ravel()) == {0, 1}  # the control: what numpy makes of it
+    np.testing.assert_array_equal(as_array([image])[0], np.where(indices == 1, 200, 9))
+
+
+def test_several_frames_are_refused(tmp_path):
+    frames = [Image.fromarray(image) for image in IMAGES[:3]]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=r"a\.gif to be an 8-bit image; got 3 frames"):
+        load(tmp_path)
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    write(tmp_path / "images", IMAGES)
+    for hidden in ("._000.png", ".cache/000.png", "__MACOSX/._000.png"):
+        (tmp_path / "images" / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / "images" / hidden).write_bytes(b"of another program")
+    data = load(tmp_path / "images")
+    assert len(data.train) + len(data.test) == 20
+
+
+@pytest.mark.parametrize(("train", "test"), [("training", "testing"), ("Train", "Test"), ("TRAINING", "test")])
+def test_halves_are_known_by_either_name_in_any_case(tmp_path, train, test):
+    """The control: all images mixed and split at random, 18 to 2, as they were."""
+    write(tmp_path / train, IMAGES[:15])
+    write(tmp_path / test, IMAGES[15:])
+    data = load(tmp_path)
+    assert (data.split, len(data.train)) == ("given", 15)
+    np.testing.assert_array_equal(data.test, IMAGES[15:])
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "validation", "extra"])
+def test_what_is_beside_two_halves_is_left_out_and_named(tmp_path, name):
+    for folder, images in (("train", IMAGES[:12]), ("test", IMAGES[12:16]), (name, IMAGES[16:])):
+        write(tmp_path / folder, images)
+    with pytest.warns(DataWarning, match=f"Neither trained nor tested on: {name} of "):
+        data = load(tmp_path)
+    assert (len(data.train), len(data.test)) == (12, 4)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train",), ("Testing",), ("train", "val"), ("val", "test"), ("a", "train"), ("train", "Training", "test")],
+)
+def test_half_of_the_halves_is_refused_and_not_mixed(tmp_path, names):
+    for name in names:
+        write(tmp_path / name, IMAGES)
+    with pytest.raises(ValueError, match=r"to have one folder for training and one for testing; got .*\. Name them"):
+        load(tmp_path)
+
+
+def test_halves_further_down_are_refused_and_not_mixed(tmp_path):
+    for half in ("train", "test"):
+        write(tmp_path / "images" / half, IMAGES[:10])
+    with pytest.raises(ValueError, match=r"Expected the images of .* to be of one half; got .*images/test, too\. Give"):
+        load(tmp_path)
+    assert load(tmp_path / "images").split == "given"
+
+
+def test_the_name_of_own_data_is_their_path_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("own.npy", IMAGES)
+    name = load("./own.npy").name
+    monkeypatch.chdir("/")
+    assert name == str(tmp_path / "own.npy")
+    np.testing.assert_array_equal(load(name).train, load("own.npy", data_dir=tmp_path).train)
+    with pytest.raises(ValueError, match="got /own.npy"):  # the control: the path as it was given
+        load("own.npy")
+
+
+@pytest.mark.usefixtures("x64")
+def test_float64_stays_as_it_is_under_x64(save):
+    data = load(save(VECTORS))
+    assert data.train.dtype == np.float64
+    assert np.isin(data.train, VECTORS).all()
+
+
+def test_counts_of_any_integer_type_are_data(save):
+    counts = np.arange(40, dtype=">i4").reshape(20, 2)
+    data = load(save(counts))
+    assert data.train.dtype == np.int32
+    assert data.train.dtype.isnative
+    assert sorted([*data.train.ravel(), *data.test.ravel()]) == list(range(40))

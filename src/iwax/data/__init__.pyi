@@ -1,3 +1,4 @@
+from .binarization import as_they_are as as_they_are
 from .binarization import binarize as binarize
 from .binarization import intensities as intensities
 from .binarization import test_set_hash as test_set_hash
@@ -7,7 +8,11 @@ from .catalog import fetch as fetch
 from .catalog import load as load
 from .checks import BINARIZATIONS as BINARIZATIONS
 from .checks import check_images as check_images
+from .checks import check_likelihood as check_likelihood
+from .checks import check_mask as check_mask
+from .checks import check_stored as check_stored
 from .dataset import Dataset as Dataset
 from .dataset import DatasetInfo as DatasetInfo
+from .dataset import DataWarning as DataWarning
 from .foreign import as_array as as_array
 from .payload import ChecksumError as ChecksumError

@@ -1,4 +1,4 @@
-"""Intensities in [0, 1] to black and white."""
+"""From examples as stored to the numbers a model sees: black and white, intensities in [0, 1], or as they are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .checks import check_rule
 
 
 def intensities(images: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*batch"]:
-    """Images (...) as float32: uint8 divided by 255, bool as 0 and 1, floats as they are.
+    """Images (...) as floats: uint8 divided by 255, others `as_they_are`.
 
     Values are not looked at, so that it can be traced: `check_images` does that, once, outside.
     """
@@ -21,8 +21,17 @@ def intensities(images: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 255
     if images.dtype == jnp.bool_ or jnp.issubdtype(images.dtype, jnp.floating):
-        return images.astype(jnp.float32)
+        return as_they_are(images)
     raise TypeError(f"Expected images of dtype uint8, bool or float; got {images.dtype}. Convert them with .astype.")
+
+
+def as_they_are(values: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*batch"]:
+    """Values (...) as floats, none of them changed: counts stay counts, and float64 stays it under x64.
+
+    float32 otherwise, of which integers up to 2^24 are; `check_images` refuses larger ones.
+    """
+    values = jnp.asarray(values)
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
 def binarize(
@@ -30,12 +39,13 @@ def binarize(
     rule: str,
     key: Array | None = None,
 ) -> Float[Array, "*batch"]:
-    """Images (...) made black and white by `rule`, as float32 of the same shape; can be traced.
+    """Examples (...) as a model sees them by `rule`, floats of the same shape; can be traced.
 
     - "dynamic": each pixel is 1 with probability its intensity; meant for a new key at each visit.
     - "fixed": the same draw; meant to be done once, with a key from the seed of the run.
     - "threshold": 1 where the intensity is at least 0.5; needs no key.
-    - "none": the intensities; needs no key.
+    - "intensities": grey values in [0, 1], uint8 divided by 255; needs no key.
+    - "none": the values as they are, whatever they are (`as_they_are`): uint8 are counts; needs no key.
 
     For uint8 the probability is that of 16 random bits below round(65536 v / 255): exact at v = 0 and 255, within
     2^-17 of v / 255 elsewhere. For floats it is that of a 23-bit uniform number below the intensity.
@@ -50,6 +60,8 @@ def binarize(
     """
     check_rule(rule)
     if rule == "none":
+        return as_they_are(images)
+    if rule == "intensities":
         return intensities(images)
     if rule == "threshold":
         return (intensities(images) >= 0.5).astype(jnp.float32)
@@ -59,12 +71,18 @@ def binarize(
     if images.dtype == jnp.uint8:
         bits = jax.random.bits(key, images.shape, jnp.uint16).astype(jnp.int32)
         return (bits < (images.astype(jnp.int32) * 65536 + 127) // 255).astype(jnp.float32)
-    return (jax.random.uniform(key, images.shape, jnp.float32) < intensities(images)).astype(jnp.float32)
+    return (jax.random.uniform(key, images.shape, jnp.float32) < intensities(images).astype(jnp.float32)).astype(
+        jnp.float32
+    )
 
 
 def test_set_hash(images: np.ndarray | Array) -> str:
-    """SHA-256 of test images as evaluated: of the packed bits if all are 0 or 1, else of the float32 values."""
-    values = np.asarray(images, dtype=np.float32)
+    """SHA-256 of test images as evaluated: of the packed bits if all are 0 or 1, else of the values in float32.
+
+    In float64 those of float64, as are evaluated under x64 only.
+    """
+    values = np.asarray(images)
+    values = values if values.dtype == np.float64 else values.astype(np.float32)
     binary = bool(np.isin(values, (0.0, 1.0)).all())
     content = np.packbits(values.astype(bool).reshape(len(values), -1), axis=1) if binary else values
     return hashlib.sha256(np.ascontiguousarray(content).tobytes()).hexdigest()

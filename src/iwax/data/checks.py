@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import numpy as np
 
-BINARIZATIONS = ("dynamic", "fixed", "threshold", "none")
+BINARIZATIONS = ("dynamic", "fixed", "threshold", "intensities", "none")
+REAL = ("intensities", "none")  # those after which values need not be 0 and 1
+EXACT = 2**24  # up to which float32 has every integer
 
 
 def check_rule(rule: str) -> None:
@@ -20,19 +23,70 @@ def check_rule(rule: str) -> None:
 def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
     """Raise ValueError or TypeError unless `array` can be trained on under `rule`.
 
-    (N, height, width) or (N, D) with N >= 1, of uint8, bool or float; floats finite, and within [0, 1] unless
-    `rule` is "none".
+    (N, height, width) or (N, D) with N >= 1, of uint8, bool or float, and under "none" of any integers; floats finite,
+    and within [0, 1] unless `rule` is "none"; uint8 from 0 to 255 unless it is, and not from 0 to 1.
     """
     check_rule(rule)
+    check_mask(array, name)
     array = np.asarray(array)
-    if not (array.dtype in (np.uint8, np.bool_) or np.issubdtype(array.dtype, np.floating)):
-        raise TypeError(f"Expected {name} of dtype uint8, bool or float; got {array.dtype}. Convert with .astype.")
+    floating = np.issubdtype(array.dtype, np.floating)
+    if not (array.dtype in (np.uint8, np.bool_) or floating or (rule == "none" and array.dtype.kind in "iu")):
+        raise TypeError(
+            f"Expected {name} of dtype uint8, bool or float{' or integers' if rule == 'none' else ''}; got "
+            f"{array.dtype}. Convert with .astype."
+        )
     if array.ndim not in (2, 3):
         raise ValueError(f"Expected {name} of shape (N, height, width) or (N, D); got {array.shape}. Reshape them.")
     if array.size == 0:
         raise ValueError(f"Expected {name} to hold at least one example; got shape {array.shape}. Check the file.")
-    if np.issubdtype(array.dtype, np.floating):
+    if floating:
         _check_values(array, rule, name)
+    elif array.dtype.kind in "iu":
+        _check_integers(array, rule, name)
+
+
+def check_mask(array: Any, name: str = "images") -> None:
+    """Raise ValueError for a masked array with masked values, since no conversion keeps its mask."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise ValueError(
+            f"Expected {name} without masked values; got {np.ma.count_masked(array)}, whose mask would be lost. "
+            "Fill them, or hand values and mask to a model of your own with iwax.loss."
+        )
+
+
+def check_stored(array: np.ndarray, rule: str, name: str = "images") -> None:
+    """Raise ValueError for grey images of a `Dataset`, which has uint8 for them, under "none", which has it for counts.
+
+    What they were taken for before this was said, v / 255, is now "intensities".
+    """
+    if rule == "none" and np.asarray(array).dtype == np.uint8:
+        raise ValueError(
+            f"Expected binarize to be 'intensities' (v / 255) for {name} of grey values (uint8); got 'none', which "
+            "leaves values as they are. Pass 'intensities', or counts in another integer type."
+        )
+
+
+def check_likelihood(real_valued: bool | None, array: np.ndarray, rule: str, name: str = "images") -> None:
+    """Raise ValueError unless a likelihood is one of what `rule` makes of `array`.
+
+    A density of real values is none of black and white, nor the other way round. `real_valued` is None where nothing is
+    known of the likelihood, and then nothing is refused.
+    """
+    check_rule(rule)
+    if real_valued and rule not in REAL:
+        raise ValueError(
+            f"Expected binarize to be one of {', '.join(REAL)} for a likelihood of real values, such as a Gaussian; "
+            f"got {rule!r}, which makes {name} 0 and 1. Pass 'none' (as they are) or 'intensities' (grey values / 255)."
+        )
+    if real_valued is False and rule in REAL:
+        array = np.asarray(array)
+        high = 255 if rule == "intensities" and array.dtype == np.uint8 else 1
+        other = array[(array != 0) & (array != high)]
+        if other.size:
+            raise ValueError(
+                f"Expected {name} of 0 and 1 for a likelihood of black and white (Bernoulli) and binarize={rule!r}; "
+                f"got {other[0] / high:g}. Binarise them ('dynamic', 'fixed' or 'threshold'), or choose a Gaussian."
+            )
 
 
 def _check_values(array: np.ndarray, rule: str, name: str) -> None:
@@ -44,4 +98,17 @@ def _check_values(array: np.ndarray, rule: str, name: str) -> None:
         raise ValueError(
             f"Expected {name} in [0, 1] for binarize={rule!r}; got [{low:g}, {high:g}]. "
             "Rescale them, or pass binarize='none' for real-valued data with a Gaussian likelihood."
+        )
+
+
+def _check_integers(array: np.ndarray, rule: str, name: str) -> None:
+    low, high = int(array.min()), int(array.max())
+    if rule == "none" and max(-low, high) > EXACT:
+        raise ValueError(
+            f"Expected {name} of integers up to 2^24, as float32 has them; got {max(-low, high)}. Rescale them."
+        )
+    if rule != "none" and high == 1:
+        raise ValueError(
+            f"Expected {name} of uint8 from 0 to 255 for binarize={rule!r}; got 0 and 1 only, which would be all but "
+            "black. Convert with .astype(bool)."
         )

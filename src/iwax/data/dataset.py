@@ -9,11 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 
+class DataWarning(UserWarning):
+    """The notice of a data set that is not exactly what its files hold."""
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and test examples, with enough to say exactly which they are.
 
-    `train` and `test` are numpy arrays (N, height, width) or (N, D): uint8 images, or float32.
+    `train` and `test` are numpy arrays (N, height, width) or (N, D): uint8 grey values, bool, floats, or counts
+    in another integer type.
     `split` is a string that `load` accepts back; `checksums` maps what was verified to its SHA-256 and does
     not depend on the source; `tried` says what came of each source before `source`; `notice` must be shown.
     """

@@ -12,8 +12,8 @@ import numpy as np
 
 from .checks import check_images
 from .dataset import Dataset, array_sha256
+from .folders import read_folder
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 GIVEN = "given"
 DEFAULT_SPLIT = "test_fraction=0.1,seed=0"
 IDX = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
@@ -30,13 +30,16 @@ def is_path(name: str | os.PathLike[str]) -> bool:
 def load_own(path: str | os.PathLike[str], split: str | None = None) -> Dataset:
     """Images (N, height, width) or vectors (N, D) from .npy, .npz or a folder of images.
 
-    A .npz with arrays `train` and `test`, a folder with folders `train` and `test`, and one with the files of MNIST or
-    Fashion-MNIST (train-images-idx3-ubyte and t10k-images-idx3-ubyte, .gz or not) are taken as they are (split
-    "given"). Otherwise `split` is a rule, "test_fraction=0.1,seed=0" by default: that many examples,
-    drawn without replacement, are for testing. Colour images are made grey. Raises ValueError or TypeError.
+    A .npz with arrays `train` and `test`, a folder with folders `train` and `test` (or `Training`, `Testing`), and one
+    with the files of MNIST or Fashion-MNIST (train-images-idx3-ubyte and t10k-images-idx3-ubyte, .gz or not) are taken
+    as they are (split "given"). Otherwise `split` is a rule, "test_fraction=0.1,seed=0" by default: that many examples,
+    drawn without replacement, are for testing. What becomes of pictures with colour or transparency is said in
+    `iwax.data.pictures`. The name of the data set is its absolute path, so that a run finds it from any folder.
+    Raises ValueError or TypeError.
     """
-    path = Path(path)
-    parts = {name: _checked(array, f"{path}:{name}") for name, array in _read(path).items()}
+    path = Path(os.path.abspath(path))
+    found, notices = _read(path)
+    parts = {name: _checked(array, f"{path}:{name}") for name, array in found.items()}
     if set(parts) == {"train", "test"}:
         if split not in (None, GIVEN):
             raise ValueError(f"Expected split {GIVEN!r} for {path}, which has train and test; got {split!r}. Omit it.")
@@ -54,7 +57,7 @@ def load_own(path: str | os.PathLike[str], split: str | None = None) -> Dataset:
             f"{test.shape[1:]}. Resize one of them."
         )
     checksums = {"train": array_sha256(train), "test": array_sha256(test)}
-    return Dataset(train, test, str(path), split, checksums, f"your own {path}")
+    return Dataset(train, test, str(path), split, checksums, f"your own {path}", " ".join(notices) or None)
 
 
 def split_at_random(array: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarray, str]:
@@ -87,13 +90,13 @@ def _parse(rule: str) -> tuple[float, int]:
     return fraction, seed
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays that `path` holds, by name, and what must be said of how they were read."""
     if path.is_dir():
         packed = {half: _idx_file(path, name) for half, name in IDX.items()}
         if all(packed.values()):
-            return {half: _read_idx(file) for half, file in packed.items() if file is not None}
-        halves = [path / "train", path / "test"]
-        return {half.name: _read_images(half) for half in (halves if all(h.is_dir() for h in halves) else [path])}
+            return {half: _read_idx(file) for half, file in packed.items() if file is not None}, []
+        return read_folder(path)
     if path.suffix not in (".npy", ".npz") or not path.is_file():
         raise ValueError(
             f"Expected dataset to be a .npy or .npz file or a folder of images; got {path}. Check the path."
@@ -101,7 +104,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:  # opened here, as numpy leaves a damaged .npz open
             loaded = np.load(file, allow_pickle=False)
-            return {"data": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+            return {"data": loaded} if isinstance(loaded, np.ndarray) else dict(loaded), []
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"Expected {path} to hold plain numeric arrays; got {error}. Save it again with numpy."
@@ -124,38 +127,22 @@ def _read_idx(path: Path) -> np.ndarray:
         raise ValueError(f"Expected {path} to be a whole IDX file of images; got {error}. Fetch it again.") from error
 
 
-def _read_images(folder: Path) -> np.ndarray:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        raise ValueError(f"Expected {folder} to hold images ({', '.join(IMAGE_SUFFIXES)}); got none. Check the path.")
-    images = [_read_image(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            raise ValueError(
-                f"Expected images of one size, {images[0].shape} as {paths[0]}; got {image.shape} in {path}. "
-                "Resize them."
-            )
-    return np.stack(images)
-
-
-def _read_image(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode[0] in "IF":  # 16 bits and more: convert("L") would clip them
-                raise ValueError(f"mode {image.mode}, more than 8 bits a channel")
-            return np.asarray(image.convert("L"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"Expected {path} to be an 8-bit image; got {error}. Remove or replace it.") from error
-
-
 def _checked(array: np.ndarray, name: str) -> np.ndarray:
-    """The array as uint8, bool or float32, once it has passed `check_images`."""
+    """The array once it has passed `check_images`: integers and bool as they are, floats as float32.
+
+    float64 stays float64 where JAX computes in it (under x64).
+    """
     check_images(array, "none", name)
-    if not np.issubdtype(array.dtype, np.floating):
-        return array
+    if not np.issubdtype(array.dtype, np.floating) or (array.dtype.itemsize == 8 and _is_x64()):
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     with np.errstate(over="ignore"):  # reported by the check below
         narrow = array.astype(np.float32)
     check_images(narrow, "none", f"{name} as float32")
     return narrow
+
+
+def _is_x64() -> bool:
+    """Whether JAX computes in double precision; imported here, as listing data sets does not wait for it."""
+    import jax
+
+    return bool(jax.config.jax_enable_x64)

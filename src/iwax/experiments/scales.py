@@ -85,8 +85,10 @@ def _asked(config: RunConfig) -> dict[str, Any]:
     if config.dataset in DATASETS and config.split == next(iter(DATASETS[config.dataset].splits)):
         config = dataclasses.replace(config, split=None)
     whole = resolve(config)
+    # By value, as records have it: what it is if left out depends on the likelihood.
+    config = dataclasses.replace(config, binarize=None if whole.binarize == "dynamic" else whole.binarize)
     defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(RunConfig)}
-    for name in stated(config):
+    for name in [name for name in stated(config) if name != "binarize"]:
         shorter = dataclasses.replace(config, **{name: defaults[name]})
         try:
             config = shorter if resolve(shorter) == whole else config

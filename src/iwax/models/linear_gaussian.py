@@ -3,6 +3,8 @@
 p(z) = N(prior_mean, I),   p(x | z) = N(W z + c, diag(noise)^2),   q(z | x) = N(A x + b, diag(scale)^2)
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -44,6 +46,7 @@ class LinearGaussian(eqx.Module):
 
     generative: _Generative
     inference: _Inference
+    real_valued: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -122,6 +122,11 @@ class VAE(eqx.Module):
         return self.prior.log_prob(z) + self.likelihood(z).log_prob(self._vectors(x))
 
     @property
+    def real_valued(self) -> bool:
+        """Whether p(x | z) is a density of real values, rather than of black and white."""
+        return isinstance(self.generative[-1], GaussianBlock)
+
+    @property
     def num_parameters(self) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self, eqx.is_inexact_array)))
 
