@@ -81,3 +81,25 @@ def test_the_first_moment_turns_with_the_basis():
     rows, columns = (side.basis for side in moments.sides)
     mean = rows @ moments.first @ columns.T / (1 - 0.95**9)
     np.testing.assert_allclose(mean, gradient_of(start), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
+def test_parameters_of_half_precision_are_moved_as_their_wide_gradients_would_move_them(half):
+    """The same changes in single precision, and a state in it; gradients whose squares half cannot hold included."""
+    optimiser, rng = soap(RATE, period=2), np.random.default_rng(0)
+    start = {"weight": jnp.asarray(rng.normal(size=(5, 3)), half), "bias": jnp.asarray(rng.normal(size=3), half)}
+    wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), start)
+    state, wide_state, moved = optimiser.init(start), optimiser.init(wide), start
+    for size in (1.0, 1e-4, 300.0):  # 9e4 and 1e-8 are no float16
+        gradient = jax.tree.map(lambda leaf, size=size: (size * leaf).astype(half), start)
+        updates, state = optimiser.update(gradient, state, moved)
+        expected, wide_state = optimiser.update(
+            jax.tree.map(lambda leaf: leaf.astype(jnp.float32), gradient), wide_state
+        )
+        jax.tree.map(np.testing.assert_array_equal, updates, expected)
+        moved = optax.apply_updates(moved, updates)
+    for moments in state.moments:
+        assert moments.first.dtype == moments.second.dtype == jnp.float32
+        assert bool(jnp.isfinite(moments.second).all())
+    assert all(leaf.dtype == half for leaf in jax.tree.leaves(moved))
+    assert not np.array_equal(moved["weight"], start["weight"])

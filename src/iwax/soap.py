@@ -13,6 +13,7 @@ M turns along with P and Q. V cannot, and where a basis has just turned it may b
 are kept within -1 and 1. Those of what was never turned are so in any case if beta1 = beta2, as M^ and V^ are then
 means of G~ and of G~^2 with the same weights. A side longer than `longest` is not turned, nor are vectors, such as
 biases; what is turned on no side has Adam itself. Compared with the paper, C and D are updated only when the bases are.
+For parameters of half precision all of this, the change included, is single precision.
 
 Reference: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade, "SOAP: Improving and Stabilizing
 Shampoo using Adam" (2024), arXiv:2409.11321.
@@ -90,7 +91,7 @@ def soap(
         rate = learning_rate(state.step)
         gradients, tree = jax.tree.flatten(gradient)
         moved, kept = [], []
-        for g, moments in zip(gradients, state.moments, strict=True):
+        for g, moments in zip(map(_wide, gradients), state.moments, strict=True):
             moments = _renewed(moments, g, step, period)
             turned = _turn(g, moments.sides)
             first = beta1 * moments.first + (1 - beta1) * turned
@@ -105,8 +106,13 @@ def soap(
     return optax.GradientTransformation(init, update)
 
 
+def _wide(array: Array) -> Array:
+    """In single precision at least: there are no eigenvectors in half, and sums of squares leave its range."""
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
 def _start(parameter: Array, longest: int) -> Moments:
-    zeros = jnp.zeros_like(parameter)
+    zeros = jnp.zeros_like(_wide(parameter))
     lengths = parameter.shape if parameter.ndim == 2 else (longest + 1, longest + 1)
     rows, columns = (
         Side(jnp.zeros((n, n), zeros.dtype), jnp.eye(n, dtype=zeros.dtype)) if n <= longest else None for n in lengths

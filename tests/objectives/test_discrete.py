@@ -1,6 +1,7 @@
 """Binary latent variables: expectations by enumerating every tuple of samples, through the loss that users call."""
 
 import itertools
+import re
 
 import equinox as eqx
 import jax
@@ -119,14 +120,34 @@ def test_biased_score_functions_are_noticed(objective):
         assert_close(wrong.inference, right.inference)
 
 
-def test_wake_sleep_climbs_its_two_targets():
-    grad = expected_gradient(RWS(num_samples=2))
-    assert_close(grad.generative, exact_gradient(log_mean_exp).generative)
+def wake_phi():
+    """E[sum_k w~_k grad log q(z_k | x)], K = 2."""
     model, z = make_model(), tuples(2)
     log_q = model.posterior(z).log_prob(z)
     weight = jnp.exp(jnp.sum(log_q, axis=0)) * jax.nn.softmax(model.log_joint(z, z) - log_q, axis=0)
-    wake = eqx.filter_grad(lambda model: jnp.sum(weight * model.posterior(z).log_prob(z)))(model)
-    assert_close(grad.inference, wake.inference)
+    return eqx.filter_grad(lambda model: jnp.sum(weight * model.posterior(z).log_prob(z)))(model).inference
+
+
+def test_wake_sleep_climbs_its_two_targets():
+    grad = expected_gradient(RWS(num_samples=2))
+    assert_close(grad.generative, exact_gradient(log_mean_exp).generative)
+    assert_close(grad.inference, wake_phi())
+
+
+@pytest.mark.parametrize("gamma", [0.25, 0.75, 1.0])
+def test_between_its_two_forms_ovis_is_as_far_off_the_bound_as_its_target_says(gamma):
+    """By gamma E[sum_k w~_k grad log q]: neither by nothing nor, but for gamma = 1, by all of it."""
+    objective = OVIS(num_samples=2, gamma=gamma)
+    wrong, right = expected_gradient(objective).inference, exact_gradient(log_mean_exp).inference
+
+    def with_extra(factor):
+        return jax.tree.map(lambda bound, extra: bound + factor * extra, right, wake_phi())
+
+    factor = re.search(r"but its gradient plus ([0-9.]* ?)E\[sum_s u_s grad log q\(z_s \| x\)\]$", objective.target)[1]
+    assert_close(wrong, with_extra(float(factor or 1)))
+    for other in {0.0, 1.0} - {gamma}:
+        with pytest.raises(AssertionError):
+            assert_close(wrong, with_extra(other))
 
 
 def test_one_interval_of_thermodynamic_integration_is_the_elbo():

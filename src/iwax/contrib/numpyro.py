@@ -41,9 +41,11 @@ from iwax.contrib._plates import (
     read_layout,
     sample_sites,
 )
+from iwax.keys import stream
 from iwax.models.model import freeze
 from iwax.objectives import ELBO, Objective
 from iwax.objectives.autodiff import value_with_gradient_of, weighted_sum
+from iwax.objectives.loss import as_differentiable_as
 from iwax.objectives.objective import PATH_ONLY, SCORE_FUNCTION
 
 __all__ = ["ImportanceWeightedELBO"]
@@ -114,18 +116,19 @@ class ImportanceWeightedELBO(elbo.ELBO):
         keys = jax.random.split(key, self.num_particles)
         inputs = (param_map, args, kwargs)
         layout = self._layout(program, keys[0], inputs)
-        # One more child of the key: under threefry, fold_in(key, i) is the i-th key of a split.
-        coefficient_key = jax.random.fold_in(key, self.num_particles)
+        coefficient_key = stream(key, "resampling")
         run = self._particle()
         num, log_q, path = self.vectorize_particles_fn(lambda key: run(program, layout, key, inputs), keys)
-        log_w = freeze(num - log_q)
+        log_w = num - log_q if self.objective.has_second_derivatives else freeze(num - log_q)
         a, b, c = freeze(self.objective).coefficients(log_w, coefficient_key)
         if self._is_total_derivative:
             surrogate = weighted_sum(a, path)
         else:
             surrogate = weighted_sum(a, num) + weighted_sum(b, path)
             surrogate -= 0 if self.objective.gradient in PATH_ONLY else weighted_sum(c, log_q)
-        return -layout.scale * jnp.sum(value_with_gradient_of(self.objective.bound(log_w), surrogate))
+        value = self.objective.bound(freeze(log_w))
+        value, surrogate = as_differentiable_as(self.objective, value, surrogate, inputs)
+        return -layout.scale * jnp.sum(value_with_gradient_of(value, surrogate))
 
     def _particle(self) -> Callable[..., tuple[Array, Array, Array]]:
         """The run of one particle: num_A, log q_A, and what the path coefficient multiplies."""

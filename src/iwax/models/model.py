@@ -1,4 +1,4 @@
-"""The contract between a model and everything else, and the two operations that rest on it.
+"""The contract between a model and everything else, and the three operations that rest on it.
 
 A model is a pair of densities: the generative p(x, z) and the inference density q(z | x). It is a pytree with
 
@@ -15,9 +15,10 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-__all__ = ["Model", "Posterior", "draw", "freeze"]
+__all__ = ["Model", "Posterior", "checked_log_joint", "draw", "freeze"]
 
 Tree = TypeVar("Tree")
 
@@ -63,3 +64,14 @@ def draw(posterior: Any, key: PRNGKeyArray, num_samples: int) -> tuple[PyTree, F
         return posterior.sample_and_log_prob(key, (num_samples,))
     z = posterior.sample(key, (num_samples,))
     return z, posterior.log_prob(z)
+
+
+def checked_log_joint(model: Any, x: PyTree, z: PyTree, log_q: Array) -> Float[Array, "samples ..."]:
+    """log p(x, z), refused where it would only broadcast against log q(z | x)."""
+    log_p = model.log_joint(x, z)
+    if jnp.shape(log_p) != jnp.shape(log_q):
+        raise ValueError(
+            f"Expected model.log_joint(x, z) to have shape (samples, *batch) = {jnp.shape(log_q)}, that of the "
+            f"posterior's log_prob; got {jnp.shape(log_p)}. iwax.check_model says what is wrong."
+        )
+    return log_p

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.models.distributions import DiagonalNormal, MarkovChain
-from iwax.objectives.objective import REPARAMETERIZED, Objective, checked_log_joint
+from iwax.models.model import checked_log_joint
+from iwax.objectives.objective import REPARAMETERIZED, Objective
 
 __all__ = ["ELBO", "AnalyticELBO"]
 
@@ -65,6 +66,10 @@ class AnalyticELBO(Objective):
     @property
     def has_constant_weights(self) -> bool:
         return True
+
+    @property
+    def has_second_derivatives(self) -> bool:
+        return True  # the surrogate is the bound
 
     @property
     def beyond_log_weights(self) -> str:

@@ -5,23 +5,41 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.objectives.autodiff import value_with_gradient_of
+from iwax.objectives.autodiff import once_differentiable, value_with_gradient_of
 from iwax.objectives.objective import Objective
 
-__all__ = ["loss", "per_example_loss"]
+__all__ = ["as_differentiable_as", "loss", "per_example_loss"]
 
 
 def per_example_loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, " *batch"]:
     """Minus the bound of each example in nats, (*batch); its gradient is that of `objective`'s estimator.
+
+    Where `objective.has_second_derivatives`, higher derivatives are those of the bound on the same noise.
 
     Arguments:
         model: the pair of densities; see `iwax.models.model`.
         objective: the bound and estimator.
         x: a batch of data, (*batch, *event).
         key: for the samples of z.
+
+    Raises:
+        TypeError: from the second derivative, of an objective that has none.
     """
     value, surrogate = objective.estimate(model, x, key)
+    value, surrogate = as_differentiable_as(objective, value, surrogate, (model, objective, x))
     return -value_with_gradient_of(value, surrogate)
+
+
+def as_differentiable_as(
+    objective: Objective, value: Float[Array, " *batch"], surrogate: Float[Array, " *batch"], inputs: PyTree
+) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
+    """The value and surrogate that `estimate` gives of `inputs`, of which a second derivative raises if it has none."""
+    if objective.has_second_derivatives:
+        return value, surrogate
+    words = f"{type(objective).__name__} with gradient={objective.gradient!r}, backward={objective.backward!r}"
+    if objective.learned:
+        words += f" and {', '.join(objective.learned)} learned"
+    return once_differentiable(words, (value, surrogate), inputs)
 
 
 def loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:

@@ -14,6 +14,8 @@ L(log w); everything else follows from its weight u = dL/dlog w:
 The coefficients are constants to differentiation, so one surrogate serves all of them (sg: stop-gradient):
 
     J = sum sg(a) log p(x, sg z) + sum sg(b) [log p_frozen(x, z) - log q_frozen(z)] - sum sg(c) log q(sg z)
+
+Where a = b = c = u its gradient is the bound's own, and so are the derivatives of that gradient, to which u is none.
 """
 
 import abc
@@ -25,7 +27,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
-from iwax.models.model import draw, freeze
+from iwax.keys import stream
+from iwax.models.model import checked_log_joint, draw, freeze
 from iwax.noise import SAMPLINGS, draw_dependent
 from iwax.objectives.autodiff import one_pass, own_derivatives, scale_cotangents, weighted_sum
 from iwax.objectives.coefficients import Coefficients, resample, spread, take_samples
@@ -142,6 +145,12 @@ class Objective(eqx.Module):
         return "" if type(self).estimate is Objective.estimate else "what its own `estimate` takes from the model"
 
     @property
+    def has_second_derivatives(self) -> bool:
+        """Whether the loss is minus the bound to derivatives of any order; other estimators refuse a second one."""
+        plain = self.gradient == REPARAMETERIZED and self.backward == "all" and not self.learned
+        return plain and type(self).all_coefficients is Objective.all_coefficients and not self.beyond_log_weights
+
+    @property
     def is_unbiased(self) -> bool:
         """Whether `gradient` estimates the gradient of this bound without bias.
 
@@ -229,13 +238,14 @@ class Objective(eqx.Module):
         """The log-weights of new samples, constant to the gradient, and the surrogate that belongs to them; in nats."""
         posterior = model.posterior(x)
         z, log_q = self.draw(posterior, key)
-        log_w = jax.lax.stop_gradient(checked_log_joint(model, x, z, log_q) - log_q)
+        log_w = checked_log_joint(model, x, z, log_q) - log_q
+        log_w = log_w if self.has_second_derivatives else jax.lax.stop_gradient(log_w)
         coefficients = freeze(self).all_coefficients(log_w)
         fraction = freeze(self).path_fraction(log_w) if self.gradient == DOUBLY_REPARAMETERIZED else None
         if self.backward == "resampled":
-            chosen, coefficients = resample(coefficients, jax.random.fold_in(key, 1), self.num_resampled or 1)
+            chosen, coefficients = resample(coefficients, stream(key, "resampling"), self.num_resampled or 1)
             z, log_q, fraction = jax.tree.map(lambda leaf: take_samples(leaf, chosen), (z, log_q, fraction))
-        return log_w, self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
+        return jax.lax.stop_gradient(log_w), self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
 
     def draw(self, posterior: Any, key: PRNGKeyArray) -> tuple[PyTree, Float[Array, "samples *batch"]]:
         """`total_samples` draws z and their log q(z | x), dependent if `sampling` says so.
@@ -285,14 +295,3 @@ class Objective(eqx.Module):
             return surrogate - weighted_sum(b, log_q)
         surrogate -= weighted_sum(b, freeze(posterior).log_prob(z))
         return surrogate if self.gradient in PATH_ONLY else surrogate - weighted_sum(c, posterior.log_prob(freeze(z)))
-
-
-def checked_log_joint(model: Any, x: PyTree, z: PyTree, log_q: Array) -> Float[Array, "samples ..."]:
-    """log p(x, z), refused where it would only broadcast against log q(z | x)."""
-    log_p = model.log_joint(x, z)
-    if jnp.shape(log_p) != jnp.shape(log_q):
-        raise ValueError(
-            f"Expected model.log_joint(x, z) to have shape (samples, *batch) = {jnp.shape(log_q)}, that of the "
-            f"posterior's log_prob; got {jnp.shape(log_p)}. iwax.check_model says what is wrong."
-        )
-    return log_p

@@ -68,7 +68,7 @@ class OVIS(Objective):
     of S further samples: unbiased, at the cost of K + S samples. With S = 0 it is the asymptotic form
     log (1/K) sum_{j != k} w_j - gamma w~_k - gamma log(1 - 1/K): **gamma = 0 is unbiased** (VIMCO with the arithmetic
     mean, up to a constant), **gamma = 1 is not**, since that baseline depends on z_k: its expectation is that of IWAE
-    with sticking the landing.
+    with sticking the landing. Between them gamma times what that adds, E[sum_k w~_k grad log q(z_k | x)], is added.
 
     Arguments:
         num_samples: K, at least 2.
@@ -104,6 +104,11 @@ class OVIS(Objective):
     @property
     def is_unbiased(self) -> bool:
         return self.gamma == 0
+
+    @property
+    def target(self) -> str:
+        factor = "" if self.gamma == 1 else f"{self.gamma:g} "
+        return super().target.replace("plus E[", f"plus {factor}E[")
 
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w[: self.num_samples])
