@@ -1,6 +1,7 @@
 """The PyTorch bridge: second derivatives, torch.func, torch.compile and several processes."""
 
 import functools
+import time
 
 import numpy as np
 import pytest
@@ -149,3 +150,110 @@ def test_torch_func_of_other_estimators_is_refused_by_name():
             torch.func.grad(f)(START, objective)
     with pytest.raises(ValueError, match="Expected reverse-mode differentiation of iwax"):
         torch.func.jacfwd(functools.partial(value, objective=iwax.IWAE(num_samples=3)))(START)
+
+
+class Model(torch.nn.Module):
+    """Two small networks; the loss is computed inside `forward`, or outside from the densities that it returns."""
+
+    def __init__(self, objective, inside):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.encoder, self.decoder = torch.nn.Linear(2, 4).double(), torch.nn.Linear(2, 2).double()
+        self.objective, self.inside = objective, inside
+
+    def forward(self, x, e):
+        loc, log_scale = self.encoder(x).chunk(2, -1)
+        z = loc + log_scale.exp() * e
+        log_p = -(z**2).sum(-1) / 2 - (x - self.decoder(z).tanh()).square().sum(-1)
+
+        def log_q(loc, log_scale):
+            return (-(((z - loc) / log_scale.exp()) ** 2) / 2 - log_scale).sum(-1)
+
+        given = log_p, log_q(loc, log_scale), z, log_q(loc.detach(), log_scale.detach())
+        return iwax.torch.loss(self.objective, *given) if self.inside else given
+
+
+def gradients(model, x=X, e=None, run=None):
+    model.zero_grad()
+    output = (model if run is None else run)(x, noise(model.objective) if e is None else e)
+    (output if model.inside else iwax.torch.loss(model.objective, *output)).backward()
+    return [p.grad.clone() for p in model.parameters()]
+
+
+COMPILERS = ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+@pytest.mark.parametrize("backend", COMPILERS)
+def test_compiled_networks_give_the_plain_gradients(backend):
+    for objective in (iwax.IWAE(num_samples=3), REFUSED["iwae-doubly"]):
+        expected = gradients(Model(objective, inside=False))
+        model = Model(objective, inside=False)
+        model.encoder.compile(backend=backend)
+        model.decoder.compile(backend=backend)
+        for ours, plain in zip(gradients(model), expected, strict=True):
+            torch.testing.assert_close(ours, plain)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's, also of the type checks that tests put around `loss`
+@pytest.mark.parametrize("backend", COMPILERS)
+def test_a_compiled_step_is_right_or_refused(backend):
+    """What a compiled module returns has no graph from z to the densities: estimators that need z are refused."""
+    for inside in (True, False):
+        model = Model(iwax.IWAE(num_samples=3), inside)
+        expected = gradients(model)
+        for ours, plain in zip(gradients(model, run=torch.compile(model, backend=backend)), expected, strict=True):
+            torch.testing.assert_close(ours, plain)
+        model = Model(REFUSED["iwae-doubly"], inside)
+        with pytest.raises(ValueError, match="nor other outputs of a compiled or wrapped module"):
+            gradients(model, run=torch.compile(model, backend=backend))
+        model = Model(REFUSED["piwae"], inside)
+        with pytest.raises(ValueError, match="Expected log_p to be computed at the z that is given"):
+            gradients(model, run=torch.compile(model, backend=backend))
+
+
+def one_process(rank, folder):
+    """Half of a batch each; what is left in every process is the gradient of the whole batch."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    saved = {}
+    for name, objective in DISTRIBUTED.items():
+        half = slice(2 * rank, 2 * rank + 2)
+        for inside in (True, False):
+            model = Model(objective, inside)
+            run = torch.nn.parallel.DistributedDataParallel(model)
+            e = distributed_noise(objective)[:, half]
+            saved[f"{name}-{inside}"] = gradients(model, BATCH[half], e, run)
+    torch.save(saved, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+BATCH = torch.as_tensor(np.random.default_rng(1).normal(size=(4, 2)))
+DISTRIBUTED = {name: REFUSED[name] for name in ("iwae-doubly", "iwae-sticking", "piwae")} | {
+    "iwae": iwax.IWAE(num_samples=4)
+}
+
+
+def distributed_noise(objective):
+    return torch.as_tensor(np.random.default_rng(2).normal(size=(objective.total_samples, 4, 2)))
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_gradient_of_the_whole_batch(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    processes = torch.multiprocessing.spawn(one_process, (tmp_path,), nprocs=2, join=False)
+    deadline = time.monotonic() + 120
+    try:
+        while not processes.join(timeout=5):
+            assert time.monotonic() < deadline, "Expected two processes to meet within 120 s."
+    finally:
+        for process in processes.processes:
+            process.kill()
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt")
+        for name, objective in DISTRIBUTED.items():
+            expected = gradients(Model(objective, inside=True), BATCH, distributed_noise(objective))
+            for inside in (True, False):
+                for ours, plain in zip(found[f"{name}-{inside}"], expected, strict=True):
+                    torch.testing.assert_close(ours, plain)

@@ -81,6 +81,7 @@ def loss(
     return per_example_loss(objective, log_p, log_q, z, log_q_frozen).mean()
 
 
+@torch.compiler.disable  # torch.compile leaves this function to Python, where JAX belongs
 def per_example_loss(
     objective: Objective,
     log_p: Tensor,
@@ -105,7 +106,7 @@ def per_example_loss(
     refusal = once_only(objective)
     if objective.gradient == SCORE_FUNCTION:
         return EstimatorLoss.apply(refusal, bound, (), _weighted(a, log_p) - _weighted(c, log_q))
-    density = log_q if c is not None else check_frozen(objective, log_q, log_q_frozen)
+    density = log_q if c is not None else check_frozen(objective, log_q, log_q_frozen, layers)
     if b is a:
         return EstimatorLoss.apply(refusal, bound, (), _weighted(a, log_p - density))
     if not layers:

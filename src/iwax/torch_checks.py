@@ -46,7 +46,7 @@ def check_inputs(objective: Any, log_p: Any, log_q: Any) -> None:
 
 
 def check_given(objective: Objective, log_p: Tensor, layers: Sequence[Tensor], log_q_frozen: Tensor | None) -> None:
-    """What goes wrong in silence: other samples than those of the densities, and a density that is not frozen."""
+    """Samples and a frozen density of the shapes of the rest, and no gradient in samples where there is to be none."""
     for z in layers:
         if z.shape[: log_p.ndim] != log_p.shape:
             raise ValueError(
@@ -57,18 +57,9 @@ def check_given(objective: Objective, log_p: Tensor, layers: Sequence[Tensor], l
                 f"Expected detached samples for {type(objective).__name__} with gradient='score-function'; got z with "
                 "a gradient. Compute log_p and log_q at z.detach()."
             )
-    if log_q_frozen is None:
-        return
-    if log_q_frozen.shape != log_p.shape:
+    if log_q_frozen is not None and log_q_frozen.shape != log_p.shape:
         raise ValueError(
             f"Expected log_q_frozen to be of log_p's shape {tuple(log_p.shape)}; got {tuple(log_q_frozen.shape)}."
-        )
-    found = _leaf_beside(log_q_frozen, layers) if layers else None
-    if found is not None:
-        raise ValueError(
-            f"Expected log_q_frozen to be computed at z by detached parameters; its gradient reaches a tensor of shape "
-            f"{tuple(found.shape)} that is not behind z. Detach the parameters (of networks by "
-            "torch.func.functional_call), and give in z the samples of every layer."
         )
 
 
@@ -79,14 +70,22 @@ def _leaf_beside(density: Tensor, layers: Sequence[Tensor]) -> Tensor | None:
     return next((leaf for leaf in leaves if leaf is not None), None)
 
 
-def check_frozen(objective: Objective, log_q: Tensor, log_q_frozen: Tensor | None) -> Tensor:
-    """The frozen density, which has a gradient in z wherever log_q has one in anything."""
+def check_frozen(objective: Objective, log_q: Tensor, log_q_frozen: Tensor | None, layers: Sequence[Tensor]) -> Tensor:
+    """The frozen density: with a gradient in z wherever log_q has one in anything, and in nothing else."""
     if log_q_frozen is None:
         raise missing_argument(objective, "log_q_frozen, the density of q at z by detached parameters")
     if log_q.requires_grad and not log_q_frozen.requires_grad:
         raise ValueError(
             f"Expected log_q_frozen to be differentiable in z for gradient={objective.gradient!r}; got one without a "
             "gradient. Detach the parameters of q, and not the samples."
+        )
+    found = _leaf_beside(log_q_frozen, layers) if layers else None
+    if found is not None:
+        raise ValueError(
+            f"Expected log_q_frozen to be computed at z by detached parameters; its gradient reaches a tensor of shape "
+            f"{tuple(found.shape)} that is not behind z. Detach the parameters (of networks by "
+            "torch.func.functional_call), and give in z the samples of every layer: those very tensors, not clones, "
+            "nor other outputs of a compiled or wrapped module that computes log_q_frozen as well."
         )
     return log_q_frozen
 
