@@ -20,6 +20,7 @@ from iwax.data import Dataset
 from iwax.evaluate import log_likelihood
 from iwax.evaluation import standard_error
 from iwax.examples import first_examples
+from iwax.keys import EvaluationKeys, stream
 from iwax.launch import check_time_limit, load_run
 from iwax.plots import COLOURS, plot
 from iwax.runs import CHECKPOINT, RunFolder
@@ -83,7 +84,6 @@ def anneal_run(
     begin = time.monotonic()
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     x = first_examples(loaded, config.test_binarize, seed=seed, count=test_images)
-    _, sample_key, key = jax.random.split(jax.random.key(seed), 3)  # the second as in iwax.evaluate
     options = {
         "num_distributions": num_distributions,
         "num_chains": num_chains,
@@ -96,7 +96,7 @@ def anneal_run(
     deadline = math.inf if time_limit is None else begin + time_limit
     records = _Records(folder, settings, test_images * (3 if sandwich else 1), deadline, on_progress)
     try:
-        results, iwae = _bounds(records, model, x, (sample_key, key), options, sandwich, num_samples)
+        results, iwae = _bounds(records, model, x, seed, options, sandwich, num_samples)
     except _OutOfTimeError:
         done = {"num_examples": records.count, "total_examples": records.total}
         return {"state": "stopped"} | done | {"seconds": time.monotonic() - begin}
@@ -110,21 +110,21 @@ def _bounds(
     records: "_Records",
     model: Any,
     x: Any,
-    keys: tuple[PRNGKeyArray, PRNGKeyArray],
+    seed: int,
     options: dict[str, Any],
     sandwich: bool,
     num_samples: int,
 ) -> tuple[dict[str, Annealing], dict[str, np.ndarray]]:
     """Annealed and IWAE bounds on test images, and on as many simulated ones."""
-    sample_key, key = keys
-    results = {"test": records.anneal("test", model, x, None, key, options)}
-    iwae = {"test": log_likelihood(model, x, sample_key, num_samples=num_samples)}
+    key, samples = jax.random.key(seed), EvaluationKeys.of_seed(seed).samples
+    results = {"test": records.anneal("test", model, x, None, stream(key, "annealing"), options)}
+    iwae = {"test": log_likelihood(model, x, samples, num_samples=num_samples)}
     if sandwich:
-        others = jax.random.split(jax.random.fold_in(key, 1), 4)
-        simulated, z = simulate(model, len(x), others[0])
-        results["lower"] = records.anneal("lower", model, simulated, None, others[1], options)
-        results["upper"] = records.anneal("upper", model, simulated, z, others[2], options)
-        iwae["lower"] = log_likelihood(model, simulated, others[3], num_samples=num_samples)
+        simulated, z = simulate(model, len(x), stream(key, "simulated examples"))
+        results["lower"] = records.anneal("lower", model, simulated, None, stream(key, "annealing upwards"), options)
+        results["upper"] = records.anneal("upper", model, simulated, z, stream(key, "annealing downwards"), options)
+        samples = stream(key, "simulated evaluation")
+        iwae["lower"] = log_likelihood(model, simulated, samples, num_samples=num_samples)
     return results, iwae
 
 

@@ -27,7 +27,7 @@ OBJECTIVE_FIELDS = tuple(_FIELDS[_FIELDS.index("objective") + 1 : _FIELDS.index(
 PROTOCOL_FIELDS = tuple(
     field.name
     for field in dataclasses.fields(Protocol)
-    if field.name not in ("name", "source", "by_dataset", "by_model", "gradient")
+    if field.name not in ("name", "source", "by_dataset", "by_model", "gradient", "parts")
 )
 EVALUATION = {"eval_images": 500, "eval_samples": 640}
 OF_VAE = ("likelihood", "init", "output_bias", "scale_map")  # choices that a model of your own makes itself

@@ -31,6 +31,7 @@ from iwax.data import (
     test_set_hash,
 )
 from iwax.evaluation import Evaluation
+from iwax.keys import EvaluationKeys
 from iwax.leave_one_out import jackknife, kept_size
 from iwax.pareto import has_tail, pareto_khat, tail_size
 from iwax.streaming import ROWS, Tally, tallies
@@ -79,18 +80,18 @@ def evaluate(
     """
     sizes = (block_size,) if isinstance(block_size, int) else tuple(block_size)
     num_samples = samples_in_blocks(num_samples, sizes)
-    binarize_key, sample_key, unit_key = jax.random.split(key, 3)
-    x = test_examples(data, binarize, binarize_key)
+    keys = EvaluationKeys(key)
+    x = test_examples(data, binarize, keys.binarisation)
     check_likelihood(getattr(model, "real_valued", None), x, binarize)
     batches = []
     for examples, values in evaluate_batches(
-        model, x, sample_key, num_samples=num_samples, block_sizes=sizes, rows=rows
+        model, x, keys.samples, num_samples=num_samples, block_sizes=sizes, rows=rows
     ):
         batches.append(values)
         if on_batch is not None:
             on_batch(examples.stop)
     values = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    return gather(values, sizes, unit_variances(model, x, unit_key), num_samples, test_set_hash(x))
+    return gather(values, sizes, unit_variances(model, x, keys.units), num_samples, test_set_hash(x))
 
 
 def log_likelihood(

@@ -19,6 +19,7 @@ from scipy.special import logsumexp, softmax
 from iwax.checks import check_positive_integer
 from iwax.data import Dataset
 from iwax.examples import first_examples
+from iwax.keys import stream
 from iwax.launch import load_run
 from iwax.models.model import draw
 from iwax.plots import COLOURS, plot
@@ -71,7 +72,9 @@ def posterior_picture(
         pair = _most_different(z, weights[POOL])
         edges = _edges(z[:, pair], weights[POOL])
         if z.shape[1] == 2:
-            rows.append(_exact(model, jnp.asarray(x)[i], edges, ks, jax.random.fold_in(key, i)))
+            rows.append(
+                _exact(model, jnp.asarray(x)[i], edges, ks, jax.random.fold_in(stream(key, "exact picture"), i))
+            )
         else:
             rows.append([_histogram(z[:, pair], weights[k], edges) for k in ks])
         bounds = {k: _bound(log_w, k) for k in ks}
@@ -213,7 +216,7 @@ def implicit_run(
     figures = [folder.path / "figures" / f"posterior{suffix}" for suffix in (".svg", ".pdf")]
     labels = [f"image {image}" for image in images]
     paths = figures if out is None else [Path(out)]
-    chosen, key = x[list(images)], jax.random.key(seed)
+    chosen, key = x[list(images)], stream(jax.random.key(seed), "posterior picture")
     found = posterior_picture(model, chosen, key, paths, num_samples=num_samples, labels=labels)
     summary = {"seed": seed, "binarize": config.test_binarize, "pool": POOL}
     summary["images"] = [

@@ -17,6 +17,7 @@ from iwax.evaluate import evaluate_batches, gather, samples_in_blocks
 from iwax.evaluation import Evaluation
 from iwax.examples import first_examples
 from iwax.figures import image_rows, image_sheet
+from iwax.keys import EvaluationKeys, stream
 from iwax.launch import check_time_limit, load_run
 from iwax.runs import JUDGED, UNFINISHED, RunFolder
 from iwax.streaming import ROWS, chunk_shape
@@ -54,6 +55,7 @@ def evaluate_run(
     seed: int = 0,
     rows: int = ROWS,
     anew: bool = False,
+    keys: type[EvaluationKeys] = EvaluationKeys,
     time_limit: float | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
@@ -74,6 +76,7 @@ def evaluate_run(
         seed: of the binarisation and the samples.
         rows: (image, sample) pairs on the device at a time; changes rounding and speed only.
         anew: compute everything again.
+        keys: by which keys binarisation and samples are drawn; the former ones are for records that were.
         time_limit: stop after the batch in which so many seconds have passed; the result's "state" is then "stopped".
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
@@ -88,21 +91,21 @@ def evaluate_run(
     sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
-    x = first_examples(loaded, config.test_binarize, seed=seed, count=test_images)
+    x = first_examples(loaded, config.test_binarize, seed=seed, count=test_images, keys=keys)
     settings = {
-        **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows},
+        **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "keys": keys.__name__},
         **{"num_examples": len(x), "binarize": config.test_binarize, "test_hash": test_set_hash(x)},
         **_surroundings(folder, loaded),
     }
     if not anew and (written := _written(folder, settings)) is not None:
         say(f"{JUDGED} holds this evaluation already; --anew computes it again.")
         return written
-    _, sample_key, unit_key = jax.random.split(jax.random.key(seed), 3)  # as in iwax.evaluate
+    own = keys.of_seed(seed)
     with unfinished(folder.path / UNFINISHED, settings) as finished:
         before = _take_up(finished, chunk_shape(len(x), num_samples, rows)[0], anew, say)
         parts = [finished.values] if before else []
         for examples, batch in evaluate_batches(
-            model, x, sample_key, num_samples=num_samples, block_sizes=sizes, rows=rows, start=before
+            model, x, own.samples, num_samples=num_samples, block_sizes=sizes, rows=rows, start=before
         ):
             finished.append(batch)
             parts.append(batch)
@@ -112,7 +115,7 @@ def evaluate_run(
             if time_limit is not None and seconds > time_limit and examples.stop < len(x):
                 return {"state": "stopped", "num_examples": examples.stop, "total_examples": len(x), "seconds": seconds}
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        variances = unit_variances(model, x, unit_key)
+        variances = unit_variances(model, x, own.units)
         result = gather(values, sizes, variances, num_samples, settings["test_hash"])
         summary = _summary(result, config.objective, settings, time.monotonic() - begin, before)
         folder.write("evaluation.npz", _arrays(result))
@@ -134,7 +137,7 @@ def sample_sheet(
     check_positive_integer("num_images", num_images)
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     out = out or Path(path) / "samples.png"
-    images = _as_images(sample_images(model, num_images, jax.random.key(seed)), loaded)
+    images = _as_images(sample_images(model, num_images, stream(jax.random.key(seed), "samples")), loaded)
     image_sheet(images, out, shades=range_of(loaded, config.test_binarize))
     return out
 
@@ -151,7 +154,7 @@ def reconstruction_sheet(
     """A picture of test images above what the model of a run makes of them; returns where it is."""
     check_positive_integer("num_images", num_images)
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
-    _, key = jax.random.split(jax.random.key(seed))
+    key = stream(jax.random.key(seed), "reconstructions")
     x = first_examples(loaded, config.test_binarize, seed=seed, count=num_images)
     out = out or Path(path) / "reconstructions.png"
     rows = {"test": _as_images(x, loaded), "decoded": _as_images(reconstruct(model, x, key), loaded)}

@@ -13,6 +13,7 @@ from iwax.evaluation import standard_error
 from iwax.evidence import estimator_curves
 from iwax.examples import first_examples
 from iwax.judge import evaluate_run
+from iwax.keys import EvaluationKeys, stream
 from iwax.launch import load_run
 from iwax.runs import RunFolder
 from iwax.units import ACTIVE, count_holding, prune, single_sample_unit_variances, unit_divergences
@@ -116,8 +117,8 @@ def pruned_run(
     active = tuple(layer > ACTIVE for layer in variances)
     whole = log_likelihood(model, x, sample_key, num_samples=num_samples)
     pruned = log_likelihood(prune(model, active), x, sample_key, num_samples=num_samples)
-    single = single_sample_unit_variances(model, x, jax.random.fold_in(sample_key, 1))
-    divergences = unit_divergences(model, x, jax.random.fold_in(sample_key, 2))
+    single = single_sample_unit_variances(model, x, stream(jax.random.key(seed), "single-sample units"))
+    divergences = unit_divergences(model, x, stream(jax.random.key(seed), "unit divergences"))
     return {
         "log_p": float(np.mean(whole)),
         "log_p_pruned": float(np.mean(pruned)),
@@ -178,7 +179,7 @@ def _examples(
     """A run's model, its first test examples, and the key of `evaluate_run`'s samples for them."""
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     x = first_examples(loaded, config.test_binarize, seed=seed, count=count)
-    return model, x, jax.random.split(jax.random.key(seed), 3)[1]
+    return model, x, EvaluationKeys.of_seed(seed).samples
 
 
 def _figures(path: str | Path, name: str) -> list[Path]:

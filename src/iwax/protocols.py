@@ -64,6 +64,10 @@ class Protocol:
     """What turns gradients into steps: "adam", or "soap"."""
     clip: float = 0.0
     """A gradient longer than this many times the usual is clipped to that (`iwax.clipping`); 0: none is."""
+    parts: int | None = None
+    """Into how many equal parts a minibatch goes through the networks, one after another, each with a key of its own;
+    None: as many as keep one in a CPU's cache (`iwax.steps.num_parts`), on every device, so that draws do not depend on
+    it. On a GPU 1 is quicker where it fits into memory, and another run."""
     gradient_scale: str = "mean"
     """Whether a minibatch's gradient is the "mean" or the "sum" over its images; it matters to epsilon."""
     beta1: float = 0.9
@@ -99,6 +103,10 @@ class Protocol:
 
     def __post_init__(self) -> None:
         check_positive_integer("batch_size", self.batch_size)
+        if self.parts is not None:
+            check_positive_integer("parts", self.parts)
+            if self.batch_size % self.parts:
+                raise ValueError(f"Expected parts to divide batch_size={self.batch_size}; got {self.parts!r}.")
         check_positive_integer("held_out", self.held_out, least=0)
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:

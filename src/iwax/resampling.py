@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from scipy.special import softmax
 
 from iwax.checks import check_positive_integer
+from iwax.keys import stream
 from iwax.models.model import draw
 
 __all__ = ["implicit_log_density", "implicit_posterior", "implicit_weights"]
@@ -52,9 +53,8 @@ def _resampled(model: Any, x: Array, keys: Array, num_samples: int) -> PyTree:
     posterior = model.posterior(x)
 
     def one(key: Array) -> PyTree:
-        draw_key, choice_key = jax.random.split(key)
-        z, log_q = draw(posterior, draw_key, num_samples)
-        choice = jax.random.categorical(choice_key, model.log_joint(x, z) - log_q, axis=0)
+        z, log_q = draw(posterior, key, num_samples)
+        choice = jax.random.categorical(stream(key, "implicit choice"), model.log_joint(x, z) - log_q, axis=0)
 
         def chosen(leaf: Array) -> Array:
             index = choice.reshape(1, *choice.shape, *[1] * (leaf.ndim - 1 - choice.ndim))

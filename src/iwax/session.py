@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from iwax.config import RunConfig
 from iwax.data import Dataset
 from iwax.evaluate import evaluate
+from iwax.keys import TrainingKeys
 from iwax.runs import EVALUATIONS, METRICS, STATUS, RunFolder
 from iwax.train import NonFiniteLossError, Trainer, TrainState
 
@@ -141,7 +141,7 @@ class Session:
         return evaluate(
             model,
             images,
-            jax.random.fold_in(jax.random.key(self.config.seed), 2),
+            TrainingKeys.along(self.config.seed),
             num_samples=self.config.eval_samples or 640,
             binarize=self.config.test_binarize,
         ).summary()

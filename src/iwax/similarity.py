@@ -25,6 +25,7 @@ from iwax.decoding import RULES, reconstruct
 from iwax.evaluation import standard_error
 from iwax.examples import first_examples
 from iwax.figures import image_rows, image_shape
+from iwax.keys import stream
 from iwax.launch import load_run
 from iwax.runs import RunFolder
 from iwax.value_range import range_of, value_range
@@ -171,7 +172,9 @@ def ssim_run(
     _check_size(own, other)
     x = first_examples(other, config.test_binarize, seed=seed, count=test_images)
     images = x.reshape(len(x), *_image_shape(other))
-    decoded = reconstruct(model, x, jax.random.key(seed), rule=rule, num_samples=num_samples).reshape(images.shape)
+    decoded = reconstruct(
+        model, x, stream(jax.random.key(seed), "similarity"), rule=rule, num_samples=num_samples
+    ).reshape(images.shape)
     low, high = range_of(other, config.test_binarize)
     if chosen.data_range is None:
         chosen = dataclasses.replace(chosen, data_range=high - low)

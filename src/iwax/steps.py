@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.data import binarize
+from iwax.keys import TrainingKeys
 from iwax.objectives.autodiff import value_with_gradient_of
 from iwax.objectives.loss import loss
 from iwax.objectives.objective import Objective
@@ -48,7 +49,7 @@ def start(model: Any, objective: Objective, update: Update, protocol: Protocol, 
     opt_state = tuple(optimiser.init(eqx.filter((model, objective), phase.mask)) for phase in plan)
     num_bounds = sum(2 if hasattr(phase.objective or objective, "inference_bound") else 1 for phase in plan)
     shape = (num_steps,) if num_bounds == 1 else (num_steps, num_bounds)
-    return TrainState(model, objective, opt_state, jnp.zeros([], int), jnp.full(shape, jnp.nan, float))
+    return TrainState(model, objective, opt_state, jnp.zeros([], int), jnp.zeros(shape))
 
 
 def steps(
@@ -66,16 +67,17 @@ def steps(
 
     Without `stop_early` it goes on to `stop` whatever the bounds. `run_steps` is this as one compiled program.
     """
-    shuffle_key, step_key = jax.random.split(key)
+    own = TrainingKeys(key)
     num_steps = len(images) // batch_size
-    order = _order(protocol, jax.random.fold_in(shuffle_key, state.step // num_steps), len(images))
+    order = _order(protocol, own.shuffling(state.step // num_steps), len(images))
     plan, optimiser = phases(state.model, state.objective, update), protocol.optimiser(num_steps)
-    keys = _step_keys(step_key, state.step - state.step % num_steps + jnp.arange(num_steps))
+    keys = own.steps(state.step - state.step % num_steps + jnp.arange(num_steps))  # outside the loop: many at once
+    words, impl = jax.random.key_data(keys), jax.random.key_impl(keys)  # as numbers, each of which the loop takes once
     parameters, fixed = eqx.partition((state.model, state.objective), trainable(state.model, state.objective))
 
     def minibatch(slot: Array) -> Array:
         batch = jax.lax.dynamic_slice_in_dim(order, slot * batch_size, batch_size)
-        return binarize(images[batch], binarize_rule, keys[slot, 0])
+        return binarize(images[batch], binarize_rule, jax.random.wrap_key_data(words[slot, 0], impl=impl))
 
     def go_on(carry: tuple) -> Array:
         _, _, step, _, finite, _ = carry
@@ -84,7 +86,7 @@ def steps(
     def one_step(carry: tuple) -> tuple:
         parameters, opt_state, step, bounds, _, x = carry
         slot = step % num_steps
-        key = keys[slot, 1]
+        key = jax.random.wrap_key_data(words[slot, 1], impl=impl)
         parameters, opt_state, losses = _update(plan, protocol, optimiser, parameters, opt_state, fixed, x, key)
         value = losses[0] if len(losses) == 1 else jnp.stack(losses)
         # The next minibatch needs none of this, so it is made at the same time, on whatever core is free.
@@ -118,11 +120,6 @@ def _order(protocol: Protocol, key: PRNGKeyArray, num_images: int) -> Array:
     return jax.random.permutation(key, num_images) if protocol.shuffle == "epoch" else jnp.arange(num_images)
 
 
-def _step_keys(key: PRNGKeyArray, steps: Array) -> Array:
-    """Each step's keys for binarisation and for samples; outside the loop, where there are many of them at once."""
-    return jax.vmap(lambda step: jax.random.split(jax.random.fold_in(key, step)))(steps)
-
-
 def _update(
     plan: tuple[Phase, ...],
     protocol: Protocol,
@@ -137,7 +134,7 @@ def _update(
     states, losses = list(opt_state), []
     for i, phase in enumerate(plan):
         phase_key = key if len(plan) == 1 else jax.random.fold_in(key, i)
-        values, gradient, own = _gradient(phase, parameters, fixed, x, phase_key)
+        values, gradient, own = _gradient(phase, protocol, parameters, fixed, x, phase_key)
         if protocol.gradient_scale == "sum":
             gradient = jax.tree.map(lambda g: len(x) * g, gradient)
         changes, states[i] = optimiser.update(gradient, states[i], own)
@@ -147,7 +144,7 @@ def _update(
 
 
 def _gradient(
-    phase: Phase, parameters: PyTree, fixed: PyTree, x: Array, key: PRNGKeyArray
+    phase: Phase, protocol: Protocol, parameters: PyTree, fixed: PyTree, x: Array, key: PRNGKeyArray
 ) -> tuple[list[Array], PyTree, PyTree]:
     """The mean losses of a phase (the last is its own), its gradient in its own parameters, and those parameters."""
     own, others = eqx.partition(parameters, phase.mask)
@@ -161,7 +158,7 @@ def _gradient(
         return losses, gradient
 
     objective = phase.objective or eqx.combine(parameters, fixed)[1]
-    parts = num_parts(len(x), objective.total_samples)
+    parts = protocol.parts or num_parts(len(x), objective.total_samples)
     if parts == 1:
         return *of_part(x, key), own
     split = x.reshape(parts, -1, *x.shape[1:]), jax.random.split(key, parts)
@@ -181,12 +178,11 @@ def _losses(model: Any, objective: Any, x: Array, key: PRNGKeyArray) -> tuple[Ar
 
 
 def num_parts(batch_size: int, num_samples: int) -> int:
-    """Into how many equal parts a minibatch goes through the networks: on a CPU, as many as keep one in its cache.
+    """Into how many equal parts a minibatch goes through the networks where its recipe does not say: as many as keep
+    one in a CPU's cache, on every device, since each part has a key of its own.
 
     >>> num_parts(20, 50), num_parts(250, 50)  # 1,000 pairs of an image and a sample; ten times 1,250
     (1, 10)
     """
-    if jax.default_backend() != "cpu":
-        return 1
     fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0 and batch_size // n * num_samples <= PAIRS]
     return fitting[0] if fitting and batch_size // fitting[0] * num_samples >= PAIRS // 4 else 1

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.decoding import known_mean
+from iwax.keys import stream
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
 ACTIVE = 1e-2  # the variance above which a unit is active: Burda et al. (2015)
 HOLDING = 1e-2  # the divergence in nats above which it holds something
 BATCH = 2048  # examples on the device at a time
-FRESH = 2**31 - 1  # of the keys of draws from the prior, which splitting a key does not reach
 
 
 def unit_variances(
@@ -180,7 +180,7 @@ class _PrunedPosterior(eqx.Module):
         log_prob, above = jnp.zeros(layers[0].shape[:-1]), None
         for i in reversed(range(len(layers))):
             density = top if above is None else downwards[len(layers) - 2 - i](above)
-            fresh_key = jax.random.fold_in(key, FRESH - i)
+            fresh_key = jax.random.fold_in(stream(key, "prior of dropped units"), i)
             fresh = density.sample(fresh_key, layers[i].shape[:-1] if above is None else ())
             kept = np.array(self.active[i], dtype=int)
             dropped = np.setdiff1d(np.arange(layers[i].shape[-1]), kept)

@@ -17,6 +17,7 @@ from iwax.evaluation import standard_error
 from iwax.examples import first_examples
 from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
+from iwax.keys import stream
 from iwax.launch import load_run
 from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
 from iwax.similarity import ssim_run
@@ -127,6 +128,7 @@ def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
     return {
         "num_images": found["num_examples"],
         **{name: found[name] for name in ("num_samples", "binarize", "seed", "test_hash", "active_units")},
+        "keys": found["settings"]["keys"],
         "seconds": found["seconds"] * (found["num_examples"] / new if new else 1.0),
         "values": {name: found[name] for name in ("log_p", "iwae_64", "elbo")} | {"minus_kl": found["neg_kl"]},
         "mc_error": {"log_p": found["log_p_mc_error"], "elbo": found["elbo_mc_error"]},
@@ -143,7 +145,7 @@ def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
 def _holding(model: Any, rule: str, data: Dataset, count: int) -> list[int]:
     """How many units of each layer hold something beyond the layer above."""
     x = first_examples(data, rule, seed=0, count=min(HELD_BY, count))
-    return count_holding(unit_divergences(model, x, jax.random.key(0), num_samples=DRAWS))
+    return count_holding(unit_divergences(model, x, stream(jax.random.key(0), "unit divergences"), num_samples=DRAWS))
 
 
 def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) -> dict[str, bool]:
@@ -193,14 +195,14 @@ def _sheets(model: Any, rule: str, data: Dataset, other: Dataset | None, results
 
 
 def _samples(model: Any, data: Dataset) -> np.ndarray:
-    return sample_images(model, 6 * SHEET, jax.random.key(0)).reshape(-1, *data.test.shape[1:])
+    return sample_images(model, 6 * SHEET, stream(jax.random.key(0), "samples")).reshape(-1, *data.test.shape[1:])
 
 
 def _reconstructions(model: Any, rule: str, data: Dataset) -> np.ndarray:
     """Rows of test images, each above a row of what the model makes of them."""
     shape = data.test.shape[1:]
     x = first_examples(data, rule, seed=0, count=min(3 * SHEET, len(data.test)))
-    decoded = reconstruct(model, x, jax.random.key(0)).reshape(-1, *shape)
+    decoded = reconstruct(model, x, stream(jax.random.key(0), "reconstructions")).reshape(-1, *shape)
     rows = [part[i : i + SHEET] for i in range(0, len(x), SHEET) for part in (x.reshape(-1, *shape), decoded)]
     return np.concatenate(rows)
 

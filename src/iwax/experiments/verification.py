@@ -13,6 +13,7 @@ from iwax.experiments.recording import machine
 from iwax.experiments.records import Record, read_records
 from iwax.experiments.scales import run_name
 from iwax.judge import evaluate_run
+from iwax.keys import EvaluationKeys, FormerEvaluationKeys
 from iwax.launch import new_run
 from iwax.runs import RunFolder
 from iwax.surroundings import differences, versions_and_commit
@@ -132,6 +133,7 @@ def _judgement(
     wanted = record.evaluation
     found = evaluate_run(
         path, num_samples=wanted["num_samples"], test_images=wanted["num_images"], seed=wanted["seed"], anew=anew,
+        keys=EvaluationKeys if "keys" in wanted else FormerEvaluationKeys,
         data_dir=data_dir, on_progress=on_progress,
     )  # fmt: skip
     if found["test_hash"] != wanted["test_hash"]:

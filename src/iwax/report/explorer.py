@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from iwax.figures import image_shape
+from iwax.keys import stream
 from iwax.models.networks import BernoulliBlock, Dense, GaussianBlock
 from iwax.models.vae import VAE
 from iwax.units import ACTIVE, unit_variances
@@ -40,11 +41,10 @@ def pack(model: VAE, x: np.ndarray, key: jax.Array, *, num_images: int = 10) -> 
             f"Expected the explorer's model to be an iwax.VAE of binary data; got {type(model).__name__}. Others are "
             "left out of the page."
         )
-    variance_key, range_key = jax.random.split(key)
-    variances = unit_variances(model, x, variance_key)
+    variances = unit_variances(model, x, stream(key, "active units"))
     layers = [
         _layer(layer, centre, spread)
-        for layer, (centre, spread) in zip(variances, _ranges(model, range_key), strict=True)
+        for layer, (centre, spread) in zip(variances, _ranges(model, stream(key, "explorer")), strict=True)
     ]
     x = np.asarray(x).reshape(len(x), -1)
     shown = x[:num_images]

@@ -1,0 +1,174 @@
+"""Random numbers: who draws what, and from which key. The one owner of it.
+
+A key that a model is given may be split and folded by it as it likes: `jax.random.split(key, n)[i]` and
+`jax.random.fold_in(key, i)` are the same key. So what draws beside a model (a choice among its samples, say) takes its
+key from another *stream* of the same key, which no splitting or folding reaches: a named pattern is laid over the bits
+of the key first, and only then is it folded. Threefry's keys may be such relatives of one another (Salmon, Moraes,
+Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", 2011).
+
+The keys of training are older than the streams and kept, so that a seed still trains to the same bits. All others are
+streams of the key that their command or function is given.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+__all__ = ["PURPOSES", "EvaluationKeys", "TrainingKeys", "recorded", "stream"]
+
+PURPOSES = {
+    "test binarisation": "black and white test examples, once",
+    "evaluation samples": "z for log p, by example and block",
+    "active units": "z for the variances of posterior means",
+    "single-sample units": "z for the same as the IWAE paper's code has it",
+    "unit divergences": "z for what each unit holds",
+    "evaluation along training": "a whole evaluation, with streams of its own",
+    "own-model check": "whether a model of one's own keeps the contract",
+    "resampling": "which samples go backward",
+    "implicit choice": "which of K draws of q is kept",
+    "annealing": "chains on test examples",
+    "simulated examples": "draws from the model for annealing from both sides",
+    "annealing upwards": "chains on simulated examples",
+    "annealing downwards": "chains that run backwards on simulated examples",
+    "simulated evaluation": "z for log p of simulated examples",
+    "reconstructions": "z of the examples that are pictured",
+    "samples": "z from the prior, to be pictured",
+    "similarity": "z of the examples whose SSIM is measured",
+    "posterior picture": "a pool of z for each example pictured",
+    "exact picture": "z for q_IW at the points of a grid",
+    "prior of dropped units": "units that pruning draws from the prior",
+    "explorer": "the ranges of the sliders",
+}
+
+_LISTENERS: list[Callable[[str, np.ndarray], None]] = []
+
+
+def stream(key: PRNGKeyArray, purpose: str) -> PRNGKeyArray:
+    """The key for one of `PURPOSES`, out of reach of whoever splits or folds `key` itself.
+
+    Streams of streams are streams of their own, too: their order matters.
+
+    Arguments:
+        key: typed or raw, of any of JAX's generators.
+        purpose: one of `PURPOSES`.
+
+    Raises:
+        ValueError: a purpose that is not listed.
+
+    >>> key = jax.random.key(0)
+    >>> bool(stream(key, "samples") == stream(key, "similarity"))
+    False
+    """
+    if purpose not in PURPOSES:
+        raise ValueError(f"Expected purpose to be one of {', '.join(PURPOSES)}; got {purpose!r}.")
+    data = jax.random.key_data(key)
+    pattern = np.frombuffer(hashlib.sha256(purpose.encode()).digest(), np.uint32)[: data.shape[-1]]
+    related = data ^ jnp.asarray(pattern)
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        related = jax.random.wrap_key_data(related, impl=jax.random.key_impl(key))
+    return _told(purpose, jax.random.fold_in(related, 1))
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[tuple[str, tuple[int, ...]]]]:
+    """Every key that is derived here within the context, as (purpose, its words); for tests. Compiles nothing twice:
+    programs compiled before are to be cleared (`jax.clear_caches`)."""
+    found: list[tuple[str, tuple[int, ...]]] = []
+
+    def listen(purpose: str, data: np.ndarray) -> None:
+        found.extend((purpose, tuple(row.tolist())) for row in np.asarray(data).reshape(-1, data.shape[-1]))
+
+    _LISTENERS.append(listen)
+    try:
+        yield found
+        jax.effects_barrier()
+    finally:
+        _LISTENERS.remove(listen)
+
+
+def _told(purpose: str, key: PRNGKeyArray) -> PRNGKeyArray:
+    for listen in _LISTENERS:
+        jax.debug.callback(partial(listen, purpose), jax.random.key_data(key))
+    return key
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationKeys:
+    """What `evaluate` and every command that judges a run draw from, given one key; each a stream of its own."""
+
+    key: PRNGKeyArray
+
+    @classmethod
+    def of_seed(cls, seed: int) -> "EvaluationKeys":
+        return cls(jax.random.key(seed))
+
+    @property
+    def binarisation(self) -> PRNGKeyArray:
+        return stream(self.key, "test binarisation")
+
+    @property
+    def samples(self) -> PRNGKeyArray:
+        return stream(self.key, "evaluation samples")
+
+    @property
+    def units(self) -> PRNGKeyArray:
+        return stream(self.key, "active units")
+
+
+class FormerEvaluationKeys(EvaluationKeys):
+    """Those of records made before there were streams, which are verified with them. They are also keys of training."""
+
+    @property
+    def binarisation(self) -> PRNGKeyArray:
+        return jax.random.split(self.key, 3)[0]
+
+    @property
+    def samples(self) -> PRNGKeyArray:
+        return jax.random.split(self.key, 3)[1]
+
+    @property
+    def units(self) -> PRNGKeyArray:
+        return jax.random.split(self.key, 3)[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingKeys:
+    """What a run draws from, given the key of its training: `of_seed` for a run of the command line."""
+
+    key: PRNGKeyArray
+
+    @classmethod
+    def of_seed(cls, seed: int) -> "TrainingKeys":
+        return cls(jax.random.fold_in(jax.random.key(seed), 1))
+
+    @staticmethod
+    def model(seed: int) -> PRNGKeyArray:
+        """For the initial parameters."""
+        return _told("initial parameters", jax.random.fold_in(jax.random.key(seed), 0))
+
+    @staticmethod
+    def along(seed: int) -> PRNGKeyArray:
+        """For the evaluations along training, always the same draws."""
+        return stream(jax.random.key(seed), "evaluation along training")
+
+    @property
+    def fixed_binarisation(self) -> PRNGKeyArray:
+        """For black and white training images that are drawn once; no epoch and no step reaches it."""
+        return _told("fixed binarisation", jax.random.fold_in(self.key, 2**31 - 1))
+
+    def shuffling(self, epoch: Array | int) -> PRNGKeyArray:
+        return _told("shuffling", jax.random.fold_in(jax.random.fold_in(self.key, 0), epoch))
+
+    def steps(self, steps: Array) -> PRNGKeyArray:
+        """For binarisation and for the samples of z of each step, (steps, 2)."""
+        own = jax.vmap(lambda step: jax.random.split(jax.random.fold_in(jax.random.fold_in(self.key, 1), step)))(steps)
+        _told("step binarisation", own[:, 0])
+        _told("step samples", own[:, 1])
+        return own
