@@ -304,7 +304,7 @@ def test_the_name_of_own_data_is_their_path_from_any_folder(tmp_path, monkeypatc
     monkeypatch.chdir("/")
     assert name == str(tmp_path / "own.npy")
     np.testing.assert_array_equal(load(name).train, load("own.npy", data_dir=tmp_path).train)
-    with pytest.raises(ValueError, match="got /own.npy"):  # the control: the path as it was given
+    with pytest.raises(ValueError, match=r"got /own\.npy"):  # the control: the path as it was given
         load("own.npy")
 
 
