@@ -175,8 +175,7 @@ def _derivative(objective: Objective, order: int, *inputs: Tensor) -> tuple[Tens
     numbers = [v.detach().to("cpu", torch.float64 if double else torch.float32).numpy() for v in inputs]
     with jax.enable_x64(double), jax.default_device(jax.devices("cpu")[0]):
         values = _compiled_derivative(objective, order, [jnp.asarray(v) for v in numbers])
-        values = [np.array(value) for value in values]
-    return tuple(torch.from_numpy(value).to(inputs[0]) for value in values)
+    return tuple(torch.from_numpy(np.array(value)).to(inputs[0]) for value in values)
 
 
 @eqx.filter_jit
