@@ -108,8 +108,8 @@ BUGS = [
         "path = u - own_derivatives(self.weight, log_w) if fraction is None else u * fraction",
         "path = u + own_derivatives(self.weight, log_w) if fraction is None else u * fraction", "users_own or own_bound"),
     Bug("the weights not constant in the surrogate", "objectives/objective.py",
-        "log_w = jax.lax.stop_gradient(checked_log_joint(model, x, z, log_q) - log_q)",
-        "log_w = checked_log_joint(model, x, z, log_q) - log_q", "value_is_the_bound or iwae_gradients"),
+        "log_w = log_w if self.has_second_derivatives else jax.lax.stop_gradient(log_w)",
+        "log_w = log_w + 0.0", "value_is_the_bound or iwae_gradients or second_derivative or resampled"),
     Bug("zero times -inf", "objectives/autodiff.py",
         "return jnp.sum(jnp.where(coefficient == 0, 0, coefficient * term), axis=0)",
         "return jnp.sum(coefficient * term, axis=0)", "weight_of_zero"),
@@ -276,6 +276,22 @@ BUGS = [
     Bug("PyTorch: a density at another z is accepted", "torch_checks.py",
         "        if place in reached and not others:", "        if True:", "density_at", "iwax itself",
         where=("tests/test_torch_backward.py",)),
+    # Who draws what, from which key (seen in iwax itself).
+    Bug("the number for resampling from a key that the model splits", "objectives/objective.py",
+        'resample(coefficients, stream(key, "resampling"), self.num_resampled or 1)',
+        "resample(coefficients, jax.random.fold_in(key, 1), self.num_resampled or 1)", "expected_gradient_of_all",
+        "iwax itself", where=("tests/test_keys.py",)),
+    Bug("a stream that folding reaches", "keys.py", "related = data ^ jnp.asarray(pattern)", "related = data",
+        "streams or share_a_key", "", where=("tests/test_keys.py",)),
+    Bug("evaluation's samples from the key of its binarisation", "keys.py",
+        'return stream(self.key, "evaluation samples")', 'return stream(self.key, "test binarisation")',
+        "share_a_key or former_keys", "", where=("tests/test_keys.py",)),
+    Bug("NaN marks an empty buffer", "steps.py", "jnp.zeros(shape))", "jnp.full(shape, jnp.nan))", "own_checks",
+        "iwax itself", where=("tests/test_keys.py",)),
+    Bug("parts of a minibatch by the device", "steps.py",
+        "parts = protocol.parts or num_parts(len(x), objective.total_samples)",
+        "parts = num_parts(len(x), objective.total_samples) if jax.devices()[0].platform == \"cpu\" else 1",
+        "parts", "iwax itself", where=("tests/test_steps.py",)),
 ]  # fmt: skip
 
 
