@@ -107,9 +107,10 @@ class SplitKey(eqx.Module):
 
     generative: jax.Array
     inference: jax.Array
+    splits: bool = eqx.field(static=True, default=True)
 
     def posterior(self, x):
-        return SplitPosterior(self.inference, x)
+        return SplitPosterior(self.inference, x, self.splits)
 
     def log_joint(self, x, z):
         lower, upper = z
@@ -124,11 +125,17 @@ class SplitKey(eqx.Module):
 class SplitPosterior(eqx.Module):
     parameters: jax.Array
     x: jax.Array
+    splits: bool = eqx.field(static=True)
 
     def sample(self, key, sample_shape=()):
-        k1, k2 = jax.random.split(key)
-        lower = self.parameters[0] * self.x + 0.8 * jax.random.normal(k1, (*sample_shape, *self.x.shape))
-        return lower, self.parameters[1] * lower + 0.9 * jax.random.normal(k2, lower.shape)
+        shape = (*sample_shape, *self.x.shape)
+        if self.splits:
+            k1, k2 = jax.random.split(key)
+            noise = jax.random.normal(k1, shape), jax.random.normal(k2, shape)
+        else:
+            noise = jax.random.normal(key, (2, *shape))
+        lower = self.parameters[0] * self.x + 0.8 * noise[0]
+        return lower, self.parameters[1] * lower + 0.9 * noise[1]
 
     def log_prob(self, z):
         lower, upper = z
@@ -143,7 +150,8 @@ def models():
     split = SplitKey(jnp.array([0.7, 1.3]), jnp.array([0.9, 0.2]))
     yield "split key", split, jnp.array([1.1])
     yield "two-layer", iwax.VAE(3, [1, 1], [[2], [2]], key=jax.random.key(1)), jnp.ones((1, 3))
-    yield "batched", iwax.batched(split), jnp.array([0.4, 1.1])
+    whole = SplitKey(split.generative, split.inference, splits=False)  # `batched` splits the key, one for each example
+    yield "batched", iwax.batched(whole), jnp.array([0.4, 1.1])
 
 
 @pytest.mark.parametrize("gradient", ["reparameterized", "doubly-reparameterized"])

@@ -47,7 +47,7 @@ PURPOSES = {
     "explorer": "the ranges of the sliders",
 }
 
-_LISTENERS: list[Callable[[str, np.ndarray], None]] = []
+_LISTENERS: list[Callable[[str, Array], None]] = []
 
 
 def stream(key: PRNGKeyArray, purpose: str) -> PRNGKeyArray:
@@ -82,7 +82,7 @@ def recorded() -> Iterator[list[tuple[str, tuple[int, ...]]]]:
     programs compiled before are to be cleared (`jax.clear_caches`)."""
     found: list[tuple[str, tuple[int, ...]]] = []
 
-    def listen(purpose: str, data: np.ndarray) -> None:
+    def listen(purpose: str, data: Array | np.ndarray) -> None:
         found.extend((purpose, tuple(row.tolist())) for row in np.asarray(data).reshape(-1, data.shape[-1]))
 
     _LISTENERS.append(listen)

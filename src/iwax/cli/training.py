@@ -1,5 +1,6 @@
 """`iwax train`."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,12 @@ def _line(result: dict[str, Any]) -> str:
 def _load_data(config: RunConfig, data_dir: str | None) -> Any:
     """The data of a new run, once all that needs no data has been checked; says where they come from."""
     from iwax.build import resolve
-    from iwax.data import load
+    from iwax.data import DataWarning, load
     from iwax.launch import check_own
 
     check_own(resolve(config))
-    dataset = load(config.dataset, config.split, data_dir)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # its notice is said with the source
+        dataset = load(config.dataset, config.split, data_dir)
     say_source(dataset)
     return dataset

@@ -62,7 +62,8 @@ def read_images(folder: Path) -> tuple[np.ndarray, list[str]]:
     if not paths:
         raise ValueError(f"Expected {folder} to hold images ({', '.join(IMAGE_SUFFIXES)}); got none. Check the path.")
     _check_no_half(folder, paths)
-    images, coloured = [], 0
+    images: list[np.ndarray] = []
+    coloured = 0
     for path in paths:
         image, colour = _read_image(path)
         coloured += colour

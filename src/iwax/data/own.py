@@ -145,4 +145,4 @@ def _is_x64() -> bool:
     """Whether JAX computes in double precision; imported here, as listing data sets does not wait for it."""
     import jax
 
-    return bool(jax.config.jax_enable_x64)
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64

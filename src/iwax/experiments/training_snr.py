@@ -124,6 +124,7 @@ def measure_run(
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     folder = RunFolder(path)
     points = settings.points(folder.checkpoint().sha256[:16], folder.json(STATUS)["epoch"])
+    assert config.binarize is not None  # it is resolved
     measure_it = functools.partial(measure, model, training_images(config, loaded), config.binarize)
     return measure_points(out, points, measure_it, on_progress=on_progress)
 
@@ -152,6 +153,7 @@ def measure_training(
         images = training_images(staged, data)
         start = f"untrained {staged.model} for {len(images)} images of {data.name}, seed {staged.seed}"
         points = settings.points(start, 0)
+        assert staged.binarize is not None  # it is resolved
         measure_it = functools.partial(measure, build_model(staged, images), images, staged.binarize)
         records += measure_points(out, points, measure_it, on_progress=on_progress)
     return records
