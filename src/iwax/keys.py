@@ -93,7 +93,7 @@ def recorded() -> Iterator[list[tuple[str, tuple[int, ...]]]]:
         _LISTENERS.remove(listen)
 
 
-def _told(purpose: str, key: PRNGKeyArray) -> PRNGKeyArray:
+def _told(purpose: str, key: Array) -> Array:
     for listen in _LISTENERS:
         jax.debug.callback(partial(listen, purpose), jax.random.key_data(key))
     return key
@@ -166,7 +166,7 @@ class TrainingKeys:
     def shuffling(self, epoch: Array | int) -> PRNGKeyArray:
         return _told("shuffling", jax.random.fold_in(jax.random.fold_in(self.key, 0), epoch))
 
-    def steps(self, steps: Array) -> PRNGKeyArray:
+    def steps(self, steps: Array) -> Array:
         """For binarisation and for the samples of z of each step, (steps, 2)."""
         own = jax.vmap(lambda step: jax.random.split(jax.random.fold_in(jax.random.fold_in(self.key, 1), step)))(steps)
         _told("step binarisation", own[:, 0])
