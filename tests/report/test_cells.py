@@ -7,7 +7,9 @@ import math
 
 import pytest
 
+from example_modules import ROOT
 from iwax.config import RunConfig
+from iwax.experiments.records import read_records
 from iwax.experiments.scales import asked
 from iwax.experiments.study import Cell, Published, Study, Table
 from iwax.report.cells import numbers, overview
@@ -210,3 +212,16 @@ def test_what_matters_how_much():
     longer = record(cells[3].config, log_p=-80.0, training={**records[3].training, "epochs": 400})
     assert effects(study, [records[0], longer]).rows[0][2].kind == "open"  # nor is the other after more epochs
     assert effects(Study("s", "A study", "a source"), records) is None
+
+
+def test_cells_of_a_biased_backward_pass_say_so():
+    """Two layers resampled by the former keys; the controls: one layer, all samples, or the keys of now."""
+    biased = record(RunConfig(objective="iwae", num_samples=50, model="two-layer", backward="resampled"))
+    assert biased.has_biased_backward
+    now = dataclasses.replace(biased, evaluation=biased.evaluation | {"keys": "EvaluationKeys"})
+    one = record(RunConfig(objective="iwae", num_samples=50, model="one-layer", backward="resampled"))
+    every = record(RunConfig(objective="iwae", num_samples=50, model="two-layer"))
+    assert not any(other.has_biased_backward for other in (now, one, every))
+    committed = {other.id for other in read_records(ROOT / "results") if other.has_biased_backward}
+    assert committed == {"d91c083c5048", "a25a1d66350b"}
+    assert "biased backward pass" in (ROOT / "docs" / "reproductions.md").read_text()

@@ -70,6 +70,12 @@ class Record:
         value = self.evaluation["values"].get("log_p" if metric == "nll" else metric)
         return -value if metric == "nll" and value is not None else value
 
+    @property
+    def has_biased_backward(self) -> bool:
+        """Whether several layers were resampled by the key of their own noise, as before `iwax.keys`."""
+        resampled = self.config.get("backward") == "resampled" and "keys" not in self.evaluation
+        return resampled and self.config.get("model") not in ("one-layer", "larger")
+
     def to_json(self) -> str:
         """A line for each field."""
         fields = {"schema": SCHEMA, **dataclasses.asdict(self)}

@@ -13,6 +13,7 @@ from iwax.report.words import METRICS, arithmetic, backward, nats, signed
 
 __all__ = ["OPEN", "count", "flop", "number", "numbers", "overview", "seconds", "small"]
 
+BIASED = "trained with a biased backward pass, to be retrained"
 OPEN = Datum("open", kind="open")
 LETTERS, DIGITS = RAISED[PLAIN.index("a") :], RAISED[PLAIN.index("1") : PLAIN.index("9") + 1]
 
@@ -79,9 +80,10 @@ def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
     ours = number(found.value, cell.metric)
     spread = f" ± {found.spread:.{_digits(cell.metric)}f}" if found.spread is not None else ""
     label = "" if found.scale == "full" else f"{found.scale}, {found.epochs:,} epochs"
+    biased = BIASED if any(record.has_biased_backward for record in found.records) else ""
     differs = cell.metric == "active_units" and found.holding not in (None, found.value)
     held = f"{number(found.holding, cell.metric).text} hold" if differs else ""
-    below = tuple(filter(None, (held, label, published)))
+    below = tuple(filter(None, (held, label, biased, published)))
     return Datum(ours.text + spread, ours.key, below, "smoke" if found.scale == "smoke" else "")
 
 
