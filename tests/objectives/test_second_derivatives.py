@@ -201,7 +201,7 @@ def test_a_users_own_bound_has_them_and_a_users_own_coefficients_have_not():
 
 @pytest.mark.parametrize(
     "objective",
-    [PLAIN["iwae"], VIMCO(num_samples=3), pytest.param(REFUSED[1], marks=pytest.mark.slow)],
+    [PLAIN["iwae"], *(pytest.param(o, marks=pytest.mark.slow) for o in (VIMCO(num_samples=3), REFUSED[1]))],
     ids=lambda o: type(o).__name__,
 )
 def test_first_derivatives_pass_through_every_transformation(objective):
