@@ -62,6 +62,7 @@ def test_each_field_of_a_protocol_can_be_overridden():
         "by_dataset",
         "by_model",
         "gradient",
+        "parts",
     }
 
 

@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 
 import iwax
 from iwax.evaluate import evaluate_batches, gather, samples_in_blocks
+from iwax.keys import EvaluationKeys
 from iwax.models.distributions import DiagonalNormal
 from iwax.streaming import ROWS, Tally, _log_weights, chunk_shape, log_weights
 
@@ -155,7 +156,7 @@ def test_bounds_of_any_block_size_come_from_the_same_samples():
     result = iwax.evaluate(model, x, KEY, num_samples=1100, block_size=(50, 7, 1), binarize="none", rows=300)
     assert result.num_samples == 1050
     assert result.block_size == 50
-    log_w = log_weights(model, x, jax.random.split(KEY, 3)[1], num_samples=1050)
+    log_w = log_weights(model, x, EvaluationKeys(KEY).samples, num_samples=1050)
     for size in (50, 7, 1):
         expected = (logsumexp(log_w.reshape(3, -1, size), axis=2) - np.log(size)).mean(axis=1)
         np.testing.assert_allclose(result.bounds[size], expected, rtol=1e-6)

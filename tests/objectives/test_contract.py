@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import iwax
+from iwax.keys import stream
 from iwax.objectives import AISLE, JVI, OVIS, RWS, TVO, VIMCO, VRIWAE, AnalyticELBO, GDReG
 from iwax.objectives.autodiff import own_derivatives
 
@@ -225,7 +226,7 @@ def test_one_pass_is_two_passes(name, gradient, x64):
         posterior = model.posterior(BINARY)
         z = posterior.sample(key, (6,))
         log_w = frozen.log_joint(BINARY, z) - iwax.freeze(posterior).log_prob(z)
-        coefficient_key = jax.random.fold_in(key, 1)
+        coefficient_key = stream(key, "resampling")  # its independence has tests of its own, in test_keys.py
         a, b, c = jax.lax.stop_gradient(objective.coefficients(jax.lax.stop_gradient(log_w), coefficient_key))
         constant = jax.lax.stop_gradient(z)
         terms = a * model.log_joint(BINARY, constant) + b * log_w - c * posterior.log_prob(constant)
