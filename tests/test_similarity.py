@@ -16,6 +16,7 @@ from iwax.decoding import RULES, reconstruct, sample_images
 from iwax.examples import first_examples
 from iwax.figures import image_sheet
 from iwax.judge import reconstruction_sheet, sample_sheet
+from iwax.keys import stream
 from iwax.launch import load_run, new_run
 from iwax.similarity import SETTINGS, Setting, ssim, ssim_run
 from iwax.units import single_sample_unit_variances
@@ -177,7 +178,7 @@ def test_ssim_of_a_run_on_real_numbers_is_relative_to_the_range_of_its_test_imag
     span = float(data.test.max() - data.test.min())
     assert result["setting"]["data_range"] == pytest.approx(span, rel=1e-6)
     _, model, _, _ = load_run(path, data=data)
-    decoded = reconstruct(model, data.test[:3], KEY).reshape(3, 4, 4)
+    decoded = reconstruct(model, data.test[:3], stream(KEY, "similarity")).reshape(3, 4, 4)
     pairs = [(np.pad(a, 5), np.pad(b, 5)) for a, b in zip(data.test[:3], decoded, strict=True)]
     expected, of_one = (
         np.mean([written_out(a, b, SETTINGS["seed002"], data_range=size) for a, b in pairs]) for size in (span, 1.0)
@@ -193,7 +194,7 @@ def test_pictures_of_real_numbers_are_black_and_white_where_the_data_end(real, t
     """A value half way is grey. From 0 to 1, which they were whatever the data, all that is negative would be black."""
     path, data = real
     sheet = np.asarray(Image.open(sample_sheet(path, num_images=4, data=data)))
-    means = sample_images(load_run(path, data=data)[1], 4, KEY).reshape(4, 4, 4)
+    means = sample_images(load_run(path, data=data)[1], 4, stream(KEY, "samples")).reshape(4, 4, 4)
     assert (means < 0).any()
     low, high = data.test.min(), data.test.max()
     for i, mean in enumerate(means):

@@ -128,7 +128,7 @@ class TestWhatIsRefused:
 
     def test_range_of_data(self):
         with pytest.raises(ValueError, match=r"Expected images in \[0, 1\] for binarize='dynamic'"):
-            fit(binarize="dynamic")
+            fit(iwax.VAE(X.shape[1], [1], [[2]], key=jax.random.key(0)), binarize="dynamic")
 
     def test_binarisations(self):
         with pytest.raises(
