@@ -57,8 +57,8 @@ def test_streams_take_raw_keys_and_their_order_matters():
 
 def test_no_two_purposes_of_a_run_and_its_commands_share_a_key(tmp_path):
     """With equal seeds everywhere, which is what the defaults are."""
-    data, jax_caches = tiny_data(), jax.clear_caches
-    jax_caches()
+    data = tiny_data()
+    jax.clear_caches()
     with recorded() as found:
         config = tiny_config(
             objective="iwae", num_samples=4, epochs=1, eval_every=1, eval_samples=64, backward="resampled"
@@ -73,11 +73,11 @@ def test_no_two_purposes_of_a_run_and_its_commands_share_a_key(tmp_path):
         implicit_run(run, images=[0], num_samples=[2], **few)
         sample_sheet(run, num_images=2, **few)
         reconstruction_sheet(run, num_images=2, **few)
-    jax_caches()
+    jax.clear_caches()
     owners = {}
     for purpose, key in found:
         owners.setdefault(key, set()).add(purpose)
-    assert {purpose for _, purposes in owners.items() for purpose in purposes} >= {
+    assert set().union(*owners.values()) >= {
         *("initial parameters", "shuffling", "step binarisation", "step samples", "resampling"),
         *("evaluation along training", "test binarisation", "evaluation samples", "active units", "annealing"),
         *("simulated examples", "annealing upwards", "annealing downwards", "simulated evaluation", "unit divergences"),
@@ -85,7 +85,7 @@ def test_no_two_purposes_of_a_run_and_its_commands_share_a_key(tmp_path):
     }
     assert {key: purposes for key, purposes in owners.items() if len(purposes) > 1} == {}
     reach = {}  # what each purpose's keys are folded into, by example and by block
-    for purpose in {purpose for purposes in owners.values() for purpose in purposes}:
+    for purpose in set().union(*owners.values()):
         own = [jax.random.wrap_key_data(jnp.array(k, jnp.uint32)) for k, who in owners.items() if purpose in who][:2]
         reach[purpose] = set().union(*(children(key, 256) | {words(key)} for key in own))
     names = sorted(reach)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-__all__ = ["PURPOSES", "EvaluationKeys", "TrainingKeys", "recorded", "stream"]
+__all__ = ["PURPOSES", "EvaluationKeys", "FormerEvaluationKeys", "TrainingKeys", "recorded", "stream"]
 
 PURPOSES = {
     "test binarisation": "black and white test examples, once",
@@ -78,8 +78,10 @@ def stream(key: PRNGKeyArray, purpose: str) -> PRNGKeyArray:
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[tuple[str, tuple[int, ...]]]]:
-    """Every key that is derived here within the context, as (purpose, its words); for tests. Compiles nothing twice:
-    programs compiled before are to be cleared (`jax.clear_caches`)."""
+    """Every key that is derived here within the context, as (purpose, its words); for tests.
+
+    A program that was compiled before tells nothing: clear them first (`jax.clear_caches`).
+    """
     found: list[tuple[str, tuple[int, ...]]] = []
 
     def listen(purpose: str, data: Array | np.ndarray) -> None:

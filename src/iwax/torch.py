@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iwax.objectives.objective import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
+from iwax.objectives.objective import PATH_ONLY, SCORE_FUNCTION, Objective
 
 try:
     import torch
@@ -97,7 +97,7 @@ def per_example_loss(
     layers = [z] if isinstance(z, Tensor) else list(() if z is None else z)
     check_inputs(objective, log_p, log_q)
     check_given(objective, log_p, layers, log_q_frozen)
-    if _is_derivative(objective):
+    if objective.has_second_derivatives:
         return BoundLoss.apply(partial(_derivative, objective), log_p - log_q)[0]
     check_no_transform(objective, log_p, log_q)
     bound, a, b, c = _coefficients(objective, log_p.detach() - log_q.detach())
@@ -153,20 +153,6 @@ def _coefficients(objective: Objective, log_w: Tensor) -> tuple[Tensor, Tensor, 
 def _compiled(objective: Objective, log_w: Any, key: Any) -> tuple:
     a, b, c = objective.coefficients(log_w, key)
     return objective.bound(log_w), a, None if b is a else b, None if objective.gradient in PATH_ONLY else c
-
-
-def _is_derivative(objective: Objective) -> bool:
-    """Whether a, b and c are one: then the loss is a function of log-weights, and so are its second derivatives."""
-    if objective.gradient != REPARAMETERIZED or objective.backward != "all":
-        return False
-    with jax.default_device(jax.devices("cpu")[0]):
-        return _has_one_coefficient(objective, np.zeros(objective.total_samples, np.float32))
-
-
-@eqx.filter_jit
-def _has_one_coefficient(objective: Objective, log_w: Any) -> bool:
-    a, b, c = objective.coefficients(log_w)
-    return b is a and c is a
 
 
 def _derivative(objective: Objective, order: int, *inputs: Tensor) -> tuple[Tensor, ...]:
