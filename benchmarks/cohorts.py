@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import numpy as np
 
-from iwax.build import resolve
-from iwax.cohort import Cohort, CohortState
-from iwax.config import RunConfig
 from iwax.data import load
-from iwax.launch import prepare
-from iwax.surroundings import cores
+from iwax.runs.build import resolve
+from iwax.runs.config import RunConfig
+from iwax.runs.environment import cores
+from iwax.runs.launch import prepare
+from iwax.training.cohort import Cohort, CohortState
 
 RUNS, ROUNDS = 4, 5
 ONE_BY_ONE = "one after another"

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Array
 
 import iwax
-from iwax.evaluate import evaluate_batches
-from iwax.streaming import BLOCK, chunk_shape
+from iwax.evaluation.evaluate import evaluate_batches
+from iwax.evaluation.streaming import BLOCK, chunk_shape
 
 NUM_SAMPLES = 4992  # 78 blocks of 64, which is what k = 5000 is cut to
 DECODER, ENCODER = (50, 200, 200, 784), (784, 200, 200, 100)

@@ -12,8 +12,8 @@ import optax
 import iwax
 from benchmarks.case import DATA, HIDDEN, LATENT, Case, Inputs
 from iwax.models.model import draw
-from iwax.protocols import get_protocol
-from iwax.train import Trainer
+from iwax.training.fit import Trainer
+from iwax.training.recipes import get_protocol
 
 ARCHITECTURE = {1: "one-layer", 2: "two-layer"}
 KEY = 3  # of the shared draw

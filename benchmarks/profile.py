@@ -22,7 +22,7 @@ import iwax
 from benchmarks.case import Case
 from benchmarks.iwax_system import Engine, EngineBfloat16, make_inputs
 from iwax.models.precision import matrix_precision
-from iwax.steps import run_steps
+from iwax.training.steps import run_steps
 
 STEPS = 20
 RANDOM = ("threefry", "random_bits", "_normal", "_uniform", "_shuffle", "fold_in", "erf_inv")

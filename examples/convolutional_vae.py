@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from iwax.models.distributions import Bernoulli, DiagonalNormal
+from iwax.models import Bernoulli, DiagonalNormal
 
 NUM_LATENTS = 20
 CHANNELS = 16

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from iwax.leave_one_out import jackknife, kept_size
-from iwax.pareto import fit_pareto, pareto_khat, tail_size
-from iwax.streaming import Tally
+from iwax.evaluation.leave_one_out import jackknife, kept_size
+from iwax.evaluation.pareto import fit_pareto, pareto_khat, tail_size
+from iwax.evaluation.streaming import Tally
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "evaluation.md"
 BEGIN, END = "<!-- coverage: begin -->\n", "<!-- coverage: end -->\n"

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from iwax.config import RunConfig
-from iwax.experiments.records import Record, identity
-from iwax.experiments.scales import asked
+from iwax.experiments.identity import asked, identifier
+from iwax.experiments.records import Record
+from iwax.runs.config import RunConfig
 
 
 def record(config: RunConfig, *, log_p: float = -90.0, scale: str = "short", **fields) -> Record:
@@ -20,7 +20,7 @@ def record(config: RunConfig, *, log_p: float = -90.0, scale: str = "short", **f
     training = {"epochs": 40, "steps": 24000, "seconds": 600.0, "flop": 1.5e14, "final_bound": log_p - 2}
     return Record(
         **{
-            **{"id": identity(own, {"scale": scale}), "scale": scale, "asked": own, "config": whole},
+            **{"id": identifier(own, {"scale": scale}), "scale": scale, "asked": own, "config": whole},
             **{"training": training | {"curve": [[1, -200.0], [40, log_p - 2]]}, "evaluation": evaluation},
             **{
                 "machine": {"cores": 2},
@@ -30,7 +30,7 @@ def record(config: RunConfig, *, log_p: float = -90.0, scale: str = "short", **f
                 "date": "2026-11-22",
             },
             **{
-                "checkpoint_sha256": identity(own, {"of": scale}),
+                "checkpoint_sha256": identifier(own, {"of": scale}),
                 "along": ([20, {"log_p": log_p - 1}], [40, {"log_p": log_p}]),
             },
         }

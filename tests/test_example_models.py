@@ -7,7 +7,7 @@ import pytest
 import iwax
 from example_modules import EXAMPLES, load_example
 from iwax.cli import main
-from iwax.runs import RunFolder
+from iwax.runs.folder import RunFolder
 
 
 def command(*arguments):

@@ -13,13 +13,14 @@ import pytest
 
 import iwax
 import iwax.objectives.objective
-from iwax.annealing import anneal_run
-from iwax.implicit import implicit_run
-from iwax.judge import evaluate_run, reconstruction_sheet, sample_sheet
-from iwax.judgement import pruned_run
+from iwax.judging.anneal import anneal_run
+from iwax.judging.evaluate import evaluate_run
+from iwax.judging.judgement import pruned_run
+from iwax.judging.pictures import reconstruction_sheet, sample_sheet
+from iwax.judging.posterior import implicit_run
+from iwax.judging.ssim import ssim_run
 from iwax.keys import PURPOSES, EvaluationKeys, FormerEvaluationKeys, TrainingKeys, recorded, stream
-from iwax.launch import new_run
-from iwax.similarity import ssim_run
+from iwax.runs.launch import new_run
 from tiny import tiny_config, tiny_data
 
 

@@ -16,6 +16,7 @@ from iwax.objectives import OBJECTIVES
 
 torch = pytest.importorskip("torch", reason="needs PyTorch, the extra iwax[torch]")
 import iwax.torch  # noqa: E402
+from iwax.keys import stream  # noqa: E402
 
 KEY = jax.random.key(4)
 
@@ -133,7 +134,7 @@ def both(objective, **options):
 @pytest.mark.parametrize("objective", list(cases()))
 def test_gradients_equal_those_of_jax(objective, monkeypatch):
     if getattr(objective, "backward", "") == "resampled":  # the same sample chosen
-        seed = jax.random.fold_in(KEY, 1)
+        seed = stream(KEY, "resampling")
         monkeypatch.setattr(iwax.torch.jax.random, "key", lambda seed_of_torch: seed)
     (value, expected), (torch_value, gradient) = both(objective)
     assert torch_value == pytest.approx(value, rel=1e-12)

@@ -82,7 +82,7 @@ def test_second_derivatives_at_constant_weights_would_be_wrong(monkeypatch):
     objective = iwax.IWAE(num_samples=3)
     monkeypatch.setattr(Objective, "has_second_derivatives", False)
     monkeypatch.setattr(iwax.torch, "once_only", lambda objective: "")
-    monkeypatch.setattr(iwax.torch_autograd._OnceOnly, "apply", lambda refusal, cotangent, surrogate: cotangent)
+    monkeypatch.setattr(iwax.torch.autograd._OnceOnly, "apply", lambda refusal, cotangent, surrogate: cotangent)
     assert abs(hessian(objective) - hessian_by_differences(objective)).max() > 0.1
 
 

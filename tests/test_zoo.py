@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 import iwax
-from iwax.config import RunConfig
 from iwax.data import load
-from iwax.evaluate import evaluate
-from iwax.examples import first_examples
-from iwax.judge import evaluate_run
-from iwax.launch import load_run, new_run
+from iwax.evaluation.evaluate import evaluate
+from iwax.evaluation.examples import first_examples
+from iwax.judging.evaluate import evaluate_run
+from iwax.runs.config import RunConfig
+from iwax.runs.launch import load_run, new_run
 from iwax.zoo import export, records
 
 CONFIG = RunConfig(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from iwax.config import RunConfig
 from iwax.data import Dataset
+from iwax.runs.config import RunConfig
 
 
 def tiny_data(seed: int = 0, train: int = 40) -> Dataset:

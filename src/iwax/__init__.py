@@ -4,7 +4,7 @@ A model is a pair: a generative density p(x, z) and an inference density q(z | x
 An objective is a bound, written as a function of the log-weights log w = log p(x, z) - log q(z | x).
 
 The public names are listed in `__init__.pyi` and imported when first used, so that `import iwax` and
-`iwax --help` do not wait for JAX; so are the modules, as `iwax.zoo` or `iwax.units`.
+`iwax --help` do not wait for JAX; so are the modules, as `iwax.zoo` or `iwax.evaluation.units`.
 """
 
 import importlib

@@ -1,20 +1,73 @@
-"""Pictures: sheets of images, and training curves."""
+"""Pictures, with one look: vector plots for print, sheets of images, and training curves.
 
-from collections.abc import Mapping, Sequence
+Plots are drawn on matplotlib's `Figure` objects: no global state is read or set, and no window is opened.
+Matplotlib and Pillow are imported when the first picture is drawn.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
-from iwax.plots import COLOURS, LINE_STYLES, plot
+__all__ = [
+    "COLOURS",
+    "LINE_STYLES",
+    "MARKERS",
+    "curves",
+    "image_rows",
+    "image_shape",
+    "image_sheet",
+    "in_shades",
+    "plot",
+]
 
-__all__ = ["curves", "image_rows", "image_sheet"]
-
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: for all eyes
+LINE_STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+STYLE: dict[Any, Any] = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "grid.alpha": 0.25,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+    "savefig.dpi": 160,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "iwax",  # the same picture is the same file
+}
 GREY = 0.35  # of the lines between images
 SCALE = 3  # screen pixels per image pixel
+
+
+@contextmanager
+def plot(
+    path: str | Path, *, rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 4.2
+) -> Iterator[Any]:
+    """Axes to draw on, an array (rows, columns), or one for 1 x 1; written to `path` (.pdf, .svg or .png) at the end.
+
+    Arguments:
+        path: the file; its suffix says the format.
+        rows: of axes.
+        columns: of axes.
+        width: of the whole figure, in inches.
+        height: of the whole figure, in inches.
+    """
+    import matplotlib
+    from cycler import cycler
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+        figure = Figure(figsize=(width, height))
+        axes = figure.subplots(rows, columns, squeeze=False)
+        yield axes if axes.size > 1 else axes[0, 0]
+        metadata = {"Date": None} if Path(path).suffix == ".svg" else {}
+        metadata |= {"CreationDate": None} if Path(path).suffix == ".pdf" else {}
+        figure.savefig(path, metadata=metadata)
 
 
 def image_shape(size: int) -> tuple[int, int]:
@@ -36,6 +89,8 @@ def image_sheet(
     `shades` are the values that are black and white, beyond which all is; `scale` is how many screen pixels wide a
     pixel is.
     """
+    from PIL import Image
+
     images = in_shades(images, shades)
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
     pixels = np.kron(255 * _mosaic(rows), np.ones((scale, scale)))
@@ -59,12 +114,14 @@ def image_rows(
 
     `shades` are the values that are black and white; `captions`, if given, stand below the columns.
     """
+    from matplotlib.figure import Figure
+
     mosaic = _mosaic([in_shades(images, shades) for images in rows.values()])
     height, width = mosaic.shape
     label_width = 0.2 + 0.09 * max(map(len, rows))  # inches, at the font size below
     caption_height = 0.22 if captions else 0
     size = (width / 40 + label_width, height / 40 + caption_height)
-    figure = plt.figure(figsize=size)
+    figure = Figure(figsize=size)
     left, bottom = label_width / size[0], caption_height / size[1]
     axis = figure.add_axes((left, bottom, 1 - left, 1 - bottom))
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -75,7 +132,6 @@ def image_rows(
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     figure.savefig(path, dpi=40 * SCALE)
-    plt.close(figure)
 
 
 def _mosaic(rows: Sequence[np.ndarray]) -> np.ndarray:
@@ -106,6 +162,8 @@ def curves(
         path: a .png, .pdf or .svg file.
         axes: further properties of the axes (title, xscale, ...).
     """
+    from matplotlib.ticker import MaxNLocator
+
     with plot(path) as axis:
         for i, (label, (x, y)) in enumerate(lines.items()):
             style = LINE_STYLES[i % len(LINE_STYLES)]

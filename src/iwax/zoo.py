@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from iwax.checkpoint import pack, read
 from iwax.checks import check_choice
 from iwax.data import Dataset
-from iwax.models.vae import ARCHITECTURES, VAE
+from iwax.models import ARCHITECTURES, VAE
+from iwax.runs import pack_checkpoint, read_checkpoint
 
 __all__ = ["export", "load", "records"]
 
@@ -48,7 +48,7 @@ def load(name: str, *, folder: str | Path | None = None) -> VAE:
         data_size=record["data_size"],
         **{option: record[option] for option in ("scale_map", "likelihood")},
     )
-    return _as(jnp.float32, read(path).fill(_as(jnp.float16, template)))
+    return _as(jnp.float32, read_checkpoint(path).fill(_as(jnp.float16, template)))
 
 
 def records(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
@@ -78,8 +78,7 @@ def export(
     Raises:
         ValueError: no run, one without an evaluation, or a model that is none of ARCHITECTURES.
     """
-    from iwax.launch import load_run
-    from iwax.runs import JUDGED, RunFolder
+    from iwax.runs import JUDGED, RunFolder, load_run
 
     config, model, _, loaded = load_run(run, data_dir=data_dir, data=data)
     check_choice("model", config.model, ARCHITECTURES)
@@ -88,7 +87,7 @@ def export(
         raise ValueError(f"Expected {run} to be evaluated, so that its record can say so; run `iwax evaluate` first.")
     half = _as(jnp.float16, model)
     again = _judged_again(_as(jnp.float32, half), loaded, config.test_binarize, judged, on_batch)
-    content, out = pack(half, {"name": name}), Path(folder or FOLDER)
+    content, out = pack_checkpoint(half, {"name": name}), Path(folder or FOLDER)
     record = {
         "name": name,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -110,8 +109,7 @@ def _judged_again(
     model: VAE, data: Dataset, rule: str, judged: dict[str, Any], on_batch: Callable[[int], None] | None
 ) -> dict[str, Any]:
     """The evaluation of another model on the same images, with the same random numbers."""
-    from iwax.evaluate import evaluate
-    from iwax.examples import first_examples
+    from iwax.evaluation import evaluate, first_examples
 
     x = first_examples(data, rule, seed=judged["seed"], count=judged["num_examples"])
     rule = "fixed" if rule == "threshold" else rule  # images of 0 and 1 stay as they are

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from iwax.examples import first_examples
+from iwax.evaluation.examples import first_examples
 from iwax.experiments import recording
 from iwax.models.vae import VAE
 from tiny import tiny_data

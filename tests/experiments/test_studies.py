@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from iwax.build import resolve
-from iwax.config import RunConfig
 from iwax.experiments import STUDIES
-from iwax.experiments.records import identity
-from iwax.experiments.scales import asked, plan, run_name
-from iwax.experiments.study import Cell, Published, Study, Table, stated
+from iwax.experiments.identity import asked, identifier, run_name, stated
+from iwax.experiments.scales import plan
+from iwax.experiments.study import Cell, Published, Study, Table
+from iwax.runs.build import resolve
+from iwax.runs.config import RunConfig
 
 METRICS = {"nll", "log_p", "iwae_64", "minus_kl", "elbo", "active_units", "ssim"}
 
@@ -68,7 +68,7 @@ def test_impossible_numbers_are_marked():
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
 def test_every_run_is_named_once_and_after_what_it_starts_from(study):
-    runs = study.runs("short", 1)
+    runs = plan(study, "short", 1)
     names = [run_name(run) for run in runs]
     assert len(set(names)) == len(names)
     for i, run in enumerate(runs):
@@ -78,12 +78,12 @@ def test_every_run_is_named_once_and_after_what_it_starts_from(study):
 
 def test_studies_share_runs():
     """By what is asked for, not by who asks."""
-    burda, report = ({run_name(run) for run in STUDIES[name].runs("short", 1)} for name in ("burda2016", "dd2434"))
+    burda, report = ({run_name(run) for run in plan(STUDIES[name], "short", 1)} for name in ("burda2016", "dd2434"))
     assert report < burda
-    full = {run_name(run) for run in STUDIES["dd2434"].runs("full", 1)}
-    assert not full & {run_name(run) for run in STUDIES["burda2016"].runs("full", 1)}  # other recipes
+    full = {run_name(run) for run in plan(STUDIES["dd2434"], "full", 1)}
+    assert not full & {run_name(run) for run in plan(STUDIES["burda2016"], "full", 1)}  # other recipes
     given = {"protocol": "burda-paper"}
-    shared = [{run_name(run) for run in STUDIES[name].runs("full", 1, given)} for name in ("burda2016", "dd2434")]
+    shared = [{run_name(run) for run in plan(STUDIES[name], "full", 1, given)} for name in ("burda2016", "dd2434")]
     assert shared[1] < shared[0]
 
 
@@ -91,7 +91,7 @@ def test_how_runs_of_many_samples_are_made_at_short():
     """A few samples go backward where that costs nothing; tables of methods have all."""
 
     def of(study, objective, num_samples, model="one-layer"):
-        runs = [run for run in STUDIES[study].runs("short", 1) if run.model == model and run.dataset == "mnist"]
+        runs = [run for run in plan(STUDIES[study], "short", 1) if run.model == model and run.dataset == "mnist"]
         made = (resolve(r) for r in runs if (r.objective, r.num_samples, r.init_from) == (objective, num_samples, None))
         run = next(made)
         return run.epochs, run.num_resampled, run.precision
@@ -106,7 +106,7 @@ def test_how_runs_of_many_samples_are_made_at_short():
 
 
 def test_seeds():
-    counts = [len(STUDIES["rainforth2018"].runs("full", seeds)) for seeds in (1, 4, None)]
+    counts = [len(plan(STUDIES["rainforth2018"], "full", seeds)) for seeds in (1, 4, None)]
     assert counts == [8, 32, 24]
 
 
@@ -118,13 +118,13 @@ def test_an_id_is_that_of_the_meaning():
         dataclasses.replace(short, num_samples=1, split="standard", gradient="doubly-reparameterized")
     ) == asked(short)
     assert run_name(dataclasses.replace(short, num_samples=2)) != run_name(short)
-    assert identity(asked(short), {"num_samples": 64}) != identity(asked(short), {"num_samples": 5000})
+    assert identifier(asked(short), {"num_samples": 64}) != identifier(asked(short), {"num_samples": 5000})
 
 
 def test_an_id_outlives_new_fields():
     """What is left out is not part of it, so that a field of tomorrow changes no ID of today."""
-    assert identity({"objective": "elbo"}, {}) == "cbc3d5e6ba38"
-    named = {field for run in STUDIES["audit"].runs("short") for field in asked(run)}
+    assert identifier({"objective": "elbo"}, {}) == "cbc3d5e6ba38"
+    named = {field for run in plan(STUDIES["audit"], "short") for field in asked(run)}
     named -= {"objective", "protocol", "batch_size", "schedule_scale", "eval_every", "eval_images"}
     assert named == {"output_bias", "init", "epsilon", "beta1"}
 
@@ -137,21 +137,21 @@ def record_of(run, started_from=None):
 def test_records_find_their_cells(name):
     """Each run is claimed by what it was made for, under whatever spelling, and by nothing else."""
     study = STUDIES[name]
-    runs = study.runs("short", 1)
+    runs = plan(study, "short", 1)
     by_name = {run_name(run): run for run in runs}
     recipe = dict(study.recipe) if study.keeps_recipe else {}
     for run in runs:
         before = None if run.init_from is None else asked(by_name[run.init_from])
         record = record_of(run, before)
-        claimed = {pair for pair in study.configs if study.matching(pair[0], [record], pair[1])}
+        claimed = {pair for pair in study.configs if matching_records(study, pair[0], [record], pair[1])}
         meanings = {run_name(dataclasses.replace(pair[0], **recipe | stated(pair[0]))) for pair in claimed}
         assert len(meanings) == 1
 
 
 def test_at_smoke_every_cell_finds_its_run():
     for study in STUDIES.values():
-        records = [record_of(run) for run in study.runs("smoke") if run.init_from is None]
-        found = [bool(study.matching(cell.config, records)) for cell in study.cells if cell.start is None]
+        records = [record_of(run) for run in plan(study, "smoke") if run.init_from is None]
+        found = [bool(matching_records(study, cell.config, records)) for cell in study.cells if cell.start is None]
         assert all(found)
 
 
@@ -164,8 +164,8 @@ def test_records_of_other_recipes_do_not_pass_for_the_ablation():
         for fields in ({"schedule_scale": 0.03}, {"schedule_scale": 0.1}, {"output_bias": "zero"})
     )
     records = [record_of(run) for run in (short, shorter, other, published)]
-    assert study.matching(ablation.config, records) == [record_of(short)]
-    assert study.matching(full_length.config, records) == [record_of(published)]
+    assert matching_records(study, ablation.config, records) == [record_of(short)]
+    assert matching_records(study, full_length.config, records) == [record_of(published)]
 
 
 def test_demonstrations_are_there():

@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 import pytest
 
 import iwax
-from iwax.decoding import reconstruct, sample_images
+from iwax.evaluation.decoding import reconstruct, sample_images
 from iwax.models.distributions import DiagonalNormal, MarkovChain
 
 KEY = jax.random.key(0)

@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 
 import iwax
-from iwax.noise import draw_dependent
 from iwax.objectives import GDReG
+from iwax.objectives.sampling import draw_dependent
 
 pytestmark = pytest.mark.slow  # every estimator's core is proven in the other files
 

@@ -8,14 +8,14 @@ import math
 import pytest
 
 from example_modules import ROOT
-from iwax.config import RunConfig
+from iwax.experiments.identity import asked
 from iwax.experiments.records import read_records
-from iwax.experiments.scales import asked
 from iwax.experiments.study import Cell, Published, Study, Table
+from iwax.report.cell_runs import cells_done, find
 from iwax.report.cells import numbers, overview
 from iwax.report.effects import effects
-from iwax.report.found import cells_done, find
 from iwax.report.tables import Datum, Sheet, as_csv, as_latex, as_markdown
+from iwax.runs.config import RunConfig
 from made import record
 
 IWAE, ELBO = RunConfig(objective="iwae", num_samples=5), RunConfig(objective="elbo", num_samples=1)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from iwax.figures import plot
 from iwax.models.vae import VAE
-from iwax.plots import plot
 from iwax.report.explorer import pack
 from iwax.report.page import inline_svg, render
 from iwax.report.tables import Datum, Sheet

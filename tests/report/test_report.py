@@ -11,19 +11,19 @@ import pytest
 
 import iwax
 from example_modules import load_script
-from iwax.arithmetic import training_flop
 from iwax.cli import main
-from iwax.config import RunConfig
+from iwax.diagnostics.flops import training_flop
 from iwax.experiments import STUDIES
 from iwax.experiments.study import Cell, Demonstration, Figure, Published, Study, Table
 from iwax.figures import image_sheet
-from iwax.launch import new_run
 from iwax.models.vae import ARCHITECTURES
 from iwax.report.cost import pareto, worth
 from iwax.report.gather import Run, gather
-from iwax.report.parts import Parts, caption, line_names
+from iwax.report.pictures import Parts, caption, line_names
 from iwax.report.report import write_report
 from iwax.report.reproductions import reproductions_page
+from iwax.runs.config import RunConfig
+from iwax.runs.launch import new_run
 from made import record
 from tiny import tiny_config, tiny_data
 
@@ -66,7 +66,7 @@ def test_nothing_to_report_is_one_line(tmp_path, capsys, monkeypatch):
 
 
 def test_from_records_alone(results, tmp_path, monkeypatch):
-    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    monkeypatch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
     page = write_report(results, tmp_path / "none", tmp_path / "out", studies=[STUDY]).read_text()
     assert "2 runs: 2 short" in page
     assert "1 of 1 numbers in the tables of 1 studies have a run; none is open." in page
@@ -92,7 +92,7 @@ def test_a_run_judged_at_two_scales_has_two_records(results, tmp_path):
 
 
 def test_what_went_on_from_a_trained_model_is_not_drawn_at_the_price_of_its_last_part(tmp_path, monkeypatch):
-    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    monkeypatch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
     whole, part = record(IWAE), record(dataclasses.replace(IWAE, seed=1, init_from="elbo"), started_from={})
     runs = [Run(one, tmp_path) for one in (whole, part)]
     assert Parts(runs[1:], tmp_path, tmp_path).cost() is None
@@ -111,7 +111,7 @@ def test_a_sheet_says_what_made_it_on_which_images_and_how_alike_they_are():
 
 def test_a_figure_shows_the_first_run_that_has_its_pictures(tmp_path, monkeypatch):
     """Figure 7 of seed 002 takes reconstructions of the other data set, which older records are without."""
-    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    monkeypatch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
     for name in ("own.png", "other.png"):
         image_sheet(np.zeros((4, 16)), tmp_path / name)
     longer = dict(record(IWAE).training) | {"epochs": 400}
@@ -128,7 +128,7 @@ def test_a_figure_shows_the_first_run_that_has_its_pictures(tmp_path, monkeypatc
 
 
 def test_a_panel_for_each_rule_of_beta(tmp_path, monkeypatch):
-    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    monkeypatch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
     configs = [
         RunConfig(objective="ciwae", num_samples=8, beta=beta, beta_rule=rule)
         for rule in ("fixed", "ascend")
@@ -143,7 +143,7 @@ def test_a_panel_for_each_rule_of_beta(tmp_path, monkeypatch):
 
 
 def test_a_figure_of_a_demonstration(tmp_path, monkeypatch):
-    monkeypatch.setattr("iwax.report.parts.SUFFIXES", (".svg",))
+    monkeypatch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
     study, rows = STUDIES["rainforth2018"], [[1, 1, 1.5, 1.0], [1, 16, 0.4, 4.0], [16, 1, 6.0, 4.0], [16, 16, 1.0, 9.0]]
     (figure,) = (figure for figure in study.figures if figure.kind == "snr")
     parts = Parts([], tmp_path, tmp_path)

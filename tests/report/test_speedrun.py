@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from iwax.build import resolve
-from iwax.config import RunConfig
-from iwax.experiments.speedrun import AS_PUBLISHED, STUDY
+from iwax.experiments.published.speedrun import AS_PUBLISHED, STUDY
 from iwax.report.speedrun import as_published, attempts_sheet, protocol_sheet
+from iwax.runs.build import resolve
+from iwax.runs.config import RunConfig
 from made import record
 
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from iwax.config import RunConfig
 from iwax.experiments.study import Cell, Claim, Published, Study, Table
 from iwax.report.verdicts import verdicts
+from iwax.runs.config import RunConfig
 from made import record
 
 IWAE, ELBO = RunConfig(objective="iwae", num_samples=5), RunConfig(objective="elbo", num_samples=1)

@@ -6,7 +6,7 @@ import click
 
 from iwax import __version__
 from iwax.cli import diagnosing, judging, listing, posterior, reporting, reproducing, training
-from iwax.startup import keep_compiled_programs
+from iwax.cli.startup import keep_compiled_programs
 
 __all__ = ["main"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from iwax.cli.options import data_dir_option, json_option
-from iwax.config import RunConfig
 from iwax.console import ProgressBar, say_source
-from iwax.strict_json import dumps
+from iwax.files import dumps
+from iwax.runs import RunConfig
 
 __all__ = ["snr"]
 
@@ -46,25 +46,24 @@ def snr() -> None:
 @json_option
 def toy(out: Path, counts: str, deviations: str, as_json: bool, **options: Any) -> None:
     """The linear-Gaussian study of Rainforth et al. (2018): SNR against M and K, slopes, histograms."""
-    from iwax.experiments.rainforth_snr import ToyStudy
-    from iwax.experiments.rainforth_snr_report import figures, lines, table
+    from iwax.experiments import ToyStudy, rainforth_snr_report
 
     moves = _numbers("deviations", deviations, float, 0)
     study = ToyStudy(counts=_numbers("counts", counts, int, 1), deviations=moves, **options)
     with ProgressBar("measuring") as on_progress:
         records = study.run(out, on_progress)
-    (out / "table.md").write_text(table(records))
-    paths = figures(records, out)
+    (out / "table.md").write_text(rainforth_snr_report.table(records))
+    paths = rainforth_snr_report.figures(records, out)
     if as_json:
         names = ("deviation", "varied", "gradient", "group", "counts")
         rows = [
             {name: getattr(line, name) for name in names}
             | {"snr": line.snr.tolist(), "slope": line.slope._asdict(), "expected": line.expected}
-            for line in lines(records)
+            for line in rainforth_snr_report.lines(records)
         ]
         click.echo(dumps(rows, indent=2))
     else:
-        _say(table(records), [out / "table.md", *paths])
+        _say(rainforth_snr_report.table(records), [out / "table.md", *paths])
 
 
 @snr.command()
@@ -75,11 +74,11 @@ def toy(out: Path, counts: str, deviations: str, as_json: bool, **options: Any) 
 @json_option
 def run(run: Path, out: Path | None, data_dir: str | None, as_json: bool, **options: Any) -> None:
     """Every objective and estimator on a trained run, all with the same number of samples."""
-    from iwax.experiments.training_snr import measure_run
+    from iwax.experiments import training_snr
 
     out = out or run / "snr"
     with ProgressBar("measuring") as on_progress:
-        records = measure_run(run, out, _settings(options), data_dir=data_dir, on_progress=on_progress)
+        records = training_snr.measure_run(run, out, _settings(options), data_dir=data_dir, on_progress=on_progress)
     _report(records, out, as_json)
 
 
@@ -107,39 +106,42 @@ def training(
     """Train a network, and measure every objective and estimator at several points on the way."""
     from iwax.checks import check_choice
     from iwax.data import load
-    from iwax.experiments.training_snr import measure_training, sizes
+    from iwax.experiments import training_snr
     from iwax.objectives import OBJECTIVES
 
     settings, stages = _settings(options), _numbers("epochs", epochs, int, 0)
     check_choice("objective", objective, OBJECTIVES)
-    own: dict[str, Any] = sizes(objective, settings.num_samples)
+    own: dict[str, Any] = training_snr.sizes(objective, settings.num_samples)
     what: dict[str, Any] = {"dataset": dataset, "model": model, "objective": objective, "train_images": train_images}
     config = RunConfig(**what, **own, protocol="burda-paper")  # long enough for any `epochs`, and plain Adam
     data = load(dataset, None, data_dir)
     say_source(data)
     with ProgressBar("measuring") as on_progress:
-        records = measure_training(config, out, settings, epochs=stages, data=data, on_progress=on_progress)
+        records = training_snr.measure_training(
+            config, out, settings, epochs=stages, data=data, on_progress=on_progress
+        )
     _report(records, out, as_json)
 
 
 def _settings(options: dict[str, Any]) -> Any:
-    from iwax.experiments.training_snr import Settings
+    from iwax.experiments import training_snr
 
     names = options.pop("objectives")
-    return Settings(**options) if names is None else Settings(**options, objectives=names.split(","))
+    chosen = {} if names is None else {"objectives": names.split(",")}
+    return training_snr.Settings(**options, **chosen)
 
 
 def _report(records: list[dict[str, Any]], out: Path, as_json: bool) -> None:
-    from iwax.experiments.training_snr import figure, table
+    from iwax.experiments import training_snr
 
-    (out / "table.md").write_text(table(records))
+    (out / "table.md").write_text(training_snr.table(records))
     paths = [out / f"snr{suffix}" for suffix in (".svg", ".pdf")]
     for path in paths:
-        figure(records, path)
+        training_snr.figure(records, path)
     if as_json:
         click.echo(dumps(records, indent=2))
     else:
-        _say(table(records), [out / "table.md", *paths])
+        _say(training_snr.table(records), [out / "table.md", *paths])
 
 
 def _say(text: str, paths: list[Path]) -> None:

@@ -7,7 +7,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, notices, number, print_table
-from iwax.strict_json import dumps
+from iwax.files import dumps
 
 __all__ = ["evaluate", "reconstruct", "sample"]
 
@@ -43,8 +43,7 @@ def evaluate(
     run: Path, time_limit: float | None, figures: bool, everything: bool, as_json: bool, **options: Any
 ) -> None:
     """Judge a run on test images: log p with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and active units."""
-    from iwax.judge import evaluate_run
-    from iwax.judgement import judge_run, plot_evaluation
+    from iwax.judging import evaluate_run, judge_run, plot_evaluation
 
     options["time_limit"] = None if time_limit is None else 60 * time_limit
     with ProgressBar("evaluating") as on_progress:
@@ -167,7 +166,7 @@ def _notice(message: str) -> None:
 @data_dir_option
 def sample(run: Path, num_images: int, seed: int, out: Path | None, data_dir: str | None) -> None:
     """Draw images from a trained model."""
-    from iwax.judge import sample_sheet
+    from iwax.judging import sample_sheet
 
     click.echo(sample_sheet(run, num_images=num_images, seed=seed, out=out, data_dir=data_dir))
 
@@ -180,6 +179,6 @@ def sample(run: Path, num_images: int, seed: int, out: Path | None, data_dir: st
 @data_dir_option
 def reconstruct(run: Path, num_images: int, seed: int, out: Path | None, data_dir: str | None) -> None:
     """Encode test images and decode one sample of each."""
-    from iwax.judge import reconstruction_sheet
+    from iwax.judging import reconstruction_sheet
 
     click.echo(reconstruction_sheet(run, num_images=num_images, seed=seed, out=out, data_dir=data_dir))

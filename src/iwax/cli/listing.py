@@ -9,7 +9,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import print_table, say_source
-from iwax.strict_json import dumps
+from iwax.files import dumps
 
 __all__ = ["data", "objectives", "runs"]
 
@@ -72,8 +72,7 @@ def fetch(name: str, data_dir: str | None) -> None:
 def objectives(name: str | None, as_json: bool) -> None:
     """List the objectives: bound, options, and what each gradient estimator is unbiased for. NAME: all about one."""
     from iwax.checks import check_choice
-    from iwax.objectives import OBJECTIVES
-    from iwax.objectives.catalog import describe
+    from iwax.objectives import OBJECTIVES, describe
 
     if name is not None:
         check_choice("objective", name, OBJECTIVES)

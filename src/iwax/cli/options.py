@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 import click
 
-from iwax.config import RunConfig
+from iwax.runs import RunConfig
 
 __all__ = ["config_options", "data_dir_option", "json_option"]
 

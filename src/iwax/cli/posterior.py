@@ -7,7 +7,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, number, print_table
-from iwax.strict_json import dumps
+from iwax.files import dumps
 
 __all__ = ["anneal", "posterior", "ssim"]
 
@@ -38,7 +38,7 @@ def ssim(
     as_json: bool,
 ) -> None:
     """Structural similarity (SSIM) of test images and what the model reconstructs of them."""
-    from iwax.similarity import ssim_run
+    from iwax.judging import ssim_run
 
     result = ssim_run(
         run,
@@ -91,7 +91,7 @@ def anneal(run: Path, time_limit: float | None, as_json: bool, **options: Any) -
 
     Finished images are kept: the same command goes on where it was interrupted.
     """
-    from iwax.annealing import anneal_run
+    from iwax.judging import anneal_run
 
     with ProgressBar("annealing") as on_progress:
         seconds = None if time_limit is None else 60 * time_limit
@@ -139,7 +139,7 @@ def posterior(
 ) -> None:
     """Picture q, the implicit posterior q_IW, and the true posterior of test images, in the two worst dimensions."""
     numbers, ks = _integers("images", images), _integers("num_samples", num_samples)
-    from iwax.implicit import implicit_run
+    from iwax.judging import implicit_run
 
     result = implicit_run(run, images=numbers, num_samples=ks, seed=seed, out=out, data_dir=data_dir)
     if as_json:

@@ -22,7 +22,7 @@ __all__ = ["report"]
 def report(results: Path, runs: Path, out: Path, data_dir: str | None) -> None:
     """Tables, figures and one HTML page, from records and run folders; nothing is trained. Open OUT/index.html."""
     from iwax.experiments import STUDIES
-    from iwax.report.report import write_report
+    from iwax.report import write_report
 
     page = write_report(results, runs, out, studies=tuple(STUDIES.values()), data_dir=data_dir, say=_notice)
     click.echo(page)

@@ -8,7 +8,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, notices, print_table
-from iwax.strict_json import dumps
+from iwax.files import dumps
 
 __all__ = ["reproduce"]
 
@@ -58,11 +58,13 @@ def reproduce(
 
 def _plan(study: Any, options: dict[str, Any]) -> list[Any]:
     """The runs of a study, as asked for."""
-    return study.runs(options["scale"], options["seeds"], _fields(options["fields"]))
+    from iwax.experiments import plan
+
+    return plan(study, options["scale"], options["seeds"], _fields(options["fields"]))
 
 
 def _how(options: dict[str, Any], command: str) -> Any:
-    from iwax.experiments.reproduce import Reproduction
+    from iwax.experiments import Reproduction
 
     run_limit, time_limit = options["run_limit"], options["time_limit"]
     return Reproduction(
@@ -86,7 +88,7 @@ def _command(study: Any, options: dict[str, Any]) -> str:
 
 
 def _reproduce(study: Any, as_json: bool, options: dict[str, Any]) -> None:
-    from iwax.experiments.reproduce import reproduce as run
+    from iwax.experiments import reproduce as run
 
     how = _how(options, _command(study, options))
     reports = run(study, _plan(study, options), how, options["only"])
@@ -108,7 +110,7 @@ def _reproduce(study: Any, as_json: bool, options: dict[str, Any]) -> None:
 
 
 def _list(studies: Any, in_full: bool, as_json: bool, options: dict[str, Any]) -> None:
-    from iwax.experiments.overview import run_rows, study_rows
+    from iwax.experiments import run_rows, study_rows
 
     if in_full:
         (study,) = studies.values()
@@ -124,7 +126,7 @@ def _list(studies: Any, in_full: bool, as_json: bool, options: dict[str, Any]) -
 
 
 def _verify(id: str, as_json: bool, options: dict[str, Any]) -> None:
-    from iwax.experiments.verification import verify
+    from iwax.experiments import verify
 
     with ProgressBar("verifying") as on_progress:
         result = verify(
@@ -144,8 +146,8 @@ def _verify(id: str, as_json: bool, options: dict[str, Any]) -> None:
 
 
 def _export(study: Any, name: str, options: dict[str, Any]) -> None:
-    from iwax.experiments.scales import SCALES, run_name
-    from iwax.judge import evaluate_run
+    from iwax.experiments import SCALES, run_name
+    from iwax.judging import evaluate_run
     from iwax.zoo import export
 
     chosen = [run for run in map(run_name, _plan(study, options)) if all(text in run for text in options["only"])]
@@ -162,7 +164,7 @@ def _export(study: Any, name: str, options: dict[str, Any]) -> None:
 def _fields(pairs: tuple[str, ...]) -> dict[str, Any]:
     """Fields of a configuration from NAME=VALUE, each of its own type."""
     from iwax.checks import check_choice
-    from iwax.config import RunConfig
+    from iwax.runs import RunConfig
 
     hints, values = get_type_hints(RunConfig), {}
     for pair in pairs:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from iwax.cli.options import config_options, data_dir_option, json_option
-from iwax.config import RunConfig
 from iwax.console import ProgressBar, say_source
-from iwax.strict_json import dumps
+from iwax.files import dumps
+from iwax.runs import RunConfig
 
 __all__ = ["train"]
 
@@ -50,9 +50,8 @@ def train(
     """Train a model; its folder then serves `iwax evaluate`, `sample` and `reconstruct`."""
     given = {name: value for name, value in options.items() if value is not None}
     _check_usage(out, overwrite, seeds, vectorized, resume, force)
-    from iwax.cohorts import COHORT, new_cohort, resume_cohort
-    from iwax.cohorts import seeds as with_seeds
-    from iwax.launch import new_run, resume_run
+    from iwax.runs import COHORT, new_cohort, new_run, resume_cohort, resume_run
+    from iwax.runs import seeds as with_seeds
 
     several = seeds is not None or (resume is not None and (resume / COHORT).is_file())
     if vectorized is not None and not several:
@@ -117,9 +116,8 @@ def _line(result: dict[str, Any]) -> str:
 
 def _load_data(config: RunConfig, data_dir: str | None) -> Any:
     """The data of a new run, once all that needs no data has been checked; says where they come from."""
-    from iwax.build import resolve
     from iwax.data import DataWarning, load
-    from iwax.launch import check_own
+    from iwax.runs import check_own, resolve
 
     check_own(resolve(config))
     with warnings.catch_warnings():

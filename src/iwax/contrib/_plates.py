@@ -13,7 +13,7 @@ import numpyro.distributions as dist
 from numpyro.infer.autoguide import AutoSemiDAIS, AutoSurrogateLikelihoodDAIS
 from numpyro.util import check_model_guide_match
 
-from iwax.objectives.objective import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
+from iwax.objectives import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
 
 __all__ = [
     "Layout",

@@ -42,11 +42,16 @@ from iwax.contrib._plates import (
     sample_sites,
 )
 from iwax.keys import stream
-from iwax.models.model import freeze
-from iwax.objectives import ELBO, Objective
-from iwax.objectives.autodiff import value_with_gradient_of, weighted_sum
-from iwax.objectives.loss import as_differentiable_as
-from iwax.objectives.objective import PATH_ONLY, SCORE_FUNCTION
+from iwax.models import freeze
+from iwax.objectives import (
+    ELBO,
+    PATH_ONLY,
+    SCORE_FUNCTION,
+    Objective,
+    as_differentiable_as,
+    value_with_gradient_of,
+    weighted_sum,
+)
 
 __all__ = ["ImportanceWeightedELBO"]
 

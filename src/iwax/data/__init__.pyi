@@ -1,7 +1,9 @@
+from .adapters import as_array as as_array
 from .binarization import as_they_are as as_they_are
 from .binarization import binarize as binarize
 from .binarization import intensities as intensities
 from .binarization import test_set_hash as test_set_hash
+from .cache import cache_folder as cache_folder
 from .catalog import DATASETS as DATASETS
 from .catalog import describe as describe
 from .catalog import fetch as fetch
@@ -14,5 +16,4 @@ from .checks import check_stored as check_stored
 from .dataset import Dataset as Dataset
 from .dataset import DatasetInfo as DatasetInfo
 from .dataset import DataWarning as DataWarning
-from .foreign import as_array as as_array
 from .payload import ChecksumError as ChecksumError

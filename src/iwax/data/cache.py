@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from .payload import ChecksumError, Payload, SourceError, verify
+from iwax.data.payload import ChecksumError, Payload, SourceError, verify
 
 
 def cache_folder() -> Path:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import mnist, omniglot
-from .dataset import Dataset, DatasetInfo, DataWarning
-from .own import is_path, load_own
+from iwax.data import mnist, omniglot
+from iwax.data.custom import is_path, load_own
+from iwax.data.dataset import Dataset, DatasetInfo, DataWarning
 
 DataDir = str | os.PathLike[str] | None
 

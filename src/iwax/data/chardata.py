@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Dataset, array_sha256
+from iwax.data.dataset import Dataset, array_sha256
 
 CHARDATA = Path("omniglot") / "chardata.mat"
 COUNTS = {"data": 24_345, "testdata": 8_070}

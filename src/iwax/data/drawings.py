@@ -10,7 +10,7 @@ from io import BytesIO
 
 import numpy as np
 
-from .payload import ChecksumError, Payload, verify
+from iwax.data.payload import ChecksumError, Payload, verify
 
 SIDE = 105
 _PACKED_BYTES = 1379  # of one drawing

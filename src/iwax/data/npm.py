@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from .payload import ChecksumError, Payload, SourceError, verify
+from iwax.data.payload import ChecksumError, Payload, SourceError, verify
 
 NPM_SECONDS = 60.0
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .cache import cache_label, keep, keep_or_raise, read_cache, read_undamaged
-from .chardata import CHARDATA, load_chardata
-from .dataset import Dataset
-from .drawings import read_drawings, resize
-from .payload import Payload, SourceError
-from .sources import explicit_folder, first_available, no_source, read_files, would_ask
-from .web import download, from_mirrors
+from iwax.data.cache import cache_label, keep, keep_or_raise, read_cache, read_undamaged
+from iwax.data.chardata import CHARDATA, load_chardata
+from iwax.data.dataset import Dataset
+from iwax.data.drawings import read_drawings, resize
+from iwax.data.payload import Payload, SourceError
+from iwax.data.sources import explicit_folder, first_available, no_source, read_files, would_ask
+from iwax.data.web import download, from_mirrors
 
 BACKGROUND = Payload(
     "omniglot",

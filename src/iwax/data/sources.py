@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from .cache import cache_label, is_cached
-from .payload import Payload, SourceError, gunzip, verify
+from iwax.data.cache import cache_label, is_cached
+from iwax.data.payload import Payload, SourceError, gunzip, verify
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pooch
 
-from .payload import ChecksumError, SourceError
+from iwax.data.payload import ChecksumError, SourceError
 
 CONNECT_SECONDS = 3.0  # for all mirrors together
 READ_SECONDS = 30.0

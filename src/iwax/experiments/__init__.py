@@ -1,11 +1,8 @@
-"""The project's own experiments, and the studies that `iwax reproduce` runs. STUDIES imports no JAX."""
+"""Experiments: the machinery of reproduction, own studies, and published documents as values.
 
-from iwax.experiments import audit, burda2016, dd2434, rainforth2018, speedrun, tightiwae
-from iwax.experiments.study import Study
+Names are imported when first used, so that the command line's help does not wait for JAX.
+"""
 
-__all__ = ["STUDIES"]
+import lazy_loader
 
-STUDIES: dict[str, Study] = {
-    module.STUDY.name: module.STUDY for module in (dd2434, tightiwae, burda2016, rainforth2018, audit, speedrun)
-}
-"""Name -> study."""
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,17 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from iwax.config import RunConfig
 from iwax.console import ProgressBar, notices, print_table, say_source
 from iwax.data import Dataset, load
-from iwax.decoding import reconstruct, sample_images
-from iwax.evaluate import test_examples
-from iwax.evaluation import standard_error
+from iwax.evaluation import reconstruct, sample_images, standard_error, test_examples
 from iwax.figures import curves, image_rows
-from iwax.judge import evaluate_run, reconstruction_sheet, sample_sheet
-from iwax.launch import load_run, new_run
-from iwax.runs import RunFolder
-from iwax.strict_json import dumps
+from iwax.files import dumps
+from iwax.judging import evaluate_run, reconstruction_sheet, sample_sheet
+from iwax.runs import RunConfig, RunFolder, load_run, new_run
 
 __all__ = ["SYSTEMS", "main"]
 

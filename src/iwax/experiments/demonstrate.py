@@ -7,9 +7,8 @@ from typing import Any
 
 from iwax.experiments.recording import machine
 from iwax.experiments.study import Demonstration, Study
-from iwax.runs import RunFolder
-from iwax.strict_json import dumps
-from iwax.surroundings import versions_and_commit
+from iwax.files import dumps
+from iwax.runs import RunFolder, versions_and_commit
 
 __all__ = ["demonstration_path", "run_demonstration"]
 

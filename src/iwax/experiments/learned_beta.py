@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.models.linear_gaussian import LinearGaussian
+from iwax.models import LinearGaussian
 from iwax.objectives import ELBO, IWAE, loss
 
 __all__ = ["RULES", "Outcome", "linear_gaussian_study", "minimum_mean_square_beta", "train"]

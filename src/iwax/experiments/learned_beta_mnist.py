@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from iwax.data import Dataset, load
-from iwax.evaluate import evaluate
+from iwax.evaluation import evaluate
 from iwax.experiments.learned_beta import RULES, train
-from iwax.models.vae import ARCHITECTURES
-from iwax.strict_json import dumps
+from iwax.files import dumps
+from iwax.models import ARCHITECTURES
 
 __all__ = ["STARTS", "betas_figure", "one_run", "table"]
 
@@ -83,7 +83,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def betas_figure(rows: list[dict[str, Any]], path: Path) -> None:
     """beta against the step for the rules that move it, a panel each, a line for each start (mean over seeds)."""
-    from iwax.plots import COLOURS, plot
+    from iwax.figures import COLOURS, plot
 
     moving = [rule for rule in RULES if not rule.startswith("fixed") and any(row["rule"] == rule for row in rows)]
     with plot(path, columns=len(moving), width=2.0 * len(moving), height=2.4) as axes:

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from iwax.config import RunConfig
+from iwax.experiments.identity import asked, run_name
+from iwax.experiments.matching import matching_records
 from iwax.experiments.records import read_records
-from iwax.experiments.reproduce import Reproduction, record_id
-from iwax.experiments.scales import SCALES, asked, run_name
+from iwax.experiments.reproduction import Reproduction, record_id
+from iwax.experiments.scales import SCALES
 from iwax.experiments.study import ALONG, Study
-from iwax.runs import STATUS, RunFolder
+from iwax.runs import STATUS, RunConfig, RunFolder
 
 __all__ = ["run_rows", "study_rows"]
 
@@ -53,10 +54,10 @@ def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, 
 
 def _study_row(study: Study, records: list[Any], results: Path) -> dict[str, Any]:
     cells = list(study.cells)
-    matching = [study.matching(cell.config, records, cell.start) for cell in cells]
+    by_cell = [matching_records(study, cell.config, records, cell.start) for cell in cells]
     row: dict[str, Any] = {"study": study.name, "cells": len(cells)}
     for scale in SCALES:
-        done = sum(any(record.scale == scale for record in found) for found in matching)
+        done = sum(any(record.scale == scale for record in found) for found in by_cell)
         row[scale] = f"{done} done, {len(cells) - done} open"
     shown = sum(
         any((results / "demonstrations").glob(f"{study.name}-{shown.name}-*.json")) for shown in study.demonstrations

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from iwax.files import dumps
 from iwax.runs import RunFolder
-from iwax.strict_json import dumps
 
 __all__ = ["POINTS", "Point", "StudyProgress", "measure_points"]
 

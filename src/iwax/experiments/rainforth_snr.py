@@ -25,12 +25,12 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from scipy.special import logsumexp
 
 from iwax.checks import check_positive_integer
+from iwax.diagnostics import Directional, GroupSNR, flat, gradient_snr
 from iwax.experiments.points import Point, StudyProgress, measure_points
-from iwax.models.distributions import DiagonalNormal
+from iwax.files import dumps
+from iwax.models import DiagonalNormal
 from iwax.objectives import IWAE, MIWAE, Objective
-from iwax.snr import Directional, GroupSNR, flat, gradient_snr
-from iwax.strict_json import dumps
-from iwax.surroundings import cores
+from iwax.runs import cores
 
 __all__ = ["LINES", "Toy", "ToyStudy", "closed_form_snr", "group_of", "limit_direction", "toy_of"]
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.ticker import NullLocator
 
+from iwax.diagnostics import GroupSNR
 from iwax.experiments.rainforth_snr import LINES, closed_form_snr, group_of, toy_of
-from iwax.plots import COLOURS, LINE_STYLES, plot
-from iwax.snr import GroupSNR
+from iwax.figures import COLOURS, LINE_STYLES, plot
 
 __all__ = ["Line", "Slope", "figures", "lines", "table"]
 

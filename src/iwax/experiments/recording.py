@@ -9,21 +9,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from iwax.arithmetic import evaluation_flop, training_flop, update_flop
-from iwax.build import build_protocol, build_update
 from iwax.data import Dataset, load
-from iwax.decoding import reconstruct, sample_images
-from iwax.evaluation import standard_error
-from iwax.examples import first_examples
+from iwax.diagnostics import evaluation_flop, training_flop, update_flop
+from iwax.evaluation import (
+    count_holding,
+    first_examples,
+    range_of,
+    reconstruct,
+    sample_images,
+    standard_error,
+    unit_divergences,
+)
 from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
+from iwax.judging import ssim_run
 from iwax.keys import stream
-from iwax.launch import load_run
-from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
-from iwax.similarity import ssim_run
-from iwax.surroundings import cores
-from iwax.units import count_holding, unit_divergences
-from iwax.value_range import range_of
+from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder, build_protocol, build_update, cores, load_run
 
 __all__ = ["SETTING", "machine", "make_record"]
 

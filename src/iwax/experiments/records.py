@@ -1,22 +1,19 @@
 """The record of a run, results/ID.json: what was trained, what came of it, and what made it. It imports no JAX.
 
-ID is the start of the SHA-256 of what was asked for: the fields of the configuration that are not as they would be if
-left out, and what was evaluated. A field added to RunConfig later leaves every ID as it is.
+ID is made by `iwax.experiments.identity`.
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from iwax.strict_json import dumps
+from iwax.files import dumps
 
-__all__ = ["SCHEMA", "Record", "identity", "read_records"]
+__all__ = ["SCHEMA", "Record", "read_records"]
 
 SCHEMA = 1
-LENGTH = 12  # characters of an ID
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,16 +90,6 @@ class Record:
             return cls(**values | {"along": tuple(values.get("along", ()))})
         except TypeError as error:
             raise ValueError(f"Expected a record with the fields of schema {SCHEMA}; got {error}.") from None
-
-
-def identity(asked: Mapping[str, Any], evaluated: Mapping[str, Any]) -> str:
-    """The ID of what was asked for: the start of a SHA-256.
-
-    >>> identity({"num_samples": 5}, {"num_samples": 64})
-    '38e01de6f6d4'
-    """
-    text = dumps({"config": dict(asked), "evaluation": dict(evaluated)}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
 def read_records(folder: str | Path) -> list[Record]:

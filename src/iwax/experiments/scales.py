@@ -1,18 +1,16 @@
 """At what scale a study is run: from what its cells name to the runs that are made, each under its name."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
-from iwax.build import resolve
 from iwax.checks import check_choice
-from iwax.config import RunConfig
-from iwax.data.catalog import DATASETS
-from iwax.experiments.records import identity
-from iwax.experiments.study import BY_SMOKE, SAMPLE, Study, stated
+from iwax.experiments.identity import run_name, stated
+from iwax.experiments.matching import BY_SMOKE
+from iwax.experiments.study import SAMPLE, Study
+from iwax.runs import RunConfig, resolve
 
-__all__ = ["SCALES", "Scale", "asked", "plan", "run_name"]
+__all__ = ["SCALES", "SHORT", "Scale", "plan"]
 
 MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the protocol of the scale "short"
@@ -51,7 +49,15 @@ SCALES: dict[str, Scale] = {
 
 
 def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str, Any] | None = None) -> list[RunConfig]:
-    """The runs of a study at a scale, each once; see `Study.runs`. `init_from` holds the name of another of them.
+    """The runs of a study at a scale, each once, those that others start from first.
+
+    `init_from` holds the name of another of them.
+
+    Arguments:
+        study: whose cells and figures name them.
+        scale: "smoke", "trial", "short" or "full".
+        seeds: 0 to this, for every cell; as the scale has it if left out.
+        given: fields of the recipe that the caller decides.
 
     Raises:
         ValueError: an unknown scale, or a configuration that will not do.
@@ -69,40 +75,6 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
                     run = dataclasses.replace(run, init_from=run_name(before))
                 runs.setdefault(run_name(run), run)
     return list(runs.values())
-
-
-def asked(config: RunConfig) -> dict[str, Any]:
-    """The fields of a configuration that are not as they would be if left out: the same for however it is written.
-
-    >>> asked(RunConfig(objective="iwae", num_samples=5, batch_size=250, binarize="dynamic"))
-    {'num_samples': 5}
-    """
-    return dict(_asked(config))
-
-
-@functools.lru_cache(maxsize=4096)
-def _asked(config: RunConfig) -> dict[str, Any]:
-    if config.dataset in DATASETS and config.split == next(iter(DATASETS[config.dataset].splits)):
-        config = dataclasses.replace(config, split=None)
-    whole = resolve(config)
-    # By value, as records have it: what it is if left out depends on the likelihood.
-    config = dataclasses.replace(config, binarize=None if whole.binarize == "dynamic" else whole.binarize)
-    defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(RunConfig)}
-    for name in [name for name in stated(config) if name != "binarize"]:
-        shorter = dataclasses.replace(config, **{name: defaults[name]})
-        try:
-            config = shorter if resolve(shorter) == whole else config
-        except ValueError:  # without it the others make no sense
-            continue
-    return stated(config)
-
-
-def run_name(config: RunConfig) -> str:
-    """The name of a run's folder: what a reader wants to know of it, and the ID of all that was asked for."""
-    whole = resolve(config)
-    sizes = [str(getattr(whole, name)) for name in ("num_groups", "num_samples", "beta") if getattr(whole, name)]
-    words = [config.objective, *sizes, config.model, config.dataset, f"seed{config.seed}", identity(asked(config), {})]
-    return "-".join(words)
 
 
 def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -> int:

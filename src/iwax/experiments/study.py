@@ -5,22 +5,15 @@ which the study is run, so that one run serves every study that names it. This m
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from iwax.config import RunConfig
+from iwax.runs import RunConfig
 
-__all__ = ["ALONG", "Cell", "Claim", "Demonstration", "Figure", "Published", "Study", "Table", "stated"]
+__all__ = ["ALONG", "SAMPLE", "Cell", "Claim", "Demonstration", "Figure", "Published", "Study", "Table"]
 
-WHAT = (  # the fields of a configuration that say what is trained; all others say how
-    *("objective", "num_groups", "num_samples", "beta", "beta_rule", "alpha", "order", "divergence", "baseline"),
-    *("num_auxiliary", "gamma", "num_intervals", "first_point", "sampling", "gradient"),
-    *("model", "likelihood", "dataset", "binarize", "update"),
-)
 SAMPLE = "mnist-sample"  # stands in for every data set at the scale "smoke"
 ALONG = ("eval_every", "eval_images", "eval_samples")  # the fields that say what is judged while a run trains
-BY_RUN = {"seed", "init_from", *ALONG}  # no part of a recipe
-BY_SMOKE = {"dataset", "split", "train_images", "batch_size", "epochs", "schedule_scale"}  # what that scale decides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,50 +143,3 @@ class Study:
     @property
     def cells(self) -> Iterator[Cell]:
         return (cell for table in self.tables for cell in table.cells)
-
-    def runs(self, scale: str, seeds: int | None = None, given: Mapping[str, Any] | None = None) -> list[RunConfig]:
-        """The runs at a scale, each once, those that others start from first.
-
-        Arguments:
-            scale: "smoke", "trial", "short" or "full".
-            seeds: 0 to this, for every cell; as the scale has it if left out.
-            given: fields of the recipe that the caller decides.
-        """
-        from iwax.experiments.scales import plan  # which needs JAX, to name runs
-
-        return plan(self, scale, seeds, given or {})
-
-    def matching(self, config: RunConfig, records: Sequence[Any], start: RunConfig | None = None) -> list[Any]:
-        """The records of the runs that train what `config` says, at any scale and by any recipe that it leaves open.
-
-        Those of the scale "trial" count only where recipes are what is studied.
-        """
-        from iwax.experiments.scales import asked
-
-        recipe = dict(self.recipe) if self.keeps_recipe else {}
-        wanted, before = (
-            None if c is None else asked(dataclasses.replace(c, **recipe | stated(c))) for c in (config, start)
-        )
-        names, of_start = self._compared(start), self._compared(None)
-        counting = [record for record in records if self.keeps_recipe or record.scale != "trial"]
-        return [r for r in counting if _same(wanted, r.asked, names) and _same(before, r.started_from, of_start)]
-
-    def _compared(self, start: RunConfig | None) -> set[str]:
-        """The fields by which a run is told from others with the same start; what none of these names is left open."""
-        if self.keeps_recipe:  # then whatever says how counts, too
-            return {field.name for field in dataclasses.fields(RunConfig)} - BY_RUN
-        return {*WHAT, *(name for other, before in self.configs if before == start for name in stated(other))}
-
-
-def stated(config: RunConfig) -> dict[str, Any]:
-    """The fields of a configuration that are not at their defaults."""
-    fields = dataclasses.fields(RunConfig)
-    return {f.name: getattr(config, f.name) for f in fields if getattr(config, f.name) != f.default}
-
-
-def _same(wanted: Mapping[str, Any] | None, asked: Mapping[str, Any] | None, names: set[str]) -> bool:
-    """Whether two runs agree in those fields, as far as the scale "smoke" leaves them."""
-    if wanted is None or asked is None:
-        return wanted is asked
-    names = names - BY_SMOKE if asked.get("dataset") == SAMPLE else names
-    return all(wanted.get(name) == asked.get(name) for name in names)

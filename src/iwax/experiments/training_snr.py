@@ -20,16 +20,13 @@ import jax
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from iwax.build import build_model, resolve, training_images
 from iwax.checks import check_choice, check_positive_integer
-from iwax.config import RunConfig
 from iwax.data import Dataset, binarize
+from iwax.diagnostics import GradientSNR, gradient_snr
 from iwax.experiments.points import Point, StudyProgress, measure_points
-from iwax.launch import load_run, new_run, resume_run
+from iwax.figures import COLOURS, plot
 from iwax.objectives import OBJECTIVES, Objective
-from iwax.plots import COLOURS, plot
-from iwax.runs import STATUS, RunFolder
-from iwax.snr import GradientSNR, gradient_snr
+from iwax.runs import STATUS, RunConfig, RunFolder, build_model, load_run, new_run, resolve, resume_run, training_images
 
 __all__ = ["Settings", "estimators", "figure", "measure_run", "measure_training", "sizes", "table"]
 

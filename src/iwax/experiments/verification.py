@@ -7,16 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from iwax.config import RunConfig
 from iwax.data import load
+from iwax.experiments.identity import run_name
 from iwax.experiments.recording import machine
 from iwax.experiments.records import Record, read_records
-from iwax.experiments.scales import run_name
-from iwax.judge import evaluate_run
+from iwax.judging import evaluate_run
 from iwax.keys import EvaluationKeys, FormerEvaluationKeys
-from iwax.launch import new_run
-from iwax.runs import RunFolder
-from iwax.surroundings import differences, versions_and_commit
+from iwax.runs import RunConfig, RunFolder, differences, new_run, versions_and_commit
 
 __all__ = ["verify"]
 

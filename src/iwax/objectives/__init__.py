@@ -1,19 +1,20 @@
 """Objectives: bounds on log p(x) with their gradient estimators. One paper a file; `OBJECTIVES` is the one table."""
 
 from iwax.objectives.aisle import AISLE
+from iwax.objectives.autodiff import value_with_gradient_of, weighted_sum
 from iwax.objectives.catalog import ObjectiveInfo, describe
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.elbo import ELBO, AnalyticELBO
 from iwax.objectives.gdreg import GDReG
 from iwax.objectives.iwae import IWAE
 from iwax.objectives.jackknife import JVI
-from iwax.objectives.loss import loss, per_example_loss
-from iwax.objectives.objective import Objective
+from iwax.objectives.loss import as_differentiable_as, loss, per_example_loss
+from iwax.objectives.objective import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
 from iwax.objectives.rainforth import CIWAE, MIWAE, PIWAE
 from iwax.objectives.renyi import VRIWAE
-from iwax.objectives.score import OVIS, VIMCO
+from iwax.objectives.score_function import OVIS, VIMCO
 from iwax.objectives.thermodynamic import TVO
-from iwax.objectives.wake import RWS
+from iwax.objectives.wake_sleep import RWS
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "elbo": ELBO,
@@ -42,8 +43,11 @@ __all__ = [
     "MIWAE",
     "OBJECTIVES",
     "OVIS",
+    "PATH_ONLY",
     "PIWAE",
+    "REPARAMETERIZED",
     "RWS",
+    "SCORE_FUNCTION",
     "TVO",
     "VIMCO",
     "VRIWAE",
@@ -52,7 +56,10 @@ __all__ = [
     "GDReG",
     "Objective",
     "ObjectiveInfo",
+    "as_differentiable_as",
     "describe",
     "loss",
     "per_example_loss",
+    "value_with_gradient_of",
+    "weighted_sum",
 ]

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.models.distributions import DiagonalNormal, MarkovChain
-from iwax.models.model import checked_log_joint
+from iwax.models import DiagonalNormal, MarkovChain, checked_log_joint
 from iwax.objectives.objective import REPARAMETERIZED, Objective
 
 __all__ = ["ELBO", "AnalyticELBO"]

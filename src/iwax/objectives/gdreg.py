@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.models.model import checked_log_joint, freeze
+from iwax.models import checked_log_joint, freeze
 from iwax.objectives.autodiff import weighted_sum
 from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, Objective
 from iwax.weights import log_mean_exp, normalised_weights

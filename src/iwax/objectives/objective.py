@@ -28,10 +28,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
 from iwax.keys import stream
-from iwax.models.model import checked_log_joint, draw, freeze
-from iwax.noise import SAMPLINGS, draw_dependent
+from iwax.models import checked_log_joint, draw, freeze
 from iwax.objectives.autodiff import one_pass, own_derivatives, scale_cotangents, weighted_sum
 from iwax.objectives.coefficients import Coefficients, resample, spread, take_samples
+from iwax.objectives.sampling import SAMPLINGS, draw_dependent
 
 __all__ = [
     "DOUBLY_REPARAMETERIZED",

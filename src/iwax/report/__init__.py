@@ -1,1 +1,8 @@
-"""From records and run folders to tables, figures, and one HTML page. Nothing here trains."""
+"""From records and run folders to tables, figures, and one HTML page. Nothing here trains.
+
+Names are imported when first used, so that the command line's help does not wait for JAX.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,12 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from iwax.experiments.records import Record
-from iwax.experiments.study import Cell, Published, Study, Table
-from iwax.report.found import SCALES, Found, find
-from iwax.report.order import orders
+from iwax.experiments import Cell, Published, Record, Study, Table
+from iwax.report.cell_runs import SCALES, Found, find
+from iwax.report.format import METRICS, arithmetic, backward, nats, signed
+from iwax.report.ranking import orders
 from iwax.report.tables import PLAIN, RAISED, Datum, Sheet
-from iwax.report.words import METRICS, arithmetic, backward, nats, signed
 
 __all__ = ["OPEN", "count", "flop", "number", "numbers", "overview", "seconds", "small"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
-from iwax.experiments.records import Record
-from iwax.plots import COLOURS, MARKERS, plot
+from iwax.experiments import Record
+from iwax.figures import COLOURS, MARKERS, plot
 from iwax.report.figures import LEGEND
-from iwax.report.words import arithmetic, nats, objective_name
+from iwax.report.format import arithmetic, nats, objective_name
 
 __all__ = ["cost_figure", "pareto", "priced", "worth"]
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from matplotlib.patches import Circle, FancyBboxPatch
 
-from iwax.models.networks import BernoulliBlock, GaussianBlock
-from iwax.models.vae import VAE
-from iwax.plots import COLOURS, plot
+from iwax.figures import COLOURS, plot
+from iwax.models import VAE, BernoulliBlock, GaussianBlock
 
 __all__ = ["Node", "architecture", "architecture_diagram"]
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Hashable, Sequence
 from statistics import fmean
 from typing import Any
 
-from iwax.experiments.records import Record
-from iwax.experiments.study import Cell, Study
+from iwax.experiments import Cell, Record, Study
+from iwax.report.cell_runs import counting, find_all
 from iwax.report.cells import OPEN
-from iwax.report.found import counting, find_all
+from iwax.report.format import objective_name
 from iwax.report.tables import Datum, Sheet
-from iwax.report.words import objective_name
 
 __all__ = ["FACTORS", "effects", "ranges"]
 

@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iwax.evaluation import ACTIVE, unit_variances
 from iwax.figures import image_shape
 from iwax.keys import stream
-from iwax.models.networks import BernoulliBlock, Dense, GaussianBlock
-from iwax.models.vae import VAE
-from iwax.units import ACTIVE, unit_variances
+from iwax.models import VAE, BernoulliBlock, Dense, GaussianBlock
 
 __all__ = ["is_explorable", "pack"]
 

@@ -8,9 +8,9 @@ import matplotlib.image
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from iwax.experiments.records import Record
-from iwax.plots import COLOURS, LINE_STYLES, MARKERS, plot
-from iwax.report.words import METRICS
+from iwax.experiments import Record
+from iwax.figures import COLOURS, LINE_STYLES, MARKERS, plot
+from iwax.report.format import METRICS
 
 __all__ = ["FIGURES", "LEGEND", "sheets_figure", "snr_figure"]
 

@@ -9,12 +9,10 @@ from typing import Any
 
 import jax
 
-from iwax.checkpoint import Checkpoint
-from iwax.config import RunConfig
-from iwax.experiments.records import Record, identity, read_records
-from iwax.models.own import is_own
-from iwax.report.words import nats, objective_name
-from iwax.runs import CHECKPOINT, CONFIG, ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
+from iwax.experiments import Record, identifier, read_records
+from iwax.models import is_own
+from iwax.report.format import nats, objective_name
+from iwax.runs import CHECKPOINT, CONFIG, ENVIRONMENT, EVALUATIONS, STATUS, Checkpoint, RunConfig, RunFolder
 
 __all__ = ["OWN", "Run", "flop_of_step", "gather", "pictures"]
 
@@ -72,13 +70,13 @@ def _folders(path: str | Path) -> list[Path]:
 
 def _record(folder: RunFolder) -> Record:
     """A run's folder in the form of a record."""
-    from iwax.experiments.scales import asked
+    from iwax.experiments import asked
 
     config, surroundings, status = folder.config(), folder.json(ENVIRONMENT), folder.json(STATUS)
     own, checkpoint = asked(config), folder.checkpoint()
     changed = (folder.path / CHECKPOINT).stat().st_mtime
     return Record(
-        id=identity(own, {}),
+        id=identifier(own, {}),
         scale=OWN,
         asked=own,
         config=dataclasses.asdict(config),
@@ -118,9 +116,9 @@ def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
 @functools.cache
 def flop_of_step(config: RunConfig, data_size: int) -> int:
     """The arithmetic of one step of a run of one of iwax's own models, the optimiser's with it."""
-    from iwax.arithmetic import training_flop, update_flop
-    from iwax.build import build_objective, build_protocol, build_update
-    from iwax.models.vae import ARCHITECTURES
+    from iwax.diagnostics import training_flop, update_flop
+    from iwax.models import ARCHITECTURES
+    from iwax.runs import build_objective, build_protocol, build_update
 
     options = {"scale_map": config.scale_map, "likelihood": config.likelihood}
     model = ARCHITECTURES[config.model](key=jax.random.key(0), data_size=data_size, **options)

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from iwax.strict_json import dumps
+from iwax.files import dumps
 
 __all__ = ["inline_svg", "picture_data", "render"]
 

@@ -4,16 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from iwax.experiments.records import Record
-from iwax.experiments.study import Study
+from iwax.experiments import Record, Study
 from iwax.report.cells import numbers, overview
+from iwax.report.demonstrations import shown, unshown
 from iwax.report.effects import effects
+from iwax.report.explorable import explorable
 from iwax.report.gather import OWN, gather
-from iwax.report.models import explorable
-from iwax.report.overall import made_by, progress, runs_sheet, summary
 from iwax.report.page import render
-from iwax.report.parts import Parts
-from iwax.report.shown import shown, unshown
+from iwax.report.pictures import Parts
+from iwax.report.summary import made_by, progress, runs_sheet, summary
 from iwax.report.tables import Sheet, as_csv, as_latex, as_markdown
 from iwax.report.verdicts import verdicts
 

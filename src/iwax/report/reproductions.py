@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from iwax.experiments.records import Record
-from iwax.experiments.study import Study
+from iwax.experiments import Record, Study
 from iwax.report.cells import OPEN, numbers, overview
+from iwax.report.demonstrations import shown, unshown
 from iwax.report.effects import effects
 from iwax.report.gather import Run
-from iwax.report.overall import made_by, progress, summary
-from iwax.report.shown import shown, unshown
+from iwax.report.summary import made_by, progress, summary
 from iwax.report.tables import Sheet, as_markdown
 from iwax.report.verdicts import verdicts
 

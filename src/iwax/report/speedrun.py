@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from iwax.build import resolve
-from iwax.config import RunConfig
-from iwax.experiments.burda2016 import BURDA, COLUMNS, LAYERS, published
-from iwax.experiments.records import Record
-from iwax.experiments.scales import SHORT
-from iwax.experiments.speedrun import AS_PUBLISHED, COMPARED, STUDY, TRIED
-from iwax.experiments.study import Cell, Table
-from iwax.plots import COLOURS, plot
+from iwax.experiments import SHORT, Cell, Record, Table, matching_records
+from iwax.experiments.published import burda2016
+from iwax.experiments.published import speedrun as study
+from iwax.figures import COLOURS, plot
+from iwax.report.cell_runs import COUNTING, Found, counting, find
 from iwax.report.cells import count, flop, number, seconds, small
-from iwax.report.found import COUNTING, Found, counting, find
+from iwax.report.format import backward, nats, objective_name, signed
 from iwax.report.gather import flop_of_step
 from iwax.report.tables import Datum, Sheet, as_markdown
-from iwax.report.words import backward, nats, objective_name, signed
+from iwax.runs import RunConfig, resolve
 
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sheet", "speedrun_page"]
 
@@ -55,11 +52,11 @@ def speedrun_page(records: Sequence[Record], figure: str | None = None) -> str:
             f"## At equal arithmetic\n\n![−log p against arithmetic, along training]({figure})\n\n{FIGURE}\n\n"
         )
     parts.append(ATTEMPTS)
-    for table in STUDY.tables:
+    for table in study.STUDY.tables:
         parts.append(f"{table.title}.\n\n{as_markdown(attempts_sheet(records, table))}\n")
-    if TRIED:
+    if study.TRIED:
         parts.append("## Tried in scratch code only, and left\n\n")
-        parts += [f"- {date}: {idea}. {outcome}\n" for date, idea, outcome in TRIED]
+        parts += [f"- {date}: {idea}. {outcome}\n" for date, idea, outcome in study.TRIED]
     return "".join(parts).rstrip() + "\n"
 
 
@@ -72,7 +69,7 @@ FIGURE = (
 
 def as_published(records: Sequence[Record]) -> str:
     """What the published recipe reaches when it is run here, in a sentence; empty until it has been."""
-    found = find(STUDY, Cell("", "", AS_PUBLISHED, "nll"), counting(records))
+    found = find(study.STUDY, Cell("", "", study.AS_PUBLISHED, "nll"), counting(records))
     if found is None:
         return ""
     arithmetic, (time, where) = flop(found.average("training", "flop")), seconds(found)
@@ -130,11 +127,12 @@ def _difference(value: float) -> Datum:
 
 def _published(config: Mapping[str, Any]) -> float | None:
     """The paper's -log p, where it has one."""
-    method, layers = {"elbo": "VAE", "iwae": "IWAE"}.get(config["objective"]), {v: k for k, v in LAYERS.items()}
+    layers = {model: name for name, model in burda2016.LAYERS.items()}
+    method = {"elbo": "VAE", "iwae": "IWAE"}.get(config["objective"])
     key = layers.get(config["model"]), config["num_samples"]
-    if method is None or key not in BURDA or (config["dataset"], method) not in COLUMNS:
+    if method is None or key not in burda2016.BURDA or (config["dataset"], method) not in burda2016.COLUMNS:
         return None
-    nll, _ = published(*key, (config["dataset"], method))
+    nll, _ = burda2016.published(*key, (config["dataset"], method))
     assert not isinstance(nll.value, tuple)
     return nll.value
 
@@ -146,7 +144,7 @@ def attempts_sheet(records: Sequence[Record], table: Table) -> Sheet:
         *("active units", "training bound", "seeds"),
     )
     trials = [record for record in records if record.scale == "trial"]
-    found = [(cell, one) for cell in table.cells if (one := find(STUDY, cell, trials))]
+    found = [(cell, one) for cell in table.cells if (one := find(study.STUDY, cell, trials))]
     rows = sorted((_attempt(cell, one) for cell, one in found), key=lambda row: row[0].text)
     return Sheet(table.name, "", columns, tuple(rows), labels=3)
 
@@ -186,8 +184,8 @@ def _seeds(found: Found) -> Datum:
 def compared(records: Sequence[Record]) -> dict[str, Record]:
     """The runs of the figure: name -> the first of its records that was judged along training."""
     found = {
-        name: [record for record in STUDY.matching(config, records) if record.along and record.config["seed"] == 0]
-        for name, config in COMPARED.items()
+        name: [r for r in matching_records(study.STUDY, config, records) if r.along and r.config["seed"] == 0]
+        for name, config in study.COMPARED.items()
     }
     return {name: those[0] for name, those in found.items() if those}
 

@@ -4,10 +4,9 @@ import itertools
 from collections.abc import Sequence
 from typing import cast
 
-from iwax.experiments.records import Record
-from iwax.experiments.study import Cell, Claim, Published, Study
+from iwax.experiments import Cell, Claim, Published, Record, Study
+from iwax.report.cell_runs import Found, counting, find_all
 from iwax.report.cells import OPEN, count, number
-from iwax.report.found import Found, counting, find_all
 from iwax.report.tables import Datum, Sheet
 
 __all__ = ["verdicts"]

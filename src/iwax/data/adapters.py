@@ -1,0 +1,110 @@
+"""Examples held by other libraries: Hugging Face data sets and PyTorch's. Neither library is imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from iwax.data.checks import check_mask
+from iwax.data.pictures import grey, is_picture
+
+IMAGE_COLUMNS = ("image", "img", "pixel_values", "x", "data", "features")
+
+
+def as_array(data: Any, column: str | None = None) -> np.ndarray:
+    """The examples of `data` as one array (N, height, width) or (N, D).
+
+    - An array, of any library, stays as it is; only its byte order becomes the machine's.
+    - A Hugging Face data set (it has `column_names`): `column`, or the first of image, img, pixel_values, x, data and
+      features that it has, or its only column.
+    - A PyTorch data set (it has `__len__` and `__getitem__`): its items, or the first part of each if they are tuples,
+      as (image, label) is.
+
+    Images of PIL become uint8: upright, transparent parts white, a palette's indices its colours. A channel axis of
+    size 1 at either end of an example is dropped. Raises TypeError for anything else, a tuple among it, which might be
+    examples and their mask; ValueError for no examples, for masked values, for examples of different shapes, for
+    colour, and for no such column.
+
+    >>> as_array([(np.zeros((1, 28, 28)), 7), (np.ones((1, 28, 28)), 3)]).shape
+    (2, 28, 28)
+    """
+    if hasattr(data, "column_names"):
+        if isinstance(data.column_names, dict):
+            halves = list(data.column_names)
+            raise ValueError(f"Expected one split of a data set; got {', '.join(halves)}. Give data[{halves[0]!r}].")
+        items = data[_column(list(data.column_names), column)]
+    elif hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
+        return _array(data)
+    elif isinstance(data, tuple):
+        raise TypeError(
+            f"Expected data to be one array or data set; got a tuple of {len(data)}, such as examples and their mask "
+            "or labels. Give the examples alone; a mask belongs to a model of your own, trained with iwax.loss."
+        )
+    elif hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict):
+        items = [_first(data[i]) for i in range(len(data))]
+    else:
+        raise TypeError(
+            f"Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got "
+            f"{type(data).__name__}. What can only be iterated over, make a list of first."
+        )
+    examples = [_example(item, index) for index, item in enumerate(items)]
+    if not examples:
+        raise ValueError("Expected data to hold at least one example; got none.")
+    shapes = sorted({example.shape for example in examples})
+    if len(shapes) > 1:
+        raise ValueError(f"Expected examples of one shape; got {shapes[0]} and {shapes[1]}. Resize them.")
+    array = np.stack(examples)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"Expected examples that are numbers; got dtype {array.dtype}. Choose another column.")
+    return _without_channel(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def _array(data: Any) -> np.ndarray:
+    """An array of any library as numpy has it, once nothing of it would be lost."""
+    check_mask(data, "data")
+    array = np.asarray(data)
+    if array.ndim and not array.size:
+        raise ValueError(
+            f"Expected data to hold at least one example; got shape {array.shape}. Check where it is from."
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _example(item: Any, index: int) -> np.ndarray:
+    """One example as an array; a picture of more than 8 bits by its numbers."""
+    check_mask(item, "data")
+    if not is_picture(item) or item.mode[0] in "IF":
+        return np.asarray(item)
+    image, colour = grey(item)
+    if colour:
+        raise ValueError(
+            f"Expected grey images; got colour in image {index}. Make them grey first: image.convert('L')."
+        )
+    return image
+
+
+def _column(names: list[str], column: str | None) -> str:
+    chosen = [name for name in ([column] if column else IMAGE_COLUMNS) if name in names]
+    if not chosen and column is None and len(names) == 1:
+        chosen = names
+    if not chosen:
+        raise ValueError(
+            f"Expected a column {column or 'of ' + ', '.join(IMAGE_COLUMNS)}; got {', '.join(names)}. "
+            "Choose one by iwax.data.as_array(data, column=...)."
+        )
+    return chosen[0]
+
+
+def _first(item: Any) -> Any:
+    return item[0] if isinstance(item, tuple) and item else item
+
+
+def _without_channel(array: np.ndarray) -> np.ndarray:
+    """(N, height, width) of (N, 1, height, width) or (N, height, width, 1)."""
+    if array.ndim != 4:
+        return array
+    for axis in (1, 3):
+        if array.shape[axis] == 1:
+            return array.squeeze(axis)
+    raise ValueError(f"Expected grey images; got examples of shape {array.shape[1:]}. Make them grey first.")

@@ -1,0 +1,62 @@
+"""Evaluation: a model and examples in, numbers with their errors out. No run folders, no pictures."""
+
+from iwax.evaluation.annealing import CHAINS, Annealing, anneal, schedule, simulate
+from iwax.evaluation.decoding import RULES, reconstruct, sample_images
+from iwax.evaluation.estimators import EstimatorCurves, estimator_curves
+from iwax.evaluation.evaluate import (
+    evaluate,
+    evaluate_batches,
+    gather,
+    log_likelihood,
+    samples_in_blocks,
+    test_examples,
+)
+from iwax.evaluation.examples import first_examples
+from iwax.evaluation.implicit import implicit_log_density, implicit_posterior, implicit_weights
+from iwax.evaluation.pareto import LIMIT, has_tail
+from iwax.evaluation.pruning import PrunedModel, prune
+from iwax.evaluation.result import Evaluation, standard_error
+from iwax.evaluation.ssim import get_setting, ssim
+from iwax.evaluation.streaming import ROWS, chunk_shape, log_weights
+from iwax.evaluation.units import ACTIVE, count_holding, single_sample_unit_variances, unit_divergences, unit_variances
+from iwax.evaluation.value_range import range_of
+
+__all__ = [
+    "ACTIVE",
+    "CHAINS",
+    "LIMIT",
+    "ROWS",
+    "RULES",
+    "Annealing",
+    "EstimatorCurves",
+    "Evaluation",
+    "PrunedModel",
+    "anneal",
+    "chunk_shape",
+    "count_holding",
+    "estimator_curves",
+    "evaluate",
+    "evaluate_batches",
+    "first_examples",
+    "gather",
+    "get_setting",
+    "has_tail",
+    "implicit_log_density",
+    "implicit_posterior",
+    "implicit_weights",
+    "log_likelihood",
+    "log_weights",
+    "prune",
+    "range_of",
+    "reconstruct",
+    "sample_images",
+    "samples_in_blocks",
+    "schedule",
+    "simulate",
+    "single_sample_unit_variances",
+    "ssim",
+    "standard_error",
+    "test_examples",
+    "unit_divergences",
+    "unit_variances",
+]

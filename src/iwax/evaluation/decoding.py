@@ -1,0 +1,132 @@
+"""What a model's likelihood makes of latent variables: images of its own, and reconstructions.
+
+Both are means of p(x | z), no draws from it: for z from the prior they are the usual pictures of samples, for z from
+q(z | x) reconstructions.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from iwax.checks import check_choice, check_positive_integer
+from iwax.models import MarkovChain
+
+__all__ = ["RULES", "known_mean", "reconstruct", "sample_images"]
+
+RULES = ("sample", "mean", "posterior-mean")
+REMEDY = "Let `likelihood(z)` return a density whose `mean` is what is to be shown, such as its mode."
+BATCH = 500  # examples reconstructed at a time
+
+
+def sample_images(model: Any, num_images: int, key: PRNGKeyArray) -> Float[np.ndarray, "num_images data"]:
+    """Means of p(x | z) for z drawn from the prior, (num_images, pixels).
+
+    Raises:
+        TypeError: a model without a prior or a likelihood, or one whose likelihood has no mean.
+        ValueError: a mean that is not finite.
+    """
+    _check_has(model, "sampling", "prior", "likelihood")
+    density = model.likelihood(model.prior.sample(key, (num_images,)))
+    return _finite(np.asarray(_mean_of_likelihood(density)), density)
+
+
+def reconstruct(
+    model: Any,
+    x: Float[np.ndarray | Array, "n ..."],
+    key: PRNGKeyArray,
+    *,
+    rule: str = "sample",
+    num_samples: int = 100,
+) -> Float[np.ndarray, "n data"]:
+    """What the model makes of examples: means of p(x | z), float32, (N, data).
+
+    Arguments:
+        model: needs `likelihood(z)` with a `mean`.
+        x: examples as the model takes them, (N, *event).
+        key: seed of the samples; an example's reconstruction does not depend on those beside it.
+        rule: "sample", decoded from one z ~ q(z | x); "mean", the mean of what `num_samples` of them decode to, the
+            posterior predictive mean; "posterior-mean", decoded from the mean of q(z | x), by layer: that of
+            `num_samples` draws, where q does not know its mean, as a chain of layers or a flow.
+        num_samples: draws for the last two.
+
+    Raises:
+        ValueError: an unknown rule, or a mean of p(x | z) that is not finite.
+        TypeError: a model without a likelihood, or one whose likelihood has no mean.
+    """
+    _check_has(model, "reconstruction", "likelihood")
+    check_choice("reconstruction", rule, RULES)
+    check_positive_integer("num_samples", num_samples)
+    batches = []
+    for start in range(0, len(x), BATCH):
+        indices = jnp.arange(start, min(start + BATCH, len(x)))
+        batches.append(np.asarray(_decoded(model, jnp.asarray(x)[indices], indices, key, rule, num_samples)))
+    decoded = np.concatenate(batches)
+    if not np.isfinite(decoded).all():
+        _finite(decoded, model.likelihood(model.posterior(jnp.asarray(x)[:1]).sample(key, (1,))))
+    return decoded
+
+
+@eqx.filter_jit
+def _decoded(model: Any, x: Array, indices: Array, key: PRNGKeyArray, rule: str, num_samples: int) -> Array:
+    def of_example(x: Array, index: Array) -> Array:
+        posterior, example_key = model.posterior(x[None]), jax.random.fold_in(key, index)
+        if rule == "posterior-mean":
+            z = _posterior_mean(posterior, example_key, num_samples)
+        else:
+            z = posterior.sample(example_key, (1 if rule == "sample" else num_samples,))
+        return jnp.mean(_mean_of_likelihood(model.likelihood(z)), axis=(0, 1))
+
+    return jax.vmap(of_example)(x, indices)
+
+
+def _posterior_mean(posterior: Any, key: PRNGKeyArray, num_samples: int) -> PyTree:
+    """E_q[z] of every layer, with a leading axis of one."""
+    if isinstance(posterior, MarkovChain) and not posterior.conditionals:
+        return posterior.first.mean[None]
+    mean = known_mean(posterior)
+    if mean is not None:
+        return jax.tree.map(lambda leaf: leaf[None], mean)
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0, keepdims=True), posterior.sample(key, (num_samples,)))
+
+
+def known_mean(density: Any) -> PyTree | None:
+    """The mean of a density; None for one that does not know it: without a `mean`, or with one that is not implemented.
+
+    Flows in NumPyro and distrax have the attribute, and raise NotImplementedError.
+    """
+    try:
+        return density.mean
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def _mean_of_likelihood(density: Any) -> Array:
+    mean = known_mean(density)
+    if mean is None:
+        raise TypeError(
+            "Expected p(x | z) to have a `mean`, which is what pictures and SSIM show; got a "
+            f"{type(density).__name__} that has none. {REMEDY}"
+        )
+    return mean
+
+
+def _finite(means: np.ndarray, density: Any) -> np.ndarray:
+    """The same, unless some are NaN or infinite: the mean of a category or of a Cauchy density is no picture."""
+    if np.isfinite(means).all():
+        return means
+    inner = getattr(density, "base_dist", density)  # of NumPyro's Independent
+    raise ValueError(
+        "Expected p(x | z) to have a finite `mean`, which is what pictures and SSIM show; got "
+        f"{means[~np.isfinite(means)][0]} from {type(inner).__name__}. {REMEDY}"
+    )
+
+
+def _check_has(model: Any, what: str, *names: str) -> None:
+    """Raises TypeError for a model without the optional parts that `what` needs."""
+    missing = [f"`{name}`" for name in names if not hasattr(model, name)]
+    if missing:
+        raise TypeError(f"Expected a model with {' and '.join(missing)} for {what}; got {type(model).__name__}.")

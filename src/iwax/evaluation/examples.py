@@ -1,0 +1,29 @@
+"""Which test examples a finished run is judged on, so that all that judge it agree."""
+
+import numpy as np
+
+from iwax.checks import check_positive_integer
+from iwax.data import Dataset
+from iwax.evaluation.evaluate import test_examples
+from iwax.keys import EvaluationKeys
+
+__all__ = ["first_examples"]
+
+
+def first_examples(
+    data: Dataset, rule: str, *, seed: int, count: int | None, keys: type[EvaluationKeys] = EvaluationKeys
+) -> np.ndarray:
+    """The first `count` test examples (all if None), (N, *event) float32, binarised as `iwax evaluate` does.
+
+    The whole test set is binarised at once and then cut, so that an example is the same for every count.
+
+    Raises:
+        ValueError: more than there are.
+    """
+    x = test_examples(data, rule, keys.of_seed(seed).binarisation)
+    if count is None:
+        return x
+    check_positive_integer("test_images", count)
+    if count > len(x):
+        raise ValueError(f"Expected at most {len(x)} test images, all there are; got {count}.")
+    return x[:count]

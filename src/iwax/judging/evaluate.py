@@ -1,0 +1,172 @@
+"""Judge a finished run: its evaluation, its samples and its reconstructions, written beside it."""
+
+import dataclasses
+import io
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iwax.data import Dataset, test_set_hash
+from iwax.evaluation import (
+    ROWS,
+    Evaluation,
+    chunk_shape,
+    evaluate_batches,
+    first_examples,
+    gather,
+    samples_in_blocks,
+    unit_variances,
+)
+from iwax.judging.partial import Unfinished, unfinished
+from iwax.keys import EvaluationKeys
+from iwax.runs import JUDGED, UNFINISHED, RunFolder, check_time_limit, current_environment, load_run
+
+__all__ = ["EvaluationProgress", "evaluate_run"]
+
+SAME = ("versions", "python", "code", "device")  # for an evaluation to go on bit for bit
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationProgress:
+    """Test images done (`step`) of `total_steps`, of which `before` were found finished."""
+
+    step: int
+    total_steps: int
+    seconds: float
+    before: int = 0
+
+    @property
+    def note(self) -> str:
+        rate = (self.step - self.before) / max(self.seconds, 1e-9)
+        return f"{self.step}/{self.total_steps} images, {rate:.1f}/s"
+
+
+def evaluate_run(
+    path: str | Path,
+    *,
+    num_samples: int = 5000,
+    iwae_samples: int | Sequence[int] = 64,
+    test_images: int | None = None,
+    seed: int = 0,
+    rows: int = ROWS,
+    anew: bool = False,
+    keys: type[EvaluationKeys] = EvaluationKeys,
+    time_limit: float | None = None,
+    data_dir: str | None = None,
+    data: Dataset | None = None,
+    on_progress: Callable[[EvaluationProgress], None] | None = None,
+    say: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """The summary of a run's `evaluate`, also written to evaluation.json; values per image to evaluation.npz.
+
+    Finished images are kept as it goes: after an interruption, the same call goes on with the next one, and what comes
+    out is the same to the bit. Once all are finished it returns what was written. Any other setting, model, code, or
+    version starts anew.
+
+    Arguments:
+        path: the run's folder.
+        num_samples: k, importance samples per image.
+        iwae_samples: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
+        test_images: the first this many test images; all if left out.
+        seed: of the binarisation and the samples.
+        rows: (image, sample) pairs on the device at a time; changes rounding and speed only.
+        anew: compute everything again.
+        keys: by which keys binarisation and samples are drawn; the former ones are for records that were.
+        time_limit: stop after the batch in which so many seconds have passed; the result's "state" is then "stopped".
+        data_dir: folder of the data sets.
+        data: the data set itself, if it is loaded already.
+        on_progress: called now and then.
+        say: told what was found, and what starts anew and why.
+
+    Raises:
+        ValueError: no run, settings that will not do, or another process is evaluating it.
+    """
+    check_time_limit(time_limit)
+    begin, folder = time.monotonic(), RunFolder(path)
+    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
+    num_samples = samples_in_blocks(num_samples, sizes)
+    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
+    x = first_examples(loaded, config.test_binarize, seed=seed, count=test_images, keys=keys)
+    settings = {
+        **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "keys": keys.__name__},
+        **{"num_examples": len(x), "binarize": config.test_binarize, "test_hash": test_set_hash(x)},
+        **_surroundings(folder, loaded),
+    }
+    if not anew and (written := _written(folder, settings)) is not None:
+        say(f"{JUDGED} holds this evaluation already; --anew computes it again.")
+        return written
+    own = keys.of_seed(seed)
+    with unfinished(folder.path / UNFINISHED, settings) as finished:
+        before = _take_up(finished, chunk_shape(len(x), num_samples, rows)[0], anew, say)
+        parts = [finished.values] if before else []
+        for examples, batch in evaluate_batches(
+            model, x, own.samples, num_samples=num_samples, block_sizes=sizes, rows=rows, start=before
+        ):
+            finished.append(batch)
+            parts.append(batch)
+            seconds = time.monotonic() - begin
+            if on_progress is not None:
+                on_progress(EvaluationProgress(examples.stop, len(x), seconds, before))
+            if time_limit is not None and seconds > time_limit and examples.stop < len(x):
+                return {"state": "stopped", "num_examples": examples.stop, "total_examples": len(x), "seconds": seconds}
+        values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        variances = unit_variances(model, x, own.units)
+        result = gather(values, sizes, variances, num_samples, settings["test_hash"])
+        summary = _summary(result, config.objective, settings, time.monotonic() - begin, before)
+        folder.write("evaluation.npz", _arrays(result))
+        folder.write_json(JUDGED, summary)
+        (folder.path / UNFINISHED).unlink()
+    return summary
+
+
+def _surroundings(folder: RunFolder, data: Dataset) -> dict[str, Any]:
+    """What must be the same for an evaluation to go on bit for bit: the model, the code, and what it runs on."""
+    now = current_environment(data)
+    return {"checkpoint": folder.checkpoint().sha256, **{name: now[name] for name in SAME}}
+
+
+def _written(folder: RunFolder, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary that an earlier call with the same settings has written."""
+    summary = folder.json(JUDGED)
+    return summary if summary.get("settings") == settings and (folder.path / "evaluation.npz").exists() else None
+
+
+def _take_up(finished: Unfinished, batch: int, anew: bool, say: Callable[[str], None]) -> int:
+    """How many examples need not be computed again: whole batches of them."""
+    whole = 0 if anew else len(finished) // batch * batch
+    finished.keep(whole)
+    if finished.differences:
+        say(f"An unfinished evaluation had other settings ({', '.join(finished.differences)}): starting anew.")
+    elif whole:
+        say(f"Going on with an unfinished evaluation: {whole} images are finished.")
+    return whole
+
+
+def _summary(
+    result: Evaluation, objective: str, settings: dict[str, Any], seconds: float, before: int
+) -> dict[str, Any]:
+    num_new = len(result.log_likelihood) - before
+    return {
+        "state": "finished",
+        "objective": objective,
+        **result.summary(),
+        **{name: settings[name] for name in ("seed", "binarize")},
+        **{"seconds": seconds, "found_finished": before, "images_per_second": num_new / seconds},
+        "settings": settings,
+    }
+
+
+def _arrays(result: Evaluation) -> bytes:
+    """The content of evaluation.npz: every number per image, in nats, and A_u of every unit of each layer."""
+    names = ("log_likelihood", "iwae", "neg_kl", "mc_error", "bias", "ess", "khat", "elbo", "elbo_error")
+    per_example = {name: getattr(result, name) for name in (*names, "jackknife_bias", "jackknife_error")}
+    if result.kl is not None:
+        per_example |= {"reconstruction": result.reconstruction, "kl": result.kl}
+    bounds = {f"iwae_{size}": bound for size, bound in result.bounds.items()}
+    layers = {f"unit_variances_{i + 1}": layer for i, layer in enumerate(result.unit_variances)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **per_example, **bounds, **layers)
+    return buffer.getvalue()

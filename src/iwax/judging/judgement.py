@@ -1,0 +1,194 @@
+"""The whole judgement of a run: its evaluation and everything that says what that is worth."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from iwax.data import Dataset
+from iwax.evaluation import (
+    ACTIVE,
+    count_holding,
+    estimator_curves,
+    first_examples,
+    log_likelihood,
+    prune,
+    single_sample_unit_variances,
+    standard_error,
+    unit_divergences,
+)
+from iwax.judging.evaluate import evaluate_run
+from iwax.keys import EvaluationKeys, stream
+from iwax.runs import RunFolder, load_run
+
+__all__ = ["JUDGEMENT", "estimators_run", "judge_run", "plot_evaluation", "pruned_run"]
+
+JUDGEMENT = "judgement.json"
+FORMATS = (".pdf", ".svg")
+
+
+def judge_run(
+    path: str | Path,
+    *,
+    images: int = 100,
+    num_samples: int = 5000,
+    seed: int = 0,
+    data_dir: str | None = None,
+    data: Dataset | None = None,
+    say: Callable[[str], None] = lambda message: None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Everything there is to say of a finished run, also written to judgement.json, with pictures in figures/.
+
+    The evaluation of all test images comes first, then what tells how far to trust it, on a hundred of them. What the
+    model or the installation does not allow is left out; "missing" says what and why.
+
+    Arguments:
+        path: the run's folder.
+        images: the first this many test images, for the costly parts.
+        num_samples: k of every likelihood.
+        seed: of the binarisation and of all samples.
+        data_dir: folder of the data sets.
+        data: the data set itself, if it is loaded already.
+        say: told of each part before it starts.
+        options: further options of `evaluate_run`.
+
+    Returns:
+        The summaries by part: evaluation and, unless it was stopped, pruned, estimators, annealing, ssim,
+        posterior; missing.
+    """
+    common: dict[str, Any] = {"seed": seed, "data_dir": data_dir, "data": data}
+    say("evaluation")
+    evaluation = evaluate_run(path, num_samples=num_samples, say=say, **common, **options)
+    if evaluation["state"] == "stopped":
+        return {"state": "stopped", "evaluation": evaluation}
+    plot_evaluation(path)
+    few = min(images, evaluation["num_examples"])
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "pruned": lambda: pruned_run(path, num_images=few, num_samples=num_samples, **common),
+        "estimators": lambda: estimators_run(path, num_images=few, num_samples=num_samples, **common),
+        "annealing": lambda: _annealing(path, few, num_samples, common),
+        "ssim": lambda: _ssim(path, few, common),
+        "posterior": lambda: _posterior(path, common),
+    }
+    result: dict[str, Any] = {"state": "finished", "evaluation": evaluation}
+    missing: dict[str, str] = {}
+    for name, part in parts.items():
+        say(name)
+        try:
+            result[name] = part()
+        except (ImportError, NotImplementedError, TypeError, ValueError) as error:
+            missing[name] = (str(error) or type(error).__name__).splitlines()[0]
+    RunFolder(path).write_json(JUDGEMENT, result := {**result, "missing": missing})
+    return result
+
+
+def plot_evaluation(path: str | Path) -> list[Path]:
+    """The pictures of a run's evaluation, from evaluation.npz: figures/trust and figures/active-units."""
+    from iwax.judging.plots import trust_plot, unit_plot
+
+    folder = RunFolder(path)
+    num_samples = folder.json("evaluation.json")["num_samples"]
+    with np.load(folder.path / "evaluation.npz") as arrays:
+        khat, ess = arrays["khat"], arrays["ess"]
+        layers = [arrays[name] for name in sorted(arrays) if name.startswith("unit_variances_")]
+    written = []
+    for trust, units in zip(_figures(path, "trust"), _figures(path, "active-units"), strict=True):
+        trust_plot(khat, ess, num_samples, trust)
+        unit_plot(layers, units)
+        written += [trust, units]
+    return written
+
+
+def pruned_run(
+    path: str | Path,
+    *,
+    num_images: int = 100,
+    num_samples: int = 5000,
+    seed: int = 0,
+    data_dir: str | None = None,
+    data: Dataset | None = None,
+) -> dict[str, Any]:
+    """log p of the first test images as it is, and with inactive units drawn from the prior: the same, if they are.
+
+    Which are inactive is as evaluation.npz has it; the counts by the IWAE paper's single sample, and by what each unit
+    holds beyond the layer above, are given beside it.
+    """
+    model, x, sample_key = _examples(path, num_images, seed, data_dir, data)
+    with np.load(Path(path) / "evaluation.npz") as arrays:
+        variances = [arrays[name] for name in sorted(arrays) if name.startswith("unit_variances_")]
+    active = tuple(layer > ACTIVE for layer in variances)
+    whole = log_likelihood(model, x, sample_key, num_samples=num_samples)
+    pruned = log_likelihood(prune(model, active), x, sample_key, num_samples=num_samples)
+    single = single_sample_unit_variances(model, x, stream(jax.random.key(seed), "single-sample units"))
+    divergences = unit_divergences(model, x, stream(jax.random.key(seed), "unit divergences"))
+    return {
+        "log_p": float(np.mean(whole)),
+        "log_p_pruned": float(np.mean(pruned)),
+        "difference": float(np.mean(pruned - whole)),
+        "difference_test_error": standard_error(pruned - whole),
+        "active_units": [int(layer.sum()) for layer in active],
+        "units": [len(layer) for layer in active],
+        "active_units_single_sample": [int(np.sum(layer > ACTIVE)) for layer in single],
+        "active_units_by_divergence": count_holding(divergences),
+        "num_examples": len(x),
+        "num_samples": num_samples,
+    }
+
+
+def estimators_run(
+    path: str | Path,
+    *,
+    num_images: int = 100,
+    num_samples: int = 5000,
+    seed: int = 0,
+    data_dir: str | None = None,
+    data: Dataset | None = None,
+) -> dict[str, Any]:
+    """Bias and spread of IWAE-K, JVI-1(K) and JVI-2(K) against K on the first test images; drawn in figures/."""
+    from iwax.judging.plots import estimator_plot
+
+    model, x, sample_key = _examples(path, num_images, seed, data_dir, data)
+    curves = estimator_curves(model, x, sample_key, num_samples=num_samples)
+    for figure in _figures(path, "estimators"):
+        estimator_plot(curves, figure)
+    return curves.summary()
+
+
+def _annealing(path: str | Path, images: int, num_samples: int, common: dict[str, Any]) -> dict[str, Any]:
+    """A short annealing of the test images, to see whether log p is far off; `iwax anneal` has longer ones."""
+    from iwax.judging.anneal import anneal_run
+
+    effort: dict[str, Any] = {"num_distributions": 200, "num_chains": 8, "sandwich": False}
+    return anneal_run(path, test_images=images, num_samples=num_samples, **effort, **common)
+
+
+def _ssim(path: str | Path, images: int, common: dict[str, Any]) -> dict[str, Any]:
+    from iwax.judging.ssim import ssim_run
+
+    return ssim_run(path, test_images=images, **common)
+
+
+def _posterior(path: str | Path, common: dict[str, Any]) -> dict[str, Any]:
+    """q, the implicit posterior and the true one of a few test images, pictured."""
+    from iwax.judging.posterior import implicit_run
+
+    return implicit_run(path, **common)
+
+
+def _examples(
+    path: str | Path, count: int, seed: int, data_dir: str | None, data: Dataset | None
+) -> tuple[Any, np.ndarray, Any]:
+    """A run's model, its first test examples, and the key of `evaluate_run`'s samples for them."""
+    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
+    x = first_examples(loaded, config.test_binarize, seed=seed, count=count)
+    return model, x, EvaluationKeys.of_seed(seed).samples
+
+
+def _figures(path: str | Path, name: str) -> list[Path]:
+    """Where a picture goes, in every format."""
+    folder = Path(path) / "figures"
+    folder.mkdir(exist_ok=True)
+    return [folder / (name + suffix) for suffix in FORMATS]

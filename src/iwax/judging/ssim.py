@@ -1,0 +1,117 @@
+"""Judge a run by the structural similarity of its reconstructions; the index is in `iwax.evaluation.ssim`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from iwax.checks import check_choice
+from iwax.data import Dataset, load
+from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, ssim, standard_error
+from iwax.figures import image_rows, image_shape
+from iwax.keys import stream
+from iwax.runs import RunFolder, load_run
+
+__all__ = ["ssim_run"]
+
+SHOWN = 10  # images in the picture
+
+
+def ssim_run(
+    path: str | Path,
+    *,
+    setting: str = "wang",
+    reconstruction: str | None = None,
+    dataset: str | None = None,
+    test_images: int | None = None,
+    num_samples: int = 100,
+    data_range: float | None = None,
+    seed: int = 0,
+    data_dir: str | None = None,
+    data: Dataset | None = None,
+) -> dict[str, Any]:
+    """SSIM of a run's reconstructions of test images with those images, as binarised; written to ssim.json.
+
+    A picture of the first ten, figures/ssim.png, has the SSIM of each below it. For another data set than the run was
+    trained on, both names carry that, after a hyphen (ssim-omniglot.json).
+
+    Arguments:
+        path: the run's folder.
+        setting: a name in SETTINGS.
+        reconstruction: the rule of `reconstruct`; the setting's if left out.
+        dataset: whose test images; the run's own if left out.
+        test_images: the first this many; all if left out.
+        num_samples: draws of the rules that average.
+        data_range: R; if left out 1 for images of values from 0 to 1, and else that of all test images of the data set.
+            The result has it, under "setting".
+        seed: of the binarisation and the samples.
+        data_dir: folder of the data sets.
+        data: the run's own data set, if it is loaded already.
+
+    Raises:
+        ValueError: no run, an unknown name, or images of another size than the model's.
+    """
+    chosen = get_setting(setting)
+    if data_range is not None:
+        chosen = dataclasses.replace(chosen, data_range=data_range)
+    rule = chosen.reconstruction if reconstruction is None else reconstruction
+    check_choice("reconstruction", rule, RULES)
+    config, model, _, own = load_run(path, data_dir=data_dir, data=data)
+    other = own if dataset in (None, own.name) else load(dataset, None, data_dir)
+    _check_size(own, other)
+    x = first_examples(other, config.test_binarize, seed=seed, count=test_images)
+    images = x.reshape(len(x), *_image_shape(other))
+    decoded = reconstruct(
+        model, x, stream(jax.random.key(seed), "similarity"), rule=rule, num_samples=num_samples
+    ).reshape(images.shape)
+    low, high = range_of(other, config.test_binarize)
+    if chosen.data_range is None:
+        chosen = dataclasses.replace(chosen, data_range=high - low)
+    values = ssim(images, decoded, setting=chosen)
+    summary = {
+        "ssim": float(np.mean(values)),
+        "ssim_test_error": standard_error(values),
+        "ssim_std": float(np.std(values)),
+        "num_examples": len(values),
+        "setting": {"name": setting, **dataclasses.asdict(chosen), "reconstruction": rule},
+        "num_samples": 1 if rule == "sample" else num_samples,
+        "trained_on": own.name,
+        "dataset": other.name,
+        "binarize": config.test_binarize,
+        "seed": seed,
+    }
+    _write(RunFolder(path), summary, images, decoded, values, (low, high))
+    return summary
+
+
+def _write(
+    folder: RunFolder,
+    summary: dict[str, Any],
+    images: np.ndarray,
+    decoded: np.ndarray,
+    values: np.ndarray,
+    shades: tuple[float, float],
+) -> None:
+    name = "ssim" if summary["dataset"] == summary["trained_on"] else f"ssim-{Path(summary['dataset']).stem}"
+    folder.write_json(f"{name}.json", summary)
+    (folder.path / "figures").mkdir(exist_ok=True)
+    rows = {summary["dataset"]: images[:SHOWN], "decoded": decoded[:SHOWN]}
+    captions = [f"{value:.2f}" for value in values[:SHOWN]]
+    image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions)
+
+
+def _check_size(own: Dataset, other: Dataset) -> None:
+    sizes = [int(np.prod(data.test.shape[1:])) for data in (own, other)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"Expected dataset to have images of {sizes[0]} pixels, as {own.name}, on which the run was trained; got "
+            f"{other.name} with {sizes[1]}."
+        )
+
+
+def _image_shape(data: Dataset) -> tuple[int, int]:
+    """Height and width of the images; vectors count as squares, if they can."""
+    shape = data.test.shape[1:]
+    return (shape[0], shape[1]) if len(shape) == 2 else image_shape(int(np.prod(shape)))

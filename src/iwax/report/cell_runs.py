@@ -1,0 +1,130 @@
+"""The runs that fill a cell of a study, and what they say together: a mean, its spread and its errors."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from iwax.experiments import SAMPLE, Cell, Record, Study, matching_records
+from iwax.files import dumps
+from iwax.report.format import backward, processor
+
+__all__ = ["COUNTING", "SCALES", "Found", "cells_done", "counting", "find", "find_all"]
+
+SCALES = ("smoke", "trial", "short", "full")  # from the least to be trusted
+COUNTING = SCALES[2:]
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The runs that fill a cell: of one configuration at one scale, a record for each seed."""
+
+    records: tuple[Record, ...]
+    metric: str
+    judged_on: str = ""
+
+    @property
+    def values(self) -> list[Any]:
+        return [record.value(self.metric, self.judged_on) for record in self.records]
+
+    @property
+    def value(self) -> Any:
+        """The mean over seeds, by layer for active units."""
+        return _by_layer(self.values) if self.metric == "active_units" else fmean(self.values)
+
+    @property
+    def holding(self) -> tuple[float, ...] | None:
+        """How many units hold something beyond the layer above, by layer; None if not known."""
+        counts = [record.evaluation.get("holding_units") for record in self.records]
+        return None if any(count is None for count in counts) else _by_layer(counts)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds; None for one, and for active units."""
+        return stdev(self.values) if len(self.records) > 1 and self.metric != "active_units" else None
+
+    def error(self, kind: str) -> float | None:
+        """What `kind`, "mc_error" or "data_error", leaves of uncertainty in the mean over seeds; None if not known.
+
+        Seeds see the same test images but draw their own samples.
+        """
+        name = "log_p" if self.metric == "nll" else self.metric
+        errors = [record.evaluation.get(kind, {}).get(name) for record in self.records]
+        if self.metric == "ssim" and kind == "data_error":
+            judged = [record.ssim[self.judged_on or record.config["dataset"]] for record in self.records]
+            errors = [found.get("ssim_test_error") for found in judged]
+        if any(error is None for error in errors):
+            return None
+        return fmean(errors) if kind == "data_error" else math.hypot(*errors) / len(errors)
+
+    @property
+    def scale(self) -> str:
+        return self.records[0].scale
+
+    @property
+    def epochs(self) -> int:
+        return self.records[0].training.get("epochs", 0)
+
+    @property
+    def processors(self) -> str:
+        """What the runs were trained on, to which their seconds belong."""
+        return ", ".join(dict.fromkeys(processor(record.machine) for record in self.records))
+
+    @property
+    def is_of_sample(self) -> bool:
+        """Whether the bundled sample stood in for the data set, so that nothing published compares."""
+        return self.records[0].config["dataset"] == SAMPLE
+
+    def average(self, part: str, name: str) -> float | None:
+        """The mean over seeds of a number of a record's `part`, such as training's seconds."""
+        known = [getattr(record, part).get(name) for record in self.records]
+        return None if any(value is None for value in known) else fmean(known)
+
+
+def _by_layer(counts: Sequence[Any]) -> tuple[float, ...]:
+    return tuple(fmean(layer) for layer in zip(*counts, strict=True))
+
+
+def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
+    """The first of all that there is for a cell; else None."""
+    return next(iter(find_all(study, cell, records)), None)
+
+
+def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]:
+    """All that there is for a cell, one for each recipe, scale and k of the evaluation, over its seeds.
+
+    First those of the largest scale, the most seeds, the most epochs, all samples backward, the largest k, the recipe
+    that changes least: how good a run turned out to be never counts.
+    """
+
+    def rank(one: Found) -> tuple[int, int, int, bool, int, int]:
+        first = one.records[0]
+        whole = backward(first.config) == "all"
+        return SCALES.index(one.scale), len(one.records), one.epochs, whole, _k(first), -len(first.asked)
+
+    groups: dict[str, list[Record]] = {}
+    for record in matching_records(study, cell.config, records, cell.start):
+        if record.value(cell.metric, cell.judged_on) is not None:
+            asked = (record.asked, record.started_from or {})  # by name, what it started from holds a seed
+            how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
+            groups.setdefault(dumps([record.scale, _k(record), how], sort_keys=True), []).append(record)
+    by_seed = (tuple(sorted(group, key=lambda record: record.config["seed"])) for group in groups.values())
+    return sorted((Found(group, cell.metric, cell.judged_on) for group in by_seed), key=rank, reverse=True)
+
+
+def _k(record: Record) -> int:
+    """The samples of an image's evaluation; 0 of a run that has not been judged."""
+    return record.evaluation.get("num_samples") or 0
+
+
+def counting(records: Sequence[Record]) -> list[Record]:
+    """Those of a scale whose numbers count, judged on all test images."""
+    return [record for record in records if record.scale in COUNTING]
+
+
+def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
+    """How many of a study's cells have a run that counts, and of how many; one that was tried, where recipes are."""
+    tried = [record for record in records if record.scale == "trial" and study.keeps_recipe]
+    found = [find(study, cell, [*counting(records), *tried]) for cell in study.cells]
+    return sum(one is not None for one in found), len(found)

@@ -1,0 +1,78 @@
+"""Which models the page's explorer offers: those of the best runs at hand, and those that come with iwax."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from iwax import zoo
+from iwax.data import Dataset, load
+from iwax.evaluation import first_examples
+from iwax.report.explorer import is_explorable, pack
+from iwax.report.format import nats
+from iwax.report.gather import Run
+from iwax.runs import RunConfig, load_run
+
+__all__ = ["explorable"]
+
+MODELS = 4  # half a megabyte each
+TEST_IMAGES = 500  # for the activity of units
+
+Loader = Callable[[], tuple[Any, np.ndarray]]
+"""Loads a model, and test images as it is judged on."""
+
+
+def explorable(runs: Sequence[Run], data_dir: str | None, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Up to `MODELS` models with their titles, packed for the explorer.
+
+    Arguments:
+        runs: the best of each data set first; one for each data set and architecture is taken.
+        data_dir: folder of the data sets.
+        say: told what had to be left out, and why.
+    """
+    packed: list[dict[str, Any]] = []
+    for title, loader in [*_of_runs(runs, data_dir), *_trained(runs, data_dir)]:
+        if len(packed) == MODELS:
+            break
+        try:
+            model, x = loader()
+        except (ValueError, OSError) as error:
+            say(f"The explorer leaves out {title}: {error}")
+            continue
+        if is_explorable(model):
+            packed.append({"title": title, "packed": pack(model, x, jax.random.key(0))})
+    return packed
+
+
+def _of_runs(runs: Sequence[Run], data_dir: str | None) -> Iterator[tuple[str, Loader]]:
+    done: set[tuple[str, str]] = set()
+    for run in runs:
+        kind = (run.record.config["dataset"], run.record.config["model"])
+        if run.folder is not None and run.nll is not None and kind not in done:
+            done.add(kind)
+            yield run.title, partial(_load_run, run.folder, data_dir)
+
+
+def _trained(runs: Sequence[Run], data_dir: str | None) -> Iterator[tuple[str, Loader]]:
+    """The models that come with iwax, but those whose runs are at hand."""
+    there = {run.record.checkpoint_sha256 for run in runs if run.folder is not None}
+    for name, record in zoo.records().items():
+        if record["checkpoint_sha256"] not in there:
+            title = f'iwax.load("{name}"), {record["dataset"]}: log p {nats(record["half_precision"]["log_p"])}'
+            yield title, partial(_load_trained, name, record, data_dir)
+
+
+def _load_run(folder: Path, data_dir: str | None) -> tuple[Any, np.ndarray]:
+    config, model, _, data = load_run(folder, data_dir=data_dir)
+    return model, _images(data, config)
+
+
+def _load_trained(name: str, record: dict[str, Any], data_dir: str | None) -> tuple[Any, np.ndarray]:
+    return zoo.load(name), _images(load(record["dataset"], None, data_dir), RunConfig(**record["config"]))
+
+
+def _images(data: Dataset, config: RunConfig) -> np.ndarray:
+    return first_examples(data, config.test_binarize, seed=0, count=min(TEST_IMAGES, len(data.test)))

@@ -1,0 +1,156 @@
+"""The parts of a report that are pictures: figures of studies, cost, sheets and diagrams."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from iwax.experiments import ALONG, Cell, Figure, Record, Study
+from iwax.models import ARCHITECTURES
+from iwax.report.cell_runs import Found, find, find_all
+from iwax.report.cost import cost_figure, priced, worth
+from iwax.report.demonstrations import read_shown
+from iwax.report.diagram import architecture_diagram
+from iwax.report.figures import FIGURES, sheets_figure, snr_figure
+from iwax.report.format import objective_name
+from iwax.report.gather import OWN, Run, pictures
+from iwax.report.page import inline_svg, picture_data
+
+__all__ = ["Parts", "caption", "line_names"]
+
+PICTURES = 12  # runs whose sheets the page shows
+SUFFIXES = (".svg", ".pdf")
+PICTURED = {
+    "sheets": ("reconstructions", "samples"),
+    "reconstructions": ("reconstructions",),
+    "across": ("across",),
+}
+SAID = (  # elsewhere than in the name of a line, or of no effect on it
+    *("seed", "dataset", "model", "split", "batch_size", "held_out", "backward", "num_resampled"),
+    *ALONG,
+)
+
+
+class Parts:
+    """Draws what `runs` have into `folder`; each method returns what the page shows of it, or None.
+
+    Arguments:
+        runs: records, and runs without one.
+        folder: of the figures.
+        results: of demonstrations.
+    """
+
+    def __init__(self, runs: Sequence[Run], folder: Path, results: str | Path) -> None:
+        judged_whole = [run for run in runs if run.record.scale != "trial"]
+        self.runs, self.folder = sorted(judged_whole, key=_order), folder
+        self.results = results
+        self.by_id = {run.record.id: run for run in runs if run.record.scale != OWN}
+
+    def figure(self, study: Study, figure: Figure) -> dict[str, Any] | None:
+        """A figure of a study from those of its runs that have records, or of the demonstration of its name."""
+        if figure.kind == "snr":
+            return self._snr(study, figure)
+        records, name = [run.record for run in self.by_id.values()], f"{study.name}-{figure.name}"
+        cells = [Cell("", "", config) for config in figure.configs]
+        if kinds := PICTURED.get(figure.kind):
+            found = [run for cell in cells if (run := self._pictured(find_all(study, cell, records), kinds))]
+            drawn = [(run, kind) for kind in kinds for run in found if kind in pictures(run)]
+            sheets = {caption(run.record, kind): pictures(run)[kind] for run, kind in drawn}
+            return self._draw(name, figure.title, partial(sheets_figure, sheets)) if sheets else None
+        groups = [list(one.records) for cell in cells if (one := find(study, cell, records))]
+        draw, needs = FIGURES.get(figure.kind, (None, None))
+        groups = [group for group in groups if needs and all(needs(record) for record in group)]
+        return self._draw(name, figure.title, partial(draw, line_names(groups))) if draw and groups else None
+
+    def _snr(self, study: Study, figure: Figure) -> dict[str, Any] | None:
+        (demonstration,) = (one for one in study.demonstrations if one.name == figure.name)
+        found = read_shown(study, demonstration, self.results)
+        name = f"{study.name}-{figure.name}"
+        return self._draw(name, figure.title, partial(snr_figure, found["rows"])) if found else None
+
+    def cost(self) -> dict[str, Any] | None:
+        """-log p against arithmetic, of the runs judged on all test images whose whole price is known."""
+        records = priced([run.record for run in self.runs if run.nll is not None])
+        return self._draw("cost", worth(records), partial(cost_figure, records)) if records else None
+
+    def sheets(self) -> list[dict[str, Any]]:
+        """The pictures of the best runs of each data set, one for each objective and model, side by side."""
+        best: dict[str, dict[tuple[str, str], Run]] = defaultdict(dict)
+        for run in filter(pictures, self.runs):
+            config = run.record.config
+            best[config["dataset"]].setdefault((objective_name(config), config["model"]), run)
+        shown = [run for runs in best.values() for run in list(runs.values())[: PICTURES // len(best)]]
+        return [{"title": run.title, "pictures": _shown(run)} for run in shown]
+
+    def diagrams(self) -> list[dict[str, Any]]:
+        """The architectures of the runs, drawn from models."""
+        names = [name for name in ARCHITECTURES if any(run.record.config["model"] == name for run in self.runs)]
+        models = {name: ARCHITECTURES[name](key=jax.random.key(0)) for name in names}
+        return [
+            self._draw(
+                f"architecture-{name}",
+                f"{name}: {model.num_parameters:,} parameters. Heights go with the square root of the number of units.",
+                partial(architecture_diagram, model),
+            )
+            for name, model in models.items()
+        ]
+
+    def _draw(self, name: str, caption: str, function: Callable[[Path], None]) -> dict[str, Any]:
+        for suffix in SUFFIXES:
+            function(self.folder / (name + suffix))
+        return {"title": caption, "svg": inline_svg(self.folder / f"{name}.svg", name)}
+
+    def _pictured(self, found: Sequence[Found], kinds: Sequence[str]) -> Run | None:
+        """The first run that has any of those pictures."""
+        runs = (self.by_id[one.records[0].id] for one in found)
+        return next((run for run in runs if pictures(run).keys() & set(kinds)), None)
+
+
+def caption(record: Record, kind: str) -> str:
+    """Of a sheet: what made it, on which images, and its SSIM with them ± the standard deviation over images."""
+    trained_on = record.config["dataset"]
+    judged_on = next((name for name in record.ssim if name != trained_on), "") if kind == "across" else trained_on
+    shown = f"{judged_on} reconstructed" if kind == "across" else kind
+    place = f"{record.config['model']}, {trained_on}, {record.training['epochs']} epochs"
+    measured = record.ssim.get(judged_on, {}) if kind != "samples" else {}
+    similarity = f", SSIM {measured['ssim']:.3f} ± {measured['ssim_std']:.3f}" if measured else ""
+    return "\n".join([objective_name(record.config), place, shown + similarity])
+
+
+def line_names(groups: Sequence[Sequence[Record]]) -> dict[str, list[Record]]:
+    """The groups by the name of their objective, and by whatever else distinguishes those of one name and place."""
+    alike: dict[str, list[Sequence[Record]]] = defaultdict(list)
+    estimators = {group[0].config["gradient"] for group in groups}
+    for group in groups:
+        config = dict(group[0].config)
+        alike[objective_name(config | ({"gradient": None} if len(estimators) == 1 else {}))].append(group)
+    named: dict[str, list[Record]] = defaultdict(list)
+    for name, members in alike.items():
+        for group in members:
+            own = group[0].config  # others with its data and model are in one panel with it
+            fields = _differing([other[0].config for other in members if _place(other) == _place(group)])
+            named[", ".join([name, *(f"{field.replace('_', ' ')} {own.get(field)}" for field in fields)])] += group
+    return dict(named)
+
+
+def _place(group: Sequence[Record]) -> tuple[str, str]:
+    return group[0].config["dataset"], group[0].config["model"]
+
+
+def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields in which configurations differ, of those that nothing else in a figure says."""
+    names = [name for name in configs[0] if name not in SAID]
+    return [name for name in names if len({str(config.get(name)) for config in configs}) > 1]
+
+
+def _shown(run: Run) -> list[dict[str, str]]:
+    found = sorted(pictures(run).items(), reverse=True)  # samples first
+    return [{"data": picture_data(path), "alt": f"{kind}: {run.title}"} for kind, path in found]
+
+
+def _order(run: Run) -> tuple[str, float]:
+    """By data set, then the best first."""
+    return run.record.config["dataset"], float("inf") if run.nll is None else run.nll

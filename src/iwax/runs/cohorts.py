@@ -1,0 +1,195 @@
+"""Start and continue several runs at once, in one folder: seeds of one configuration, or numbers of one recipe.
+
+cohort.json              the names of the runs, and how they train: as one program, or side by side
+NAME/                    the folder of each run, as that of any other
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iwax.data import Dataset, load
+from iwax.runs.build import resolve
+from iwax.runs.checkpoint import Checkpoint
+from iwax.runs.cohort_session import train_as_one, train_side_by_side, vectorized_is_quicker
+from iwax.runs.config import RunConfig
+from iwax.runs.environment import differences
+from iwax.runs.folder import STATUS, RunFolder
+from iwax.runs.launch import Progress, check_time_limit, create, reopen
+from iwax.runs.session import Session
+from iwax.training import VARYING, NonFiniteLossError, TrainState
+
+__all__ = ["COHORT", "new_cohort", "resume_cohort", "seeds"]
+
+COHORT = "cohort.json"
+
+
+def seeds(config: RunConfig, count: int) -> dict[str, RunConfig]:
+    """A configuration with `count` seeds, its own first, by name.
+
+    >>> list(seeds(RunConfig(seed=3), 2))
+    ['seed3', 'seed4']
+    """
+    numbers = range(config.seed, config.seed + count)
+    return {f"seed{number}": dataclasses.replace(config, seed=number) for number in numbers}
+
+
+def new_cohort(
+    configs: Mapping[str, RunConfig],
+    path: str | Path,
+    *,
+    vectorized: bool | None = None,
+    data_dir: str | Path | None = None,
+    data: Dataset | None = None,
+    overwrite: bool = False,
+    time_limit: float | None = None,
+    command: list[str] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[RunFolder]:
+    """Train several runs that differ in numbers only, each in a folder of its own below `path`.
+
+    Arguments:
+        configs: name -> run; they may differ in the fields `iwax.training.cohort.VARYING` and in no others.
+        vectorized: one program for all runs, shared out among the devices; or, if false, each run by itself, as many
+            at a time as there are cores. Left out, whichever is quicker here: the one on a GPU, the other on a CPU.
+        path, data_dir, data, overwrite, time_limit, command, on_progress: as for `iwax.runs.launch.new_run`.
+
+    Raises:
+        ValueError: runs that cannot share a program, by the field that tells them apart, and all that `new_run` raises.
+        NonFiniteLossError: the loss of some run became NaN or infinite; the others have gone on to their end.
+    """
+    check_time_limit(time_limit)
+    configs = {name: resolve(config) for name, config in configs.items()}
+    _check_alike(configs)
+    path = Path(path)
+    _check_folder(path, list(configs), overwrite)
+    first = next(iter(configs.values()))
+    data = load(first.dataset, first.split, data_dir) if data is None else data
+    vectorized = vectorized_is_quicker() if vectorized is None else vectorized
+    record = {"runs": list(configs), "vectorized": vectorized}
+    options: dict[str, Any] = {"overwrite": overwrite, "command": command, "more": {"cohort": record}}
+    first_session, first_state = create(first, path / next(iter(configs)), data, **options)
+    RunFolder(path).write_json(COHORT, record)
+    others = [create(config, path / name, data, **options) for name, config in list(configs.items())[1:]]
+    pairs = [(first_session, first_state), *others]
+    for session, state in pairs:
+        session.folder.save(state)  # for runs that do not get their turn
+    return _train(pairs, vectorized, time_limit, on_progress)
+
+
+def resume_cohort(
+    path: str | Path,
+    *,
+    vectorized: bool | None = None,
+    options: dict[str, Any] | None = None,
+    force: bool = False,
+    data_dir: str | Path | None = None,
+    data: Dataset | None = None,
+    time_limit: float | None = None,
+    command: list[str] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[RunFolder]:
+    """Go on with all runs of a cohort but those that failed; by one program, from the last step they all have.
+
+    Arguments:
+        vectorized: as for `new_cohort`; as the cohort began, if left out.
+        options, force, data_dir, data, time_limit, command, on_progress: as for `iwax.runs.launch.resume_run`.
+
+    Raises:
+        ValueError: no cohort, and all that `resume_run` raises.
+        NonFiniteLossError: as `new_cohort`.
+    """
+    check_time_limit(time_limit)
+    record = RunFolder(path).json(COHORT)
+    if not record:
+        raise ValueError(f"Expected {path} to be the folder of several runs; it holds no {COHORT}.")
+    vectorized = record["vectorized"] if vectorized is None else vectorized
+    folders = [RunFolder(Path(path) / name) for name in record["runs"]]
+    going = [folder for folder in folders if folder.json(STATUS).get("state") != "failed"]
+    chosen: Sequence[Checkpoint | None] = _in_step(going) if vectorized else [None] * len(going)
+    pairs = []
+    for folder, checkpoint in zip(going, chosen, strict=True):
+        session, state = reopen(folder, checkpoint, data_dir, data, options=options, force=force, command=command)
+        data = session.data
+        if checkpoint is not None and checkpoint.sha256 != folder.checkpoint().sha256:
+            folder.save(state)  # from now on it is the last
+        pairs.append((session, state))
+    _train(pairs, vectorized, time_limit, on_progress)
+    return folders
+
+
+def _train(
+    pairs: Sequence[tuple[Session, TrainState]],
+    vectorized: bool,
+    time_limit: float | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> list[RunFolder]:
+    sessions, states = (
+        [dataclasses.replace(session, time_limit=time_limit) for session, _ in pairs],
+        [s for _, s in pairs],
+    )
+    failures = (train_as_one if vectorized else train_side_by_side)(sessions, states, on_progress) if pairs else {}
+    if failures:
+        messages = " ".join(f"{name}: {error}" for name, error in failures.items())
+        raise NonFiniteLossError(f"{len(failures)} of {len(pairs)} runs failed; the others went on. {messages}")
+    return [session.folder for session in sessions]
+
+
+def _check_alike(configs: Mapping[str, RunConfig]) -> None:
+    """Raises ValueError for runs that cannot share a program."""
+    if not configs:
+        raise ValueError("Expected a cohort to hold at least one run; got none.")
+    rows = {name: dataclasses.asdict(config) for name, config in configs.items()}
+    for row in rows.values():
+        for field in VARYING:
+            if row["decay"] != "cosine" or field not in ("stages", "schedule_scale"):  # its length is the program's
+                del row[field]
+    (first, began), *others = rows.items()
+    for name, row in others:
+        unlike = differences(began, row)
+        if unlike:
+            objectives = {began["objective"], row["objective"]}
+            pair = len(objectives) == 2 and objectives < {"elbo", "iwae", "ciwae"}
+            remedy = (
+                "ELBO and IWAE of one K are ciwae with beta 1 and 0." if pair else "Train them as runs of their own."
+            )
+            raise ValueError(
+                f"Expected the runs of a cohort to differ in {', '.join(VARYING)} only; got {first} and {name}, which "
+                f"differ in {', '.join(unlike)}. {remedy}"
+            )
+
+
+def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
+    """Raises ValueError for names that are no folders' names, and for a folder that holds what would be lost."""
+    for name in names:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise ValueError(f"Expected the names of runs to be names of folders; got {name!r}.")
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not overwrite:
+        raise ValueError(f"Expected {path} to be a new folder; it exists. Pass --overwrite to replace its runs.")
+    if not (path / COHORT).is_file():
+        raise ValueError(f"Expected {path} to hold several runs to overwrite; got a folder without {COHORT}.")
+    more = sorted(set(json.loads((path / COHORT).read_text())["runs"]) - set(names))
+    if more:
+        raise ValueError(
+            f"Expected {path} to hold no other runs than the new ones; got {', '.join(more)}. Delete them."
+        )
+
+
+def _in_step(folders: Sequence[RunFolder]) -> list[Checkpoint]:
+    """The checkpoints of the last step of which every run has one; a crash while they are written parts them."""
+    held = []
+    for folder in folders:
+        folder.checkpoint()  # or it says what is wrong
+        held.append({int(checkpoint.tensors[".step"]): checkpoint for checkpoint in folder.checkpoints()})
+    common = set[int]().union(*held).intersection(*held)
+    if folders and not common:
+        steps = ", ".join(f"{folder.path.name}: {max(own)}" for folder, own in zip(folders, held, strict=True))
+        raise ValueError(
+            f"Expected the runs of a cohort to have checkpoints of one step; got {steps}. Go on with --no-vectorized, "
+            "or with each run alone."
+        )
+    return [own[max(common)] for own in held]

@@ -1,0 +1,124 @@
+"""The configuration of a run: one flat value, and its JSON. It imports no JAX, so that the command line starts fast."""
+
+import dataclasses
+import json
+import math
+from typing import Any, get_type_hints
+
+from iwax.checks import nearest
+from iwax.files import dumps
+
+__all__ = ["RunConfig"]
+
+
+def _field(default: Any, help: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides what a training run computes. None means: as the objective or the protocol has it."""
+
+    objective: str = _field("iwae", "Bound to maximise; `iwax objectives` lists them.")
+    num_groups: int | None = _field(None, "M: groups of samples (miwae, piwae).")
+    num_samples: int | None = _field(None, "K: importance samples per image (per group for miwae, piwae).")
+    beta: float | None = _field(
+        None, "Weight of the ELBO in ciwae, from 0 (IWAE) to 1 (ELBO); where it starts if learned."
+    )
+    beta_rule: str | None = _field(None, "How ciwae's beta changes: fixed, ascend, descend or seed002.")
+    alpha: float | None = _field(None, "Order of vr-iwae, from 0 (IWAE) towards 1 (ELBO).")
+    order: int | None = _field(None, "Order of the jackknife (jvi).")
+    divergence: str | None = _field(None, "What aisle's phi descends: kl or chi-square.")
+    baseline: str | None = _field(None, "Of vimco: geometric or arithmetic.")
+    num_auxiliary: int | None = _field(None, "Auxiliary samples of ovis's baseline; 0 for its approximation.")
+    gamma: float | None = _field(None, "Of ovis's approximation: 0 is unbiased.")
+    num_intervals: int | None = _field(None, "Intervals of tvo's Riemann sum.")
+    first_point: float | None = _field(None, "First inverse temperature of tvo after 0.")
+    backward: str | None = _field(None, "Samples that the backward pass takes: all, or resampled (some).")
+    num_resampled: int | None = _field(None, "How many samples are drawn for a resampled backward pass; 1 if left out.")
+    sampling: str | None = _field(None, "Draws of z: independent, antithetic or sobol (where the estimator allows).")
+    gradient: str | None = _field(
+        None,
+        "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized or score-function; if left out the "
+        "protocol's, if the objective has it, or the objective's first.",
+    )
+    model: str = _field("one-layer", "one-layer, two-layer, larger, or your own: FILE.py:FUNCTION.")
+    likelihood: str | None = _field(None, "p(x|z): bernoulli (if left out), or gaussian for real data.")
+    dataset: str = _field("mnist", "Data set (`iwax data` lists them), or a path to .npy, .npz or a folder of images.")
+    split: str | None = _field(None, "How the data set is split into training and test.")
+    train_images: int | None = _field(None, "Use only the first this many training images; all if left out.")
+    binarize: str | None = _field(
+        None,
+        "dynamic (anew at each visit), fixed (once), threshold, intensities (grey values / 255), or none (values as "
+        "they are). If left out as the likelihood takes them: dynamic; gaussian: intensities, or none of a path.",
+    )
+    protocol: str = _field("fast", "Training recipe; the options down to held-out are its, if left out.")
+    batch_size: int | None = _field(None, "Images per step.")
+    stages: str | None = _field(None, "Schedule: RATE:EPOCHS,RATE:EPOCHS,...")
+    schedule_scale: float | None = _field(None, "Stretch the schedule to this many times its epochs.")
+    decay: str | None = _field(None, "Of the rate: stages, or cosine (from the first stage's to zero over all epochs).")
+    warm_up: float | None = _field(None, "Part of the epochs in which a cosine's rate rises first.")
+    algorithm: str | None = _field(None, "What turns gradients into steps: adam or soap.")
+    clip: float | None = _field(None, "Clip gradients longer than this many times the usual; 0: none.")
+    gradient_scale: str | None = _field(None, "Gradient of a minibatch: mean or sum over its images.")
+    beta1: float | None = _field(None, "Adam's decay of the first moment.")
+    beta2: float | None = _field(None, "Adam's decay of the second moment.")
+    epsilon: float | None = _field(None, "Adam's epsilon, in units of the gradient.")
+    epsilon_hat: bool | None = _field(None, "Whether epsilon stands outside the bias correction (true or false).")
+    second_moment: float | None = _field(None, "Where Adam's second moment starts.")
+    previous_moments: bool | None = _field(None, "Whether a step uses the moments before its gradient (true or false).")
+    init: str | None = _field(None, "Initial weights: glorot, glorot-123, uniform (+-1/sqrt(n)) or torch.")
+    output_bias: str | None = _field(None, "Where the output bias starts: data-mean, zero or init.")
+    scale_map: str | None = _field(None, "How sigma is kept positive: exp or softplus.")
+    shuffle: str | None = _field(None, "Order of the training images: anew each epoch, never, or permuted once.")
+    held_out: int | None = _field(None, "Training images, from the end, that are not trained on.")
+    epochs: int | None = _field(None, "Passes over the data; cuts the protocol's schedule off there.")
+    precision: str = _field(
+        "float32",
+        "Of the operands of matrix products while training: float32 or bfloat16. Everything else, and all judging, is "
+        "float32.",
+    )
+    update: str = _field(
+        "joint",
+        "joint, or alternating (piwae): the inference network on MIWAE(M, K), then the generative one on IWAE(K), with "
+        "new samples and an optimiser each.",
+    )
+    init_from: str | None = _field(None, "Start from the model of this run, with a new optimiser.")
+    eval_every: int | None = _field(None, "Record log p and IWAE-64 on test images every this many epochs.")
+    eval_images: int | None = _field(None, "How many test images for that, evenly spaced; 500 if left out.")
+    eval_samples: int | None = _field(None, "Importance samples per image for that; 640 if left out.")
+    seed: int = _field(0, "Seed of everything random.")
+
+    @property
+    def test_binarize(self) -> str:
+        """How test images are binarised: once, where training images are drawn anew. Of a resolved configuration."""
+        if self.binarize is None:
+            raise ValueError("Expected binarize to be filled in; got None. Resolve the configuration first.")
+        return "fixed" if self.binarize == "dynamic" else self.binarize
+
+    def to_json(self) -> str:
+        """Raises ValueError for a number that is not finite, which JSON does not have."""
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"Expected {name} to be finite; got {value}.")
+        return dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunConfig":
+        """Raises ValueError for a key that is no field, and for a value of the wrong type."""
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"Expected a configuration to be a JSON object; got {type(values).__name__}.")
+        hints = get_type_hints(cls)
+        for name, value in values.items():
+            if name not in hints:
+                raise ValueError(
+                    f"Expected the keys of a configuration to be known; got {name!r}.{nearest(name, hints)}"
+                )
+            if not isinstance(value, hints[name]) and not (float in _members(hints[name]) and isinstance(value, int)):
+                raise ValueError(f"Expected {name} to be {hints[name]}; got {value!r}.")
+        return cls(**values)
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return getattr(hint, "__args__", (hint,))

@@ -1,0 +1,93 @@
+"""What surrounds a run and is no choice of it: versions, machine, code, command, and where the data came from."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from iwax.data import Dataset
+
+__all__ = ["cores", "current_environment", "differences", "versions_and_commit"]
+
+LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
+
+
+def current_environment(data: Dataset, command: list[str] | None = None) -> dict[str, Any]:
+    """The record of a run's surroundings; `command` is the process's own if left out."""
+    return {
+        "versions": _versions(),
+        "code": _code(),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices()),
+        "cores": cores(),
+        "command": sys.argv if command is None else command,
+        "dataset": data.name,
+        "split": data.split,
+        "source": data.source,
+        "checksums": dict(data.checksums),
+    }
+
+
+def cores() -> int:
+    """How many cores this process may use, which may be fewer than there are (`taskset`).
+
+    XLA divides sums among them, so that another number of cores rounds otherwise.
+    """
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return available or 1
+
+
+def versions_and_commit() -> tuple[dict[str, str], str | None]:
+    """What computes: the libraries' versions, and the commit of the checkout that iwax runs from."""
+    return _versions() | {"python": platform.python_version()}, _commit()
+
+
+def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """'name: before -> now' for every entry that is not the same, with the entries of nested records."""
+    found = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name}: {_short(old)} -> {_short(new)}")
+    return found
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def _short(value: Any) -> str:
+    """Checksums and commits by their start; names of processors and their instructions whole."""
+    text = str(value)
+    return text if len(text) <= 36 else text[:12] + "..."
+
+
+def _code() -> str:
+    """SHA-256 of the package's source files, by name."""
+    digest, package = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(
+            f"{path.relative_to(package).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+        )
+    return digest.hexdigest()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that iwax runs from, marked where files differ from it; None for an installed iwax."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+changes" if changed.stdout.strip() else "")

@@ -1,0 +1,186 @@
+"""One sitting of a run: training between two looks at the clock, and what is written and reported then."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from iwax.data import Dataset
+from iwax.evaluation import evaluate
+from iwax.keys import TrainingKeys
+from iwax.runs.config import RunConfig
+from iwax.runs.folder import EVALUATIONS, METRICS, STATUS, RunFolder
+from iwax.training import NonFiniteLossError, Trainer, TrainState
+
+__all__ = ["STRETCH_SECONDS", "Clock", "Progress", "Session"]
+
+STRETCH_SECONDS = 0.5  # how long the device works between two looks at the clock
+CHECKPOINT_SECONDS = 60.0  # how much work a crash may lose
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Where a run is: bound of the latest step in nats, seconds in all its sittings, rate in steps per second.
+
+    Of several runs at once, steps, epochs and rates are of all of them, and the bound is their mean.
+    """
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    bound: float
+    seconds: float
+    rate: float
+    runs: int = 1
+
+    @property
+    def note(self) -> str:
+        runs = "" if self.runs == 1 else f"{self.runs} runs, "
+        return f"{runs}epoch {self.epoch}/{self.epochs}, {self.rate:.0f} steps/s, bound {self.bound:.2f}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """Trains one run from some state to its end, or to a time limit (in seconds).
+
+    Records are written as epochs end, checkpoints at intervals; a record that a crash outlives is made again.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    trainer: Trainer
+    data: Dataset
+    time_limit: float | None = None
+    on_progress: Callable[[Progress], None] | None = None
+    halt: threading.Event | None = None
+    """Set from another thread, it stops the run as a time limit does."""
+
+    def run(self, state: TrainState) -> None:
+        """Train on from `state`.
+
+        Raises:
+            NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
+        """
+        with self.folder.lock():
+            clock = self.begin(state)
+            try:
+                for after in self.trainer.stretches(state, self.total_steps, STRETCH_SECONDS):
+                    name = self.name_of(int(after.step), clock)
+                    self.keep(after, clock, name, save=clock.due or name != "running")
+                    state = after  # not before its record is written: what an interruption saves is `state`
+                    self._report(state, clock)
+                    if name == "stopped":
+                        return
+            except NonFiniteLossError as error:
+                self.fail(state, clock, error)
+                raise
+            except KeyboardInterrupt:
+                self.save(state, clock, self.name_of(int(state.step), clock, interrupted=True))
+                raise
+
+    @property
+    def total_steps(self) -> int:
+        assert self.config.epochs is not None  # it is resolved
+        return self.config.epochs * self.trainer.steps_per_epoch
+
+    def begin(self, state: TrainState) -> "Clock":
+        """What is written before the first step of a sitting, whose clock starts here."""
+        self.folder.rewind(int(state.step), self._epochs(state))
+        clock = Clock(self.folder.json(STATUS).get("seconds", 0.0), int(state.step))
+        if int(state.step) == 0:
+            self.save(state, clock, "running")
+        self._write_status("running" if int(state.step) < self.total_steps else "finished", state, clock)
+        return clock
+
+    def keep(self, state: TrainState, clock: "Clock", name: str, *, save: bool) -> None:
+        """What is written after a stretch: the record of an epoch that has just ended, and a checkpoint on request."""
+        if int(state.step) % self.trainer.steps_per_epoch == 0:
+            self._write_records(state)
+        if save:
+            self.save(state, clock, name)
+
+    def fail(self, state: TrainState, clock: "Clock", error: NonFiniteLossError) -> None:
+        """What is written once the loss is lost; `state` is the last good one."""
+        self._write_status("failed", state, clock, message=str(error))
+
+    def name_of(self, step: int, clock: "Clock", interrupted: bool = False) -> str:
+        """Whether a run at `step` is finished, is to be stopped, or is running."""
+        if step == self.total_steps:
+            return "finished"
+        out_of_time = self.time_limit is not None and clock.session > self.time_limit
+        halted = self.halt is not None and self.halt.is_set()
+        return "stopped" if out_of_time or halted or interrupted else "running"
+
+    def save(self, state: TrainState, clock: "Clock", name: str) -> None:
+        """A checkpoint, and the status that goes with it."""
+        self.folder.save(state)
+        clock.saved = time.monotonic()
+        self._write_status(name, state, clock)
+
+    def _write_status(self, name: str, state: TrainState, clock: "Clock", **more: Any) -> None:
+        status = {"state": name, "epoch": self._epochs(state), "epochs": self.config.epochs, "step": int(state.step)}
+        self.folder.write_json(STATUS, {**status, "seconds": clock.total, **more})
+
+    def _write_records(self, state: TrainState) -> None:
+        """The record of the epoch just finished, and its evaluation if there is one."""
+        record, every = self.trainer.record(state), self.config.eval_every
+        if every is not None and (record["epoch"] % every == 0 or int(state.step) == self.total_steps):
+            place = {name: record[name] for name in ("epoch", "step")}
+            self.folder.append(EVALUATIONS, place | self._evaluation(state.model))
+        self.folder.append(METRICS, record)
+
+    def _evaluation(self, model: Any) -> dict[str, Any]:
+        """The summary of `evaluate` for the test images that are judged along training; see `eval_images`."""
+        size, test = self.config.eval_images, self.data.test
+        assert size is not None  # it is resolved
+        images = test[np.linspace(0, len(test) - 1, min(size, len(test))).round().astype(int)]
+        return evaluate(
+            model,
+            images,
+            TrainingKeys.along(self.config.seed),
+            num_samples=self.config.eval_samples or 640,
+            binarize=self.config.test_binarize,
+        ).summary()
+
+    def _report(self, state: TrainState, clock: "Clock") -> None:
+        step, per_epoch = int(state.step), self.trainer.steps_per_epoch
+        rate = clock.rate(step)
+        if self.on_progress is not None:
+            bound = float(np.ravel(state.bounds[(step - 1) % per_epoch])[-1])
+            epochs = self.config.epochs or 0
+            self.on_progress(Progress(step, self.total_steps, -(-step // per_epoch), epochs, bound, clock.total, rate))
+
+    def _epochs(self, state: TrainState) -> int:
+        return int(state.step) // self.trainer.steps_per_epoch
+
+
+class Clock:
+    """Seconds of a run (`before`, in earlier sittings, and now) and its pace."""
+
+    def __init__(self, before: float, step: int) -> None:
+        self.before, self.begin = before, time.monotonic()
+        self.saved = self.begin
+        self._last = (self.begin, step)
+
+    @property
+    def session(self) -> float:
+        return time.monotonic() - self.begin
+
+    @property
+    def total(self) -> float:
+        return self.before + self.session
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self.saved > CHECKPOINT_SECONDS
+
+    def rate(self, step: int) -> float:
+        """Steps per second since the last call."""
+        (then, first), now = self._last, time.monotonic()
+        self._last = (now, step)
+        return (step - first) / max(now - then, 1e-9)

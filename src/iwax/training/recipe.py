@@ -1,0 +1,194 @@
+"""A training recipe as a value: how a model is initialised and trained."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import optax
+
+from iwax.checks import check_choice, check_positive_integer
+from iwax.training.clipping import clip_outliers
+from iwax.training.optimisers import adam
+from iwax.training.soap import soap
+
+__all__ = ["Protocol", "Stages"]
+
+GRADIENT_SCALES = ("mean", "sum")
+SHUFFLES = ("epoch", "never", "once")
+DECAYS = ("stages", "cosine")
+ALGORITHMS = ("adam", "soap")
+OF_ADAM = {"epsilon_hat": False, "second_moment": 0.0, "previous_moments": False}  # as they are in SOAP
+OUTPUT_BIASES = ("data-mean", "zero", "init")
+PERMUTATION_SEED = 123  # of "once"
+
+Stages = tuple[tuple[float, int], ...]
+Exceptions = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How a model is initialised and trained; everything but the model, the objective and the data.
+
+    The optimiser is Adam in one of the forms of `iwax.training.optimisers`, or SOAP (`iwax.training.soap`), applied to
+    every parameter alike.
+    """
+
+    name: str
+    source: str
+    """Where it is published, and what is not stated there."""
+    batch_size: int
+    """Images per step; images left over from an epoch are another handful each time it is shuffled."""
+    stages: Stages
+    """(learning rate, epochs), one after another; the last rate goes on for ever."""
+    decay: str = "stages"
+    """"stages": each rate as long as its stage lasts; "cosine": the first rate, falling to zero along half a cosine
+    over the epochs of all stages."""
+    warm_up: float = 0.0
+    """Part of the epochs in which a cosine's rate first rises from zero, linearly."""
+    algorithm: str = "adam"
+    """What turns gradients into steps: "adam", or "soap"."""
+    clip: float = 0.0
+    """A gradient longer than this many times the usual is clipped to that (`iwax.training.clipping`); 0: none is."""
+    parts: int | None = None
+    """Into how many equal parts a minibatch goes through the networks, one after another, each with a key of its own;
+    None: as many as keep one in a CPU's cache (`iwax.training.steps.num_parts`), on every device, so that draws do not
+    depend on it. On a GPU 1 is quicker where it fits into memory, and another run."""
+    gradient_scale: str = "mean"
+    """Whether a minibatch's gradient is the "mean" or the "sum" over its images; it matters to epsilon."""
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    """Adam's, in units of the gradient."""
+    epsilon_hat: bool = False
+    """Whether epsilon stands outside the bias correction."""
+    second_moment: float = 0.0
+    """Where Adam's second moment starts."""
+    previous_moments: bool = False
+    """Theano's order of updates: each step uses the moments from before its own gradient; the first moves nothing."""
+    init: str = "glorot"
+    """How weights are drawn: a name in `iwax.models.networks.INITS`."""
+    output_bias: str = "data-mean"
+    """Where the output layer's bias starts: at the "data-mean" (its logit for Bernoulli), at "zero", or as `init` has
+    it ("init")."""
+    scale_map: str = "exp"
+    """From a linear layer to a standard deviation: "exp" or "softplus"."""
+    shuffle: str = "epoch"
+    """Whether training images are shuffled every "epoch", "never", or "once": permuted before any are held out, by
+    NumPy's old generator from seed 123, and then kept in that order."""
+    held_out: int = 0
+    """How many training images, from the end, are never trained on."""
+    gradient: str | None = None
+    """The estimator of the gradient that a run takes if it names none and its objective's first is reparameterized, for
+    independent samples; None: the objective's first. `iwax.fit` is given an objective, which says so itself."""
+    by_dataset: Exceptions = ()
+    """What is different for a data set: ((name, ((field, value), ...)), ...)."""
+    by_model: Exceptions = ()
+    """What is different for one of `iwax.ARCHITECTURES`, in the same form. `iwax.fit` is given a model without such a
+    name, so none of it applies there."""
+
+    def __post_init__(self) -> None:
+        check_positive_integer("batch_size", self.batch_size)
+        if self.parts is not None:
+            check_positive_integer("parts", self.parts)
+            if self.batch_size % self.parts:
+                raise ValueError(f"Expected parts to divide batch_size={self.batch_size}; got {self.parts!r}.")
+        check_positive_integer("held_out", self.held_out, least=0)
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} to be at least 0 and below 1; got {getattr(self, name)!r}.")
+        if not self.epsilon > 0:
+            raise ValueError(f"Expected epsilon to be positive; got {self.epsilon!r}.")
+        if not 0 <= self.second_moment < float("inf"):
+            raise ValueError(f"Expected second_moment to be finite and not negative; got {self.second_moment!r}.")
+        if not (self.clip == 0 or 1 <= self.clip < float("inf")):
+            raise ValueError(f"Expected clip to be 0, or finite and at least 1; got {self.clip!r}.")
+        check_choice("gradient_scale", self.gradient_scale, GRADIENT_SCALES)
+        check_choice("shuffle", self.shuffle, SHUFFLES)
+        check_choice("output_bias", self.output_bias, OUTPUT_BIASES)
+        check_choice("decay", self.decay, DECAYS)
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
+        if not 0 <= self.warm_up < 1 or (self.warm_up and self.decay != "cosine"):
+            raise ValueError(
+                f"Expected warm_up to be at least 0 and below 1, and 0 unless decay is cosine; got {self.warm_up!r}."
+            )
+        for name, plain in OF_ADAM.items():
+            if self.algorithm != "adam" and getattr(self, name) != plain:
+                raise ValueError(f"Expected no {name} with {self.algorithm}; got {getattr(self, name)!r}.")
+        if not self.stages or not all(0 <= rate < float("inf") and epochs >= 1 for rate, epochs in self.stages):
+            raise ValueError(
+                "Expected stages to hold pairs of a finite rate, not negative, and a number of epochs, at least 1; "
+                f"got {self.stages!r}."
+            )
+
+    @property
+    def epochs(self) -> int:
+        """The length of the whole schedule."""
+        return sum(epochs for _, epochs in self.stages)
+
+    def learning_rate(self, steps_per_epoch: int) -> optax.Schedule:
+        """The rate of each step, counted from 0; the last stage's goes on for ever, and a cosine stays at its end."""
+        if self.decay == "cosine":
+            steps = self.epochs * steps_per_epoch
+            rising = round(self.warm_up * steps)
+            return optax.warmup_cosine_decay_schedule(
+                0.0 if rising else self.stages[0][0], self.stages[0][0], rising, steps
+            )
+        rates, lengths = zip(*self.stages, strict=True)
+        ends = [steps_per_epoch * sum(lengths[: i + 1]) for i in range(len(lengths) - 1)]
+        return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
+
+    def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
+        """Adam or SOAP with this protocol's numbers, of clipped gradients if it clips them."""
+        rule = self._rule(steps_per_epoch)
+        return optax.chain(clip_outliers(self.clip), rule) if self.clip else rule
+
+    def _rule(self, steps_per_epoch: int) -> optax.GradientTransformation:
+        if self.algorithm == "soap":
+            rate = self.learning_rate(steps_per_epoch)
+            return soap(rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
+        return adam(
+            self.learning_rate(steps_per_epoch),
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+            second_moment=self.second_moment,
+            epsilon_hat=self.epsilon_hat,
+            previous_moments=self.previous_moments,
+        )
+
+    def scaled(self, factor: float) -> "Protocol":
+        """The same schedule over `factor` times as many epochs; every stage keeps at least one."""
+        if not 0 < factor < float("inf"):
+            raise ValueError(f"Expected factor to be positive; got {factor!r}.")
+        stages = tuple((rate, max(1, round(epochs * factor))) for rate, epochs in self.stages)
+        return dataclasses.replace(self, stages=stages)
+
+    def lasting(self, epochs: int) -> "Protocol":
+        """The recipe of a run of so many epochs: a cosine is as long as that; stages are cut off there, by the run."""
+        if self.decay == "stages" or epochs == self.epochs:
+            return self
+        return dataclasses.replace(self, stages=((self.stages[0][0], epochs),))
+
+    def for_run(self, dataset: str, model: str = "") -> "Protocol":
+        """The recipe for one data set and one model, by their names, with what is different there filled in.
+
+        >>> from iwax.training import get_protocol
+        >>> get_protocol("dd2434").for_run("omniglot").batch_size
+        45
+        """
+        different = dict(dict(self.by_dataset).get(dataset, ())) | dict(dict(self.by_model).get(model, ()))
+        return dataclasses.replace(self, **different, by_dataset=(), by_model=())
+
+    def training_images(self, images: np.ndarray) -> np.ndarray:
+        """Those of `images`, (N, *event), that are trained on, in the order in which they stand.
+
+        Raises:
+            ValueError: all of them would be held out.
+        """
+        if self.held_out >= len(images):
+            raise ValueError(
+                f"Expected held_out to leave some of the {len(images)} training images; got {self.held_out}."
+            )
+        if self.shuffle == "once":
+            images = images[np.random.RandomState(PERMUTATION_SEED).permutation(len(images))]
+        return images[: len(images) - self.held_out]

@@ -1,0 +1,234 @@
+"""`iwax reproduce`: each run once, whatever happens in between; failures listed; records verified."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import made
+from iwax.cli import main
+from iwax.experiments import STUDIES, verification
+from iwax.experiments.identity import run_name
+from iwax.experiments.recording import machine
+from iwax.experiments.records import read_records
+from iwax.experiments.reproduction import Reproduction, reproduce
+from iwax.experiments.study import Study
+from iwax.judging.partial import unfinished
+from iwax.runs.config import RunConfig
+from iwax.runs.environment import versions_and_commit
+
+ROOT = Path(__file__).parents[2]
+ONE = ["--only", "elbo-1-one-layer"]
+
+
+def command(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main(["reproduce", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return exit_.value.code, captured.out, captured.err
+
+
+def how(path, **options):
+    silent = lambda task: contextlib.nullcontext()  # noqa: E731
+    return Reproduction(scale="smoke", runs=path / "runs", results=path / "results", progress=silent, **options)
+
+
+def test_the_list_of_studies(tmp_path, capsys):
+    status, out, _ = command(capsys, "--list", "--json", "--results", tmp_path)
+    assert status == 0
+    assert {row["study"]: row["smoke"] for row in json.loads(out)}["dd2434"] == "0 done, 24 open"
+    status, out, _ = command(capsys, "dd2434", "--list", "--json", "--runs", tmp_path, "--results", tmp_path)
+    assert [row["state"] for row in json.loads(out)] == ["open"] * 10
+
+
+def test_the_list_says_what_a_run_was_judged_with(capsys):
+    """A record of another k than asked for is no reason to train again, but no record of what was asked for either."""
+    one = ("dd2434", "--scale", "short", "--seeds", "1", "--list", "--json", "--results", ROOT / "results")
+    for asked_for, state in (([], "done"), (["--num-samples", 64], "done, k = 4992")):
+        _, out, _ = command(capsys, *one, *asked_for)
+        rows = {row["run"]: row for row in json.loads(out)}
+        row = rows["elbo-1-one-layer-mnist-seed0-2cf2c4582536"]
+        assert (row["state"], row["record"]) == (state, "8d990071fc7d")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Expected STUDY to be one of dd2434, tightiwae, burda2016, rainforth2018, audit, speedrun; got none."),
+        (["dd243"], "got 'dd243'. Did you mean 'dd2434'?"),
+        (["audit", "--scale", "shorter"], "Expected scale to be one of smoke, trial, short, full; got 'shorter'."),
+        (["audit", "--set", "epochs"], "Expected --set NAME=VALUE; got 'epochs'."),
+        (["audit", "--set", "epoch=3"], "Did you mean 'epochs'?"),
+        (["audit", "--set", "epochs=many"], "'many' is not a valid integer"),
+        (["audit", "--only", "nothing"], "Expected --only to name runs of audit"),
+        (["audit", "--export", "name"], "Expected --only to name one run of audit; got 16"),
+        (["--verify", "--results", "nowhere"], "Expected records in nowhere; there are none."),
+    ],
+)
+def test_what_is_refused(capsys, arguments, message):
+    status, out, err = command(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+def test_a_run_that_fails_is_listed_and_stops_no_other(tmp_path):
+    """Neither of these can start: their data are nowhere, or too few."""
+    configs = [
+        RunConfig(objective="elbo", dataset="omniglot"),
+        RunConfig(objective="elbo", dataset="mnist-sample", train_images=3000),
+    ]
+    study = Study("x", "x", "x")
+    first, second = reproduce(study, configs, how(tmp_path, data_dir=str(tmp_path)))
+    assert (first.state, second.state) == ("failed", "failed")
+    assert first.note.startswith("ValueError: Expected")
+    assert "omniglot" in first.note
+    assert "Expected train_images to be at most 2000" in second.note
+    assert read_records(tmp_path / "results") == []
+
+
+def test_a_run_that_another_process_judges_is_left_to_it(tmp_path, monkeypatch):
+    """As one that another trains: no failure."""
+
+    def busy(path):
+        with unfinished(path, {}), unfinished(path, {}):
+            pass
+
+    monkeypatch.setattr("iwax.experiments.reproduction._train", lambda *_: None)
+    monkeypatch.setattr("iwax.experiments.reproduction.evaluate_run", lambda path, **_: busy(tmp_path / "rows"))
+    config = RunConfig(objective="elbo", dataset="mnist-sample")
+    (report,) = reproduce(Study("x", "x", "x"), [config], how(tmp_path))
+    assert (report.state, report.note) == ("busy", "another process is at it")
+
+
+def test_the_time_that_is_over_leaves_runs_open(tmp_path):
+    configs = [RunConfig(objective="elbo", dataset="mnist-sample", seed=seed) for seed in range(2)]
+    reports = reproduce(Study("x", "x", "x"), configs, how(tmp_path, time_limit=1e-9))
+    assert [report.state for report in reports] == ["open", "open"]
+
+
+def test_only_the_sample_stands_in_and_only_at_smoke(tmp_path, monkeypatch):
+    monkeypatch.setattr("iwax.experiments.reproduction.load", lambda *_: type("Sample", (), {"name": "mnist-sample"}))
+    with pytest.raises(ValueError, match=r"Expected the data set mnist itself; no source has it, and mnist-sample"):
+        how(tmp_path).data("mnist")
+
+
+def test_a_run_whose_start_has_a_record_but_no_folder(tmp_path):
+    """As after a clone, which holds the records alone: the start is trained again, for its model."""
+    before = RunConfig(objective="elbo", protocol="demo", dataset="mnist-sample", epochs=1, train_images=200)
+    after = dataclasses.replace(before, objective="iwae", num_samples=2, init_from=run_name(before))
+    reproduce(Study("x", "x", "x"), [before], how(tmp_path))
+    shutil.rmtree(tmp_path / "runs")
+    said = []
+    found, made = reproduce(Study("x", "x", "x"), [before, after], how(tmp_path, say=said.append))
+    assert (found.state, made.state) == ("found", "made"), made.note
+    assert f"  its start, {run_name(before)}, has no model here: it is trained first" in said
+    assert (tmp_path / "runs" / run_name(before) / "status.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_end_to_end(study, tmp_path, capsys):
+    folders = ["--runs", tmp_path / "runs", "--results", tmp_path / "results"]
+    status, out, _ = command(capsys, study, "--scale", "smoke", *folders)
+    assert status == 0, out
+    records = read_records(tmp_path / "results")
+    assert len(records) == len(plan(STUDIES[study], "smoke"))
+    for record in records:
+        assert all(record.checks.values())
+        assert record.training["flop"] > 0
+        assert all(
+            (tmp_path / "results" / "sheets" / sheet).stat().st_size < 30_000 for sheet in record.sheets.values()
+        )
+    for cell in STUDIES[study].cells:
+        found = matching_records(STUDIES[study], cell.config, records, cell.start)
+        assert found
+        assert all(record.value(cell.metric) is not None for record in found)
+    status, out, _ = command(capsys, study, "--scale", "smoke", *folders, "--json")
+    assert {report["state"] for report in json.loads(out)} == {"found"}
+    status, out, _ = command(capsys, "--list", "--json", "--results", tmp_path / "results")
+    (row,) = (row for row in json.loads(out) if row["study"] == study)
+    assert row["smoke"].endswith(", 0 open")
+
+
+LONG = [
+    *("dd2434", "--scale", "short", "--seeds", "1", "--only", "elbo-1-one-layer-mnist-sample", "--num-samples", "64"),
+    *("--set", "dataset=mnist-sample", "--set", "batch_size=20", "--set", "epochs=15", "--set", "eval_every=15"),
+]
+
+
+@pytest.mark.slow
+def test_a_killed_reproduction_goes_on(tmp_path, capsys):
+    """SIGKILL in the middle of training; then the same record as without, to the bit."""
+    source = "from iwax.cli import main; import sys; main(sys.argv[1:])"
+    words = ["reproduce", *LONG, "--runs", "runs", "--results", "results"]
+    process = subprocess.Popen([sys.executable, "-c", source, *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and not list((tmp_path / "runs").glob("*/metrics.jsonl")):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "results").exists()
+    for folder in ("", "undisturbed/"):
+        where = ["--runs", tmp_path / f"{folder}runs", "--results", tmp_path / f"{folder}results"]
+        status, out, _ = command(capsys, *LONG, *where)
+        assert (status, "1 made" in out, f"iwax report --results {tmp_path}" in out) == (0, True, True)
+    (killed,), (undisturbed,) = (read_records(tmp_path / name) for name in ("results", "undisturbed/results"))
+    assert killed.checkpoint_sha256 == undisturbed.checkpoint_sha256
+    assert killed.evaluation["values"] == undisturbed.evaluation["values"]
+    assert killed.training["curve"] == undisturbed.training["curve"]
+
+
+def test_what_may_round_otherwise_is_named():
+    versions, _ = versions_and_commit()
+    here = made.record(RunConfig(objective="elbo"), machine=machine(), versions=versions)
+    assert verification._others(here) == []
+    other = {**here.machine, "instructions": "mmx", "cores": 99}
+    told = verification._others(dataclasses.replace(here, machine=other))
+    cores, instructions = here.machine["cores"], here.machine["instructions"]
+    assert told == [f"cores: 99 -> {cores}", f"instructions: mmx -> {instructions}"]
+    older = {name: value for name, value in here.machine.items() if name != "instructions"}
+    told = verification._others(dataclasses.replace(here, machine=older))
+    assert told == [f"instructions: None -> {instructions}"]
+
+
+@pytest.mark.slow
+def test_records_are_verified_and_altered_ones_found_out(tmp_path, capsys):
+    results = tmp_path / "results"
+    folders = ["--runs", tmp_path / "runs", "--results", results]
+    assert command(capsys, "dd2434", *ONE, *folders)[0] == 0
+    (path,) = results.glob("*.json")
+    status, out, _ = command(capsys, "--verify", path.stem, *folders, "--json")
+    found = json.loads(out)
+    assert (status, found["verdict"], found["largest_difference"]) == (0, "the same bits", 0.0)
+    assert found["compared"] == "trained again, all 1 epochs, and judged again"
+    assert found["expected"] == "the same bits (same machine and versions)"
+    # A record of a run that takes longer than there is time for, with the run's folder and without.
+    record = read_records(results)[0]
+    assert len(record.evaluation["holding_units"]) == len(record.evaluation["active_units"]) == 1
+    slow = dataclasses.replace(record, training={**record.training, "seconds": 1e6})
+    path.write_text(slow.to_json())
+    for runs, compared in (("runs", "judged again; it was not trained again"), ("none", "the first 1 of 1 epochs")):
+        where = ["--runs", tmp_path / runs, "--results", results]
+        status, out, _ = command(capsys, "--verify", path.stem, *where, "--json")
+        assert status == 0
+        assert compared in json.loads(out)["compared"]
+        assert json.loads(out)["verdict"] == "the same bits"
+    better = {**record.evaluation, "values": {**record.evaluation["values"], "log_p": -80.0}}
+    path.write_text(dataclasses.replace(record, evaluation=better).to_json())
+    status, out, _ = command(capsys, "--verify", *folders, "--json")
+    assert (status, json.loads(out)["verdict"]) == (1, "differs")
+
+
+def test_the_run_limit_judges_a_run_as_it_is(tmp_path):
+    """Only the arithmetic of limits: a run that has had its time is not trained on."""
+    limited = how(tmp_path, run_limit=1.0)
+    assert limited.run_limit == 1.0
+    assert dataclasses.replace(limited, scale="short", run_limit=None).run_limit == 140 * 60
