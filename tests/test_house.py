@@ -37,7 +37,7 @@ def room(module: str) -> str:
 
 
 def imports(source: str, own: str) -> set[tuple[str, str]]:
-    """(module, name) of each import from the package in the source of a module called `own`; name "" of a whole module."""
+    """(module, name) of each import from the package in the source of a module, name "" where it is a whole one."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):

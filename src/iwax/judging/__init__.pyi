@@ -5,5 +5,5 @@ from .judgement import plot_evaluation as plot_evaluation
 from .pictures import reconstruction_sheet as reconstruction_sheet
 from .pictures import sample_sheet as sample_sheet
 from .posterior import implicit_run as implicit_run
-from .ssim import ssim_run as ssim_run
 from .posterior import posterior_picture as posterior_picture
+from .ssim import ssim_run as ssim_run
