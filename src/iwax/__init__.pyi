@@ -1,6 +1,7 @@
 __version__: str
 
 # No public names, but there all the same, as every module is; attach_stub does not count these two lines.
+import iwax.errors
 import iwax.evaluation
 import iwax.judging
 import iwax.runs

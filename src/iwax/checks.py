@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from iwax.errors import IwaxError
+
 __all__ = ["check_choice", "check_positive_integer", "nearest"]
 
 
@@ -11,13 +13,13 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     """Raises ValueError unless `value` is one of `choices`; the message names the nearest of them."""
     choices = list(choices)
     if value not in choices:
-        raise ValueError(f"Expected {name} to be one of {', '.join(choices)}; got {value!r}.{nearest(value, choices)}")
+        raise IwaxError(f"Expected {name} to be one of {', '.join(choices)}; got {value!r}.{nearest(value, choices)}")
 
 
 def check_positive_integer(name: str, value: Any, least: int = 1) -> None:
     """Raises ValueError unless `value` is an integer of at least 1 (or `least`)."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"Expected {name} to be an integer of at least {least}; got {value!r}.")
+        raise IwaxError(f"Expected {name} to be an integer of at least {least}; got {value!r}.")
 
 
 def nearest(value: Any, choices: Iterable[str]) -> str:

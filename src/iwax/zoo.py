@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from iwax.checks import check_choice
 from iwax.data import Dataset
+from iwax.errors import IwaxError
 from iwax.models import ARCHITECTURES, VAE
 from iwax.runs import pack_checkpoint, read_checkpoint
 
@@ -39,7 +40,7 @@ def load(name: str, *, folder: str | Path | None = None) -> VAE:
     path = Path(folder or FOLDER) / f"{name}.safetensors"
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no such file"
     if found != record["sha256"]:
-        raise ValueError(
+        raise IwaxError(
             f"Expected {path.name} to have the SHA-256 of its record, {record['sha256']}; got {found}. Install iwax "
             "anew."
         )
@@ -84,7 +85,7 @@ def export(
     check_choice("model", config.model, ARCHITECTURES)
     judged = RunFolder(run).json(JUDGED)
     if not judged:
-        raise ValueError(f"Expected {run} to be evaluated, so that its record can say so; run `iwax evaluate` first.")
+        raise IwaxError(f"Expected {run} to be evaluated, so that its record can say so; run `iwax evaluate` first.")
     half = _as(jnp.float16, model)
     again = _judged_again(_as(jnp.float32, half), loaded, config.test_binarize, judged, on_batch)
     content, out = pack_checkpoint(half, {"name": name}), Path(folder or FOLDER)
@@ -120,7 +121,7 @@ def _judged_again(
 def _record(name: str, folder: str | Path | None) -> dict[str, Any]:
     there = records(folder)
     if not there:
-        raise ValueError(f"Expected trained models in {folder or 'this version of iwax'}; it has none yet.")
+        raise IwaxError(f"Expected trained models in {folder or 'this version of iwax'}; it has none yet.")
     check_choice("name", name, there)
     return there[name]
 

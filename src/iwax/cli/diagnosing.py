@@ -7,6 +7,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, say_source
+from iwax.errors import IwaxError
 from iwax.files import dumps
 from iwax.runs import RunConfig
 
@@ -157,5 +158,5 @@ def _numbers(name: str, text: str, kind: type[int] | type[float], least: int) ->
         values = ()
     if not values or values[0] < least:
         what = "integers" if kind is int else "numbers"
-        raise ValueError(f"Expected {name} to be {what} of at least {least} with commas between; got {text!r}.")
+        raise IwaxError(f"Expected {name} to be {what} of at least {least} with commas between; got {text!r}.")
     return values

@@ -13,6 +13,7 @@ import numpyro.distributions as dist
 from numpyro.infer.autoguide import AutoSemiDAIS, AutoSurrogateLikelihoodDAIS
 from numpyro.util import check_model_guide_match
 
+from iwax.errors import IwaxError
 from iwax.objectives import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
 
 __all__ = [
@@ -113,18 +114,18 @@ def check_guide_densities(
     for name in random:
         site = guide_trace[name]
         if gradient != SCORE_FUNCTION and not site["fn"].has_rsample:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected guide sites with reparameterised samples for gradient={gradient!r}; got "
                 f"{_kind(site['fn'])} at site {name!r}. Use an objective with a score-function gradient, such "
                 "as iwax.objectives.VIMCO."
             )
         if not is_free and _is_scaled(site, guide_trace):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected guide sites without handlers.scale for gradient={gradient!r}, since draws do not come from "
                 f"the scaled density; got site {name!r}. Use gradient='reparameterized'."
             )
         if not is_free and _is_masked(site) and not (name in model_trace and _is_masked(model_trace[name])):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected guide sites masked as in the model for gradient={gradient!r}, since draws do not come from "
                 f"the masked density; got site {name!r}. Mask the model's site too, or use gradient='reparameterized'."
             )
@@ -133,7 +134,7 @@ def check_guide_densities(
 def check_guide_class(guide: Any) -> None:
     """Refuses the automatic guides whose weights have not been derived."""
     if isinstance(guide, AutoSemiDAIS | AutoSurrogateLikelihoodDAIS):
-        raise ValueError(
+        raise IwaxError(
             f"Expected a guide whose sites are the model's; got {type(guide).__name__}, which is not supported: its "
             "local or surrogate densities have no importance weight of their own yet. Use another automatic guide."
         )
@@ -190,17 +191,17 @@ def _check_sites(model_trace: Trace, guide_trace: Trace) -> None:
     for program, trace in (("model", model_trace), ("guide", guide_trace)):
         for name, site in trace.items():
             if site["type"] == "mutable":
-                raise ValueError(
+                raise IwaxError(
                     f"Expected a {program} without mutable sites, whose value after several particles is undefined; "
                     f"got mutable site {name!r}. Make it a param, or pass it as an argument."
                 )
             if site["type"] == "sample" and site.get("_control_flow_done"):
-                raise ValueError(
+                raise IwaxError(
                     f"Expected sample sites outside `scan` and `cond`, which are not supported; got {program} site "
                     f"{name!r} inside one. Write the loop in Python, or draw the whole sequence at one site."
                 )
     if not sample_sites(model_trace):
-        raise ValueError("Expected a model with sample sites; got none.")
+        raise IwaxError("Expected a model with sample sites; got none.")
 
 
 def _check_match(model_trace: Trace, guide_trace: Trace, random: tuple[str, ...]) -> None:
@@ -208,17 +209,17 @@ def _check_match(model_trace: Trace, guide_trace: Trace, random: tuple[str, ...]
     model, guide = sample_sites(model_trace), sample_sites(guide_trace)
     for name, site in model.items():
         if not site["is_observed"] and name not in guide:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected a guide site for every latent of the model; got none for {name!r}. Add "
                 f"numpyro.sample({name!r}, ...) to the guide."
             )
         if site["is_observed"] and name in random:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected guide sites for latents only; got {name!r}, which the model observes. Remove it."
             )
     for name, site in guide.items():
         if not site["is_observed"] and name not in model and not site["infer"].get("is_auxiliary"):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected every guide site in the model; got {name!r}, which is not there. Remove it, or mark it with "
                 "infer={'is_auxiliary': True} if Delta sites are computed from it."
             )
@@ -234,7 +235,7 @@ def _check_sizes(model: dict[str, tuple[int, int]], guide: dict[str, tuple[int, 
     """The model takes the guide's elements, and would pass over those that the guide does not know."""
     for name in model.keys() & guide.keys():
         if model[name][0] != guide[name][0]:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected plate {name!r} to be of one size in model and guide; got {model[name][0]} and "
                 f"{guide[name][0]}."
             )
@@ -246,13 +247,13 @@ def _check_split_plate(plate: str, places: list[Place], sizes: dict[str, tuple[i
     outside = [place.label + _elsewhere(place) for place in places if plate not in place.plates]
     got = f"got {', '.join(outside)} outside" if outside else "got joint=True, one weight for everything"
     if plate_ratio(sizes, plate) != 1:
-        raise ValueError(
+        raise IwaxError(
             f"Expected plate {plate!r}, which is subsampled, to hold every site: a scaled likelihood inside a log of "
             f"mean weights is biased upward; {got}. Use all of the data, or iwax.ELBO, which is linear in log-weights."
         )
     latents = [place for place in inside if place.latent]
     if latents and len(latents) < len(inside) and not joint:
-        raise ValueError(
+        raise IwaxError(
             f"Expected plate {plate!r}, which holds both latent and observed sites ({inside[0].label} ...), to hold "
             f"every site, so that each of its elements has a weight of its own; {got}. Pass joint=True for a single "
             "weight over all sites (its variance grows with the plate), or use iwax.ELBO, where it makes no difference."

@@ -2,6 +2,7 @@
 
 Each particle runs the guide for its draws r, and then both programs again on these draws, to take two kinds of
 derivative apart (sg: stop-gradient). Model and guide may share parameters: what a parameter is to the gradient follows
+from iwax.errors import IwaxError, IwaxTypeError, MissingExtraError
 from the run in which it is live.
 
     num_A, log q_A    parameters live, draws constant
@@ -27,7 +28,7 @@ try:
     from numpyro.handlers import seed, substitute, trace
     from numpyro.infer import elbo
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError('iwax.contrib.numpyro needs NumPyro: pip install "iwax[numpyro]".') from error
+    raise MissingExtraError('iwax.contrib.numpyro needs NumPyro: pip install "iwax[numpyro]".') from error
 
 from iwax.contrib._plates import (
     Layout,
@@ -234,13 +235,13 @@ def _log_prob(name: str, site: Site, place: Site, sizes: dict[str, tuple[int, in
         extra = [site["intermediates"]] if site["intermediates"] else []
         log_prob = site["fn"].log_prob(site["value"], *extra)
     except NotImplementedError as error:
-        raise ValueError(
+        raise IwaxError(
             f"Expected a distribution that can evaluate the density of any value, which this estimator needs; got "
             f"{type(site['fn']).__name__} at site {name!r}, whose transform has no inverse. Use "
             "gradient='reparameterized'."
         ) from error
     except (TypeError, ValueError) as error:  # of shapes that do not broadcast
-        raise ValueError(
+        raise IwaxError(
             f"Expected a value of site {name!r} that fits its distribution and plates, {site['fn'].shape()}; got shape "
             f"{jnp.shape(site['value'])}. Check the sizes of plates and data."
         ) from error
@@ -273,22 +274,22 @@ def _has_equal_coefficients(objective: Objective) -> bool:
 def _check_objective(objective: Any) -> None:
     """Refuses objectives that are no function of log-weights, or that `SVI` cannot train."""
     if not isinstance(objective, Objective):
-        raise TypeError(
+        raise IwaxTypeError(
             f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
         )
     kind = type(objective)
     if objective.beyond_log_weights:
-        raise ValueError(
+        raise IwaxError(
             f"Expected an objective that is a function of log-weights, all that a NumPyro program offers; got "
             f"{kind.__name__}, which needs {objective.beyond_log_weights}."
         )
     if objective.sampling != "independent":
-        raise ValueError(
+        raise IwaxError(
             f"Expected an objective with sampling='independent', since NumPyro's sites draw their own numbers; got "
             f"{objective.sampling!r}."
         )
     if objective.learned:
-        raise ValueError(
+        raise IwaxError(
             f"Expected an objective without learned fields, since SVI trains param sites only; got {kind.__name__} "
             f"with {', '.join(objective.learned)}. Fix it, or train with iwax.fit."
         )

@@ -8,6 +8,7 @@ import numpy as np
 
 from iwax.data.checks import check_mask
 from iwax.data.pictures import grey, is_picture
+from iwax.errors import IwaxError, IwaxTypeError
 
 IMAGE_COLUMNS = ("image", "img", "pixel_values", "x", "data", "features")
 
@@ -32,31 +33,31 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
     if hasattr(data, "column_names"):
         if isinstance(data.column_names, dict):
             halves = list(data.column_names)
-            raise ValueError(f"Expected one split of a data set; got {', '.join(halves)}. Give data[{halves[0]!r}].")
+            raise IwaxError(f"Expected one split of a data set; got {', '.join(halves)}. Give data[{halves[0]!r}].")
         items = data[_column(list(data.column_names), column)]
     elif hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
         return _array(data)
     elif isinstance(data, tuple):
-        raise TypeError(
+        raise IwaxTypeError(
             f"Expected data to be one array or data set; got a tuple of {len(data)}, such as examples and their mask "
             "or labels. Give the examples alone; a mask belongs to a model of your own, trained with iwax.loss."
         )
     elif hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict):
         items = [_first(data[i]) for i in range(len(data))]
     else:
-        raise TypeError(
+        raise IwaxTypeError(
             f"Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got "
             f"{type(data).__name__}. What can only be iterated over, make a list of first."
         )
     examples = [_example(item, index) for index, item in enumerate(items)]
     if not examples:
-        raise ValueError("Expected data to hold at least one example; got none.")
+        raise IwaxError("Expected data to hold at least one example; got none.")
     shapes = sorted({example.shape for example in examples})
     if len(shapes) > 1:
-        raise ValueError(f"Expected examples of one shape; got {shapes[0]} and {shapes[1]}. Resize them.")
+        raise IwaxError(f"Expected examples of one shape; got {shapes[0]} and {shapes[1]}. Resize them.")
     array = np.stack(examples)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"Expected examples that are numbers; got dtype {array.dtype}. Choose another column.")
+        raise IwaxTypeError(f"Expected examples that are numbers; got dtype {array.dtype}. Choose another column.")
     return _without_channel(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
@@ -65,9 +66,7 @@ def _array(data: Any) -> np.ndarray:
     check_mask(data, "data")
     array = np.asarray(data)
     if array.ndim and not array.size:
-        raise ValueError(
-            f"Expected data to hold at least one example; got shape {array.shape}. Check where it is from."
-        )
+        raise IwaxError(f"Expected data to hold at least one example; got shape {array.shape}. Check where it is from.")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -78,9 +77,7 @@ def _example(item: Any, index: int) -> np.ndarray:
         return np.asarray(item)
     image, colour = grey(item)
     if colour:
-        raise ValueError(
-            f"Expected grey images; got colour in image {index}. Make them grey first: image.convert('L')."
-        )
+        raise IwaxError(f"Expected grey images; got colour in image {index}. Make them grey first: image.convert('L').")
     return image
 
 
@@ -89,7 +86,7 @@ def _column(names: list[str], column: str | None) -> str:
     if not chosen and column is None and len(names) == 1:
         chosen = names
     if not chosen:
-        raise ValueError(
+        raise IwaxError(
             f"Expected a column {column or 'of ' + ', '.join(IMAGE_COLUMNS)}; got {', '.join(names)}. "
             "Choose one by iwax.data.as_array(data, column=...)."
         )
@@ -107,4 +104,4 @@ def _without_channel(array: np.ndarray) -> np.ndarray:
     for axis in (1, 3):
         if array.shape[axis] == 1:
             return array.squeeze(axis)
-    raise ValueError(f"Expected grey images; got examples of shape {array.shape[1:]}. Make them grey first.")
+    raise IwaxError(f"Expected grey images; got examples of shape {array.shape[1:]}. Make them grey first.")

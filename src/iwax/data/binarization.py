@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from iwax.data.checks import check_rule
+from iwax.errors import IwaxTypeError
 
 
 def intensities(images: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*batch"]:
@@ -22,7 +23,9 @@ def intensities(images: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*
         return images.astype(jnp.float32) / 255
     if images.dtype == jnp.bool_ or jnp.issubdtype(images.dtype, jnp.floating):
         return as_they_are(images)
-    raise TypeError(f"Expected images of dtype uint8, bool or float; got {images.dtype}. Convert them with .astype.")
+    raise IwaxTypeError(
+        f"Expected images of dtype uint8, bool or float; got {images.dtype}. Convert them with .astype."
+    )
 
 
 def as_they_are(values: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*batch"]:
@@ -66,7 +69,9 @@ def binarize(
     if rule == "threshold":
         return (intensities(images) >= 0.5).astype(jnp.float32)
     if key is None:
-        raise TypeError(f"Expected key to be a PRNG key for binarize={rule!r}; got None. Pass jax.random.key(seed).")
+        raise IwaxTypeError(
+            f"Expected key to be a PRNG key for binarize={rule!r}; got None. Pass jax.random.key(seed)."
+        )
     images = jnp.asarray(images)
     if images.dtype == jnp.uint8:
         bits = jax.random.bits(key, images.shape, jnp.uint16).astype(jnp.int32)

@@ -10,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from iwax.data.payload import ChecksumError, Payload, SourceError, verify
+from iwax.errors import IwaxError
 
 
 def cache_folder() -> Path:
@@ -98,7 +99,7 @@ def keep_or_raise(payloads: Sequence[Payload], contents: Mapping[str, bytes]) ->
     try:
         write_cache(payloads, contents)
     except OSError as error:
-        raise ValueError(
+        raise IwaxError(
             f"Expected the cache {cache_folder()} to be writable; got {error.strerror or error}. "
             "Free some space, or name another folder in IWAX_CACHE."
         ) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from iwax.data import mnist, omniglot
 from iwax.data.custom import is_path, load_own
 from iwax.data.dataset import Dataset, DatasetInfo, DataWarning
+from iwax.errors import IwaxError
 
 DataDir = str | os.PathLike[str] | None
 
@@ -118,7 +119,7 @@ def _moved(name: str | os.PathLike[str], data_dir: DataDir) -> str | os.PathLike
 def _entry(name: str | os.PathLike[str]) -> Entry:
     if name in DATASETS:
         return DATASETS[str(name)]
-    raise ValueError(
+    raise IwaxError(
         f"Expected dataset to be one of {', '.join(DATASETS)}, or a path to .npy, .npz or a folder of images; "
         f"got {str(name)!r}. {_nearest(str(name), DATASETS)}"
     )
@@ -129,7 +130,7 @@ def _split(name: str, entry: Entry, split: str | None) -> str:
         return next(iter(entry.splits))
     if split in entry.splits:
         return split
-    raise ValueError(
+    raise IwaxError(
         f"Expected split of {name} to be one of {', '.join(entry.splits)}; got {split!r}. "
         f"{_nearest(split, entry.splits)}"
     )

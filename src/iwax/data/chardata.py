@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from iwax.data.dataset import Dataset, array_sha256
+from iwax.errors import IwaxError
 
 CHARDATA = Path("omniglot") / "chardata.mat"
 COUNTS = {"data": 24_345, "testdata": 8_070}
@@ -30,7 +31,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         loaded = loadmat(path, variable_names=list(COUNTS))
     except Exception as error:  # loadmat raises many types for damaged files, zlib's and its own among them
-        raise ValueError(f"Expected {path} to be a MATLAB file; got {error}. Replace the file.") from error
+        raise IwaxError(f"Expected {path} to be a MATLAB file; got {error}. Replace the file.") from error
     return {key: loaded[key] for key in COUNTS if np.asarray(loaded.get(key)).dtype.kind in "biuf"}
 
 
@@ -38,8 +39,8 @@ def _images(path: Path, key: str, array: np.ndarray | None) -> np.ndarray:
     expected = (784, COUNTS[key])
     found = None if array is None else array.shape
     if array is None or found != expected:
-        raise ValueError(f"Expected {key} in {path} of shape {expected}; got {found}. Replace the file.")
+        raise IwaxError(f"Expected {key} in {path} of shape {expected}; got {found}. Replace the file.")
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 1):  # also true of NaN
-        raise ValueError(f"Expected {key} in {path} within [0, 1]; got [{low:g}, {high:g}]. Replace the file.")
+        raise IwaxError(f"Expected {key} in {path} within [0, 1]; got [{low:g}, {high:g}]. Replace the file.")
     return np.ascontiguousarray(array.T.reshape(-1, 28, 28).transpose(0, 2, 1), dtype=np.float32)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from iwax.errors import IwaxError, IwaxTypeError
+
 BINARIZATIONS = ("dynamic", "fixed", "threshold", "intensities", "none")
 REAL = ("intensities", "none")  # those after which values need not be 0 and 1
 EXACT = 2**24  # up to which float32 has every integer
@@ -17,7 +19,7 @@ def check_rule(rule: str) -> None:
     if rule not in BINARIZATIONS:
         near = difflib.get_close_matches(str(rule), BINARIZATIONS, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
-        raise ValueError(f"Expected binarize to be one of {', '.join(BINARIZATIONS)}; got {rule!r}. {hint}")
+        raise IwaxError(f"Expected binarize to be one of {', '.join(BINARIZATIONS)}; got {rule!r}. {hint}")
 
 
 def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
@@ -31,14 +33,14 @@ def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
     array = np.asarray(array)
     floating = np.issubdtype(array.dtype, np.floating)
     if not (array.dtype in (np.uint8, np.bool_) or floating or (rule == "none" and array.dtype.kind in "iu")):
-        raise TypeError(
+        raise IwaxTypeError(
             f"Expected {name} of dtype uint8, bool or float{' or integers' if rule == 'none' else ''}; got "
             f"{array.dtype}. Convert with .astype."
         )
     if array.ndim not in (2, 3):
-        raise ValueError(f"Expected {name} of shape (N, height, width) or (N, D); got {array.shape}. Reshape them.")
+        raise IwaxError(f"Expected {name} of shape (N, height, width) or (N, D); got {array.shape}. Reshape them.")
     if array.size == 0:
-        raise ValueError(f"Expected {name} to hold at least one example; got shape {array.shape}. Check the file.")
+        raise IwaxError(f"Expected {name} to hold at least one example; got shape {array.shape}. Check the file.")
     if floating:
         _check_values(array, rule, name)
     elif array.dtype.kind in "iu":
@@ -48,7 +50,7 @@ def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
 def check_mask(array: Any, name: str = "images") -> None:
     """Raise ValueError for a masked array with masked values, since no conversion keeps its mask."""
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise ValueError(
+        raise IwaxError(
             f"Expected {name} without masked values; got {np.ma.count_masked(array)}, whose mask would be lost. "
             "Fill them, or hand values and mask to a model of your own with iwax.loss."
         )
@@ -60,7 +62,7 @@ def check_stored(array: np.ndarray, rule: str, name: str = "images") -> None:
     What they were taken for before this was said, v / 255, is now "intensities".
     """
     if rule == "none" and np.asarray(array).dtype == np.uint8:
-        raise ValueError(
+        raise IwaxError(
             f"Expected binarize to be 'intensities' (v / 255) for {name} of grey values (uint8); got 'none', which "
             "leaves values as they are. Pass 'intensities', or counts in another integer type."
         )
@@ -74,7 +76,7 @@ def check_likelihood(real_valued: bool | None, array: np.ndarray, rule: str, nam
     """
     check_rule(rule)
     if real_valued and rule not in REAL:
-        raise ValueError(
+        raise IwaxError(
             f"Expected binarize to be one of {', '.join(REAL)} for a likelihood of real values, such as a Gaussian; "
             f"got {rule!r}, which makes {name} 0 and 1. Pass 'none' (as they are) or 'intensities' (grey values / 255)."
         )
@@ -83,7 +85,7 @@ def check_likelihood(real_valued: bool | None, array: np.ndarray, rule: str, nam
         high = 255 if rule == "intensities" and array.dtype == np.uint8 else 1
         other = array[(array != 0) & (array != high)]
         if other.size:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected {name} of 0 and 1 for a likelihood of black and white (Bernoulli) and binarize={rule!r}; "
                 f"got {other[0] / high:g}. Binarise them ('dynamic', 'fixed' or 'threshold'), or choose a Gaussian."
             )
@@ -93,9 +95,9 @@ def _check_values(array: np.ndarray, rule: str, name: str) -> None:
     low, high = float(array.min()), float(array.max())  # NaN if there is one
     if not np.isfinite([low, high]).all():
         count = array.size - int(np.isfinite(array).sum())
-        raise ValueError(f"Expected {name} to be finite; got {count} NaN or infinite values. Remove or replace them.")
+        raise IwaxError(f"Expected {name} to be finite; got {count} NaN or infinite values. Remove or replace them.")
     if rule != "none" and (low < 0 or high > 1):
-        raise ValueError(
+        raise IwaxError(
             f"Expected {name} in [0, 1] for binarize={rule!r}; got [{low:g}, {high:g}]. "
             "Rescale them, or pass binarize='none' for real-valued data with a Gaussian likelihood."
         )
@@ -104,11 +106,11 @@ def _check_values(array: np.ndarray, rule: str, name: str) -> None:
 def _check_integers(array: np.ndarray, rule: str, name: str) -> None:
     low, high = int(array.min()), int(array.max())
     if rule == "none" and max(-low, high) > EXACT:
-        raise ValueError(
+        raise IwaxError(
             f"Expected {name} of integers up to 2^24, as float32 has them; got {max(-low, high)}. Rescale them."
         )
     if rule != "none" and high == 1:
-        raise ValueError(
+        raise IwaxError(
             f"Expected {name} of uint8 from 0 to 255 for binarize={rule!r}; got 0 and 1 only, which would be all but "
             "black. Convert with .astype(bool)."
         )

@@ -13,6 +13,7 @@ import numpy as np
 from iwax.data.checks import check_images
 from iwax.data.dataset import Dataset, array_sha256
 from iwax.data.folders import read_folder
+from iwax.errors import IwaxError
 
 GIVEN = "given"
 DEFAULT_SPLIT = "test_fraction=0.1,seed=0"
@@ -42,17 +43,17 @@ def load_own(path: str | os.PathLike[str], split: str | None = None) -> Dataset:
     parts = {name: _checked(array, f"{path}:{name}") for name, array in found.items()}
     if set(parts) == {"train", "test"}:
         if split not in (None, GIVEN):
-            raise ValueError(f"Expected split {GIVEN!r} for {path}, which has train and test; got {split!r}. Omit it.")
+            raise IwaxError(f"Expected split {GIVEN!r} for {path}, which has train and test; got {split!r}. Omit it.")
         train, test, split = parts["train"], parts["test"], GIVEN
     elif len(parts) == 1:
         train, test, split = split_at_random(next(iter(parts.values())), split or DEFAULT_SPLIT)
     else:
-        raise ValueError(
+        raise IwaxError(
             f"Expected {path} to hold one array, or `train` and `test`; got {', '.join(sorted(parts)) or 'none'}. "
             "Save it again with those names."
         )
     if train.shape[1:] != test.shape[1:]:
-        raise ValueError(
+        raise IwaxError(
             f"Expected train and test of {path} to have examples of one shape; got {train.shape[1:]} and "
             f"{test.shape[1:]}. Resize one of them."
         )
@@ -65,7 +66,7 @@ def split_at_random(array: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarra
     fraction, seed = _parse(rule)
     count = min(max(1, round(fraction * len(array))), len(array) - 1)
     if count < 1:
-        raise ValueError(f"Expected at least 2 examples to split; got {len(array)}. Give `train` and `test` yourself.")
+        raise IwaxError(f"Expected at least 2 examples to split; got {len(array)}. Give `train` and `test` yourself.")
     held_out = np.zeros(len(array), bool)
     # RandomState, because its stream is frozen for good and so the split is too.
     held_out[np.random.RandomState(seed).permutation(len(array))[:count]] = True
@@ -77,13 +78,13 @@ def _parse(rule: str) -> tuple[float, int]:
     try:
         given = dict(part.split("=") for part in rule.split(","))
         if unknown := given.keys() - values.keys():
-            raise ValueError(unknown)
+            raise IwaxError(unknown)
         values |= given
         fraction, seed = float(values["test_fraction"]), int(values["seed"])
         if not (0 < fraction < 1 and 0 <= seed < 2**32):
-            raise ValueError(rule)
+            raise IwaxError(rule)
     except ValueError as error:
-        raise ValueError(
+        raise IwaxError(
             f"Expected split of the form {DEFAULT_SPLIT!r}, fraction in (0, 1), seed in [0, 2^32); got {rule!r}. "
             "Leave it out for that default."
         ) from error
@@ -98,7 +99,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             return {half: _read_idx(file) for half, file in packed.items() if file is not None}, []
         return read_folder(path)
     if path.suffix not in (".npy", ".npz") or not path.is_file():
-        raise ValueError(
+        raise IwaxError(
             f"Expected dataset to be a .npy or .npz file or a folder of images; got {path}. Check the path."
         )
     try:
@@ -106,7 +107,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             loaded = np.load(file, allow_pickle=False)
             return {"data": loaded} if isinstance(loaded, np.ndarray) else dict(loaded), []
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
+        raise IwaxError(
             f"Expected {path} to hold plain numeric arrays; got {error}. Save it again with numpy."
         ) from error
 
@@ -121,10 +122,10 @@ def _read_idx(path: Path) -> np.ndarray:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         magic, *shape = np.frombuffer(content[:16], ">u4").tolist()
         if magic != 0x0803:
-            raise ValueError(f"magic number {magic:#x}")
+            raise IwaxError(f"magic number {magic:#x}")
         return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ValueError(f"Expected {path} to be a whole IDX file of images; got {error}. Fetch it again.") from error
+        raise IwaxError(f"Expected {path} to be a whole IDX file of images; got {error}. Fetch it again.") from error
 
 
 def _checked(array: np.ndarray, name: str) -> np.ndarray:

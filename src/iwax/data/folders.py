@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from iwax.data.pictures import grey
+from iwax.errors import IwaxError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 HALVES = {  # names of folders, in any case
@@ -49,7 +50,7 @@ def _halves(folder: Path) -> dict[str, Path]:
     halves = {str(half_of(child)): child for child in found}
     kinds = [half_of(child) for child in found]
     if found and (kinds.count("train"), kinds.count("test")) != (1, 1):
-        raise ValueError(
+        raise IwaxError(
             f"Expected {folder} to have one folder for training and one for testing; got "
             f"{', '.join(child.name for child in found)}. Name them `train` and `test`, or give one of them alone."
         )
@@ -60,7 +61,7 @@ def read_images(folder: Path) -> tuple[np.ndarray, list[str]]:
     """All images of a folder and those in it, (N, height, width) uint8 in the order of their paths; and what to say."""
     paths = _images(folder)
     if not paths:
-        raise ValueError(f"Expected {folder} to hold images ({', '.join(IMAGE_SUFFIXES)}); got none. Check the path.")
+        raise IwaxError(f"Expected {folder} to hold images ({', '.join(IMAGE_SUFFIXES)}); got none. Check the path.")
     _check_no_half(folder, paths)
     images: list[np.ndarray] = []
     coloured = 0
@@ -68,7 +69,7 @@ def read_images(folder: Path) -> tuple[np.ndarray, list[str]]:
         image, colour = _read_image(path)
         coloured += colour
         if images and image.shape != images[0].shape:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected images of one size, {images[0].shape} as {paths[0]}; got {image.shape} in {path}. "
                 "Resize them."
             )
@@ -93,7 +94,7 @@ def _check_no_half(folder: Path, paths: list[Path]) -> None:
             if inner == folder:
                 break
             if half_of(inner) not in (None, half_of(folder)):
-                raise ValueError(
+                raise IwaxError(
                     f"Expected the images of {folder} to be of one half; got {inner}, too. Give the folder with both "
                     "halves, or rename it."
                 )
@@ -106,4 +107,4 @@ def _read_image(path: Path) -> tuple[np.ndarray, bool]:
         with Image.open(path) as image:
             return grey(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"Expected {path} to be an 8-bit image; got {error}. Remove or replace it.") from error
+        raise IwaxError(f"Expected {path} to be an 8-bit image; got {error}. Remove or replace it.") from error

@@ -6,12 +6,14 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 
+from iwax.errors import IwaxError
 
-class ChecksumError(ValueError):
+
+class ChecksumError(IwaxError):
     """Content that is not what its published checksum says."""
 
 
-class SourceError(ValueError):
+class SourceError(IwaxError):
     """A source that cannot provide the data; the next one is tried."""
 
 

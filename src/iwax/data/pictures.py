@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from iwax.errors import IwaxError
+
 ANIMATED = ("GIF", "PNG", "TIFF", "WEBP")
 
 
@@ -26,9 +28,9 @@ def grey(image: Any) -> tuple[np.ndarray, bool]:
     from PIL import Image, ImageOps
 
     if image.mode[0] in "IF":  # 16 bits and more: convert("L") would clip them
-        raise ValueError(f"mode {image.mode}, more than 8 bits a channel")
+        raise IwaxError(f"mode {image.mode}, more than 8 bits a channel")
     if getattr(image, "n_frames", 1) > 1 and image.format in ANIMATED:
-        raise ValueError(f"{image.n_frames} frames")
+        raise IwaxError(f"{image.n_frames} frames")
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")

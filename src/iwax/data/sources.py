@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from iwax.data.cache import cache_label, is_cached
 from iwax.data.payload import Payload, SourceError, gunzip, verify
+from iwax.errors import IwaxError
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ def explicit_folder(data_dir: str | os.PathLike[str] | None) -> tuple[Path, str]
     else:
         return None
     if not folder.is_dir():
-        raise ValueError(f"Expected {origin} to be a folder; got {folder}. Create it, or leave {origin} out.")
+        raise IwaxError(f"Expected {origin} to be a folder; got {folder}. Create it, or leave {origin} out.")
     return folder, origin
 
 
@@ -31,13 +32,13 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"Expected {path} to be readable; got {error.strerror}. Check its permissions.") from error
+        raise IwaxError(f"Expected {path} to be readable; got {error.strerror}. Check its permissions.") from error
 
 
 def read_files(payloads: Sequence[Payload], folder: Path, origin: str) -> dict[str, bytes]:
     """Raw bytes of each payload's file in a given folder, decompressed where it has `.gz`. Raises ValueError."""
     if missing := [f"{p.folder}/{p.name}" for p in payloads if find_file(folder, p) is None]:
-        raise ValueError(
+        raise IwaxError(
             f"Expected {origin} to hold {', '.join(missing)}; got {folder} without. "
             f"Add what is missing, or leave {origin} out."
         )
@@ -87,9 +88,9 @@ def first_available(attempts: Sequence[tuple[str, Callable[[], T]]]) -> tuple[T,
     raise SourceError("; ".join(tried))
 
 
-def no_source(name: str, files: Sequence[str], error: SourceError) -> ValueError:
+def no_source(name: str, files: Sequence[str], error: SourceError) -> IwaxError:
     """What to raise when every source has been asked."""
-    return ValueError(
+    return IwaxError(
         f"Expected a source of {name} to answer; got {error}. "
         f"Put {' and '.join(files)} into FOLDER/{name} and set IWAX_DATA=FOLDER."
     )

@@ -17,6 +17,7 @@ import optax
 from jax.extend.core import Literal, jaxprs_in_params
 from jaxtyping import PyTree
 
+from iwax.errors import IwaxError
 from iwax.models import draw
 from iwax.objectives import Objective, loss
 from iwax.training import Update, phases, soap
@@ -177,5 +178,5 @@ def _of_equation(equation: Any, inner: list[Any], choice: Callable) -> int:
     if name == "scan":
         return equation.params["length"] * sum(within)
     if name == "while" and any(within):
-        raise ValueError("Expected loops around matrix products to turn a known number of times; got a while loop.")
+        raise IwaxError("Expected loops around matrix products to turn a known number of times; got a while loop.")
     return choice(within, default=0) if name == "cond" else sum(within)

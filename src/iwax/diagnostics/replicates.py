@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from iwax.errors import IwaxError
 from iwax.objectives import Objective, loss
 
 __all__ = ["GROUPS", "group_size", "num_examples_of", "parameter_group", "stream_gradients"]
@@ -69,7 +70,7 @@ def _flat(tree: PyTree) -> Array:
 def parameter_group(model: Any, name: str) -> PyTree:
     """The floating-point arrays of one group of parameters."""
     if not hasattr(model, name):
-        raise ValueError(
+        raise IwaxError(
             f"Expected a model with parameter groups `generative` and `inference`; got {type(model).__name__} without "
             f"`{name}`."
         )
@@ -83,5 +84,5 @@ def group_size(group: PyTree) -> int:
 def num_examples_of(x: PyTree) -> int:
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
     if len(sizes) != 1 or sizes <= {(), (0,)}:
-        raise ValueError(f"Expected x to hold one or more examples along its first axis; got sizes {sorted(sizes)}.")
+        raise IwaxError(f"Expected x to hold one or more examples along its first axis; got sizes {sorted(sizes)}.")
     return sizes.pop()[0]

@@ -23,6 +23,7 @@ from scipy.special import ndtri
 from iwax.checks import check_positive_integer
 from iwax.diagnostics.moments import Moments
 from iwax.diagnostics.replicates import GROUPS, group_size, num_examples_of, parameter_group, stream_gradients
+from iwax.errors import IwaxError
 from iwax.evaluation import ROWS
 from iwax.objectives import Objective
 
@@ -87,7 +88,7 @@ class GroupSNR:
             ValueError: a level that is not between 0 and 1.
         """
         if not 0 < level < 1:
-            raise ValueError(f"Expected level to be between 0 and 1; got {level!r}.")
+            raise IwaxError(f"Expected level to be between 0 and 1; got {level!r}.")
         width = float(ndtri((1 + level) / 2))
         low = jax.tree.map(lambda snr, error: np.maximum(snr - width * error, 0), self.snr, self.snr_error)
         return low, jax.tree.map(lambda snr, error: snr + width * error, self.snr, self.snr_error)
@@ -214,7 +215,7 @@ class _Tally:
 
     def __init__(self, size: int, num_replicates: int, direction: np.ndarray | None) -> None:
         if direction is not None and direction.size != size:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected direction to have as many numbers as its group has parameters, {size}; got {direction.size}."
             )
         self.moments, self.half = Moments(size), num_replicates // 2

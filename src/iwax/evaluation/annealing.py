@@ -32,6 +32,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from scipy.special import expit, logsumexp
 
 from iwax.checks import check_choice, check_positive_integer
+from iwax.errors import IwaxTypeError
 from iwax.evaluation.hamiltonian import hamiltonian_step, pilot_step_sizes, walk
 
 __all__ = ["STARTS", "Annealing", "anneal", "schedule", "simulate"]
@@ -148,7 +149,9 @@ def anneal(
         check_positive_integer(name, value)
     check_choice("start", start, STARTS)
     if start == "prior" and not hasattr(model, "prior"):
-        raise TypeError(f"Expected a model with a prior, for start='prior'; got {type(model).__name__} without one.")
+        raise IwaxTypeError(
+            f"Expected a model with a prior, for start='prior'; got {type(model).__name__} without one."
+        )
     inner = jnp.asarray(t[1:-1] if z is None else t[-2:0:-1], jnp.float32)
     batch = max(1, min(len(x), rows // num_chains))
     log_w, accepted = [], []
@@ -186,7 +189,7 @@ def _chains(
         keys = jax.random.split(jax.random.fold_in(key, index), 5)
         f_0 = model.posterior(x) if start == "posterior" else model.prior
         if not getattr(f_0, "has_rsample", True):
-            raise TypeError(f"Expected continuous z, for Hamiltonian steps; got a {start} of {type(f_0).__name__}.")
+            raise IwaxTypeError(f"Expected continuous z, for Hamiltonian steps; got a {start} of {type(f_0).__name__}.")
         shape = (1,) if start == "prior" else ()  # z is (1, 1, *event): a sample of a batch of one
         flat, unravel = _flattened(f_0.sample(keys[0], (num_chains, *shape)))
         if z is not None:

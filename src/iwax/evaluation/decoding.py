@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_choice, check_positive_integer
+from iwax.errors import IwaxError, IwaxTypeError
 from iwax.models import MarkovChain
 
 __all__ = ["RULES", "known_mean", "reconstruct", "sample_images"]
@@ -107,7 +108,7 @@ def known_mean(density: Any) -> PyTree | None:
 def _mean_of_likelihood(density: Any) -> Array:
     mean = known_mean(density)
     if mean is None:
-        raise TypeError(
+        raise IwaxTypeError(
             "Expected p(x | z) to have a `mean`, which is what pictures and SSIM show; got a "
             f"{type(density).__name__} that has none. {REMEDY}"
         )
@@ -119,7 +120,7 @@ def _finite(means: np.ndarray, density: Any) -> np.ndarray:
     if np.isfinite(means).all():
         return means
     inner = getattr(density, "base_dist", density)  # of NumPyro's Independent
-    raise ValueError(
+    raise IwaxError(
         "Expected p(x | z) to have a finite `mean`, which is what pictures and SSIM show; got "
         f"{means[~np.isfinite(means)][0]} from {type(inner).__name__}. {REMEDY}"
     )
@@ -129,4 +130,4 @@ def _check_has(model: Any, what: str, *names: str) -> None:
     """Raises TypeError for a model without the optional parts that `what` needs."""
     missing = [f"`{name}`" for name in names if not hasattr(model, name)]
     if missing:
-        raise TypeError(f"Expected a model with {' and '.join(missing)} for {what}; got {type(model).__name__}.")
+        raise IwaxTypeError(f"Expected a model with {' and '.join(missing)} for {what}; got {type(model).__name__}.")

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
 from iwax.evaluation.streaming import ROWS, log_weights
 from iwax.objectives import JVI
 
@@ -101,7 +102,7 @@ def estimator_curves(
     for size in sizes:
         check_positive_integer("sizes", size)
         if size > num_samples:
-            raise ValueError(f"Expected sizes to be at most num_samples={num_samples}; got {size}.")
+            raise IwaxError(f"Expected sizes to be at most num_samples={num_samples}; got {size}.")
     log_w = log_weights(model, x, key, num_samples=num_samples, rows=rows)
     reference = np.logaddexp.reduce(log_w, axis=1) - np.log(num_samples)
     centred = log_w - reference[:, None]

@@ -30,6 +30,7 @@ from iwax.data import (
     check_stored,
     test_set_hash,
 )
+from iwax.errors import IwaxError
 from iwax.evaluation.leave_one_out import jackknife, kept_size
 from iwax.evaluation.pareto import has_tail, pareto_khat, tail_size
 from iwax.evaluation.result import Evaluation
@@ -158,14 +159,14 @@ def samples_in_blocks(num_samples: int, sizes: Sequence[int]) -> int:
     for size in sizes:
         check_positive_integer("block_size", size)
     if not sizes:
-        raise ValueError("Expected block_size to be at least one number of samples; got none.")
+        raise IwaxError("Expected block_size to be at least one number of samples; got none.")
     if num_samples < max(sizes):
-        raise ValueError(
+        raise IwaxError(
             f"Expected num_samples to be at least {max(sizes)}, one block of IWAE-{max(sizes)}; got {num_samples}."
         )
     common = math.lcm(*sizes)
     if num_samples < common:
-        raise ValueError(
+        raise IwaxError(
             f"Expected the block sizes to have a common multiple of at most num_samples={num_samples}; got "
             f"{', '.join(map(str, sizes))}, with {common}. Draw more samples, or evaluate them one by one."
         )

@@ -4,6 +4,7 @@ import numpy as np
 
 from iwax.checks import check_positive_integer
 from iwax.data import Dataset
+from iwax.errors import IwaxError
 from iwax.evaluation.evaluate import test_examples
 from iwax.keys import EvaluationKeys
 
@@ -25,5 +26,5 @@ def first_examples(
         return x
     check_positive_integer("test_images", count)
     if count > len(x):
-        raise ValueError(f"Expected at most {len(x)} test images, all there are; got {count}.")
+        raise IwaxError(f"Expected at most {len(x)} test images, all there are; got {count}.")
     return x[:count]

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from iwax.errors import MissingExtraError
+
 __all__ = ["hamiltonian_step", "pilot_step_sizes", "walk"]
 
 ACCEPTANCE = 0.65  # aimed at by the step sizes (Wu et al., 2017)
@@ -31,7 +33,7 @@ def hamiltonian_step(log_terms: Callable, variances: Float[Array, " size"], leap
     try:
         from blackjax.mcmc import hmc
     except ImportError as error:
-        raise ImportError(
+        raise MissingExtraError(
             "Expected blackjax, for its Hamiltonian Monte Carlo; it is not installed. "
             'Run pip install "iwax[diagnostics]".'
         ) from error

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from scipy.special import softmax
 
 from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
 from iwax.keys import stream
 from iwax.models import draw
 
@@ -110,7 +111,7 @@ def implicit_weights(log_w: Float[np.ndarray, " pool"], num_samples: int) -> Flo
     """
     check_positive_integer("num_samples", num_samples)
     if num_samples > len(log_w):
-        raise ValueError(f"Expected num_samples to be at most {len(log_w)}, the size of the pool; got {num_samples}.")
+        raise IwaxError(f"Expected num_samples to be at most {len(log_w)}, the size of the pool; got {num_samples}.")
     sets = len(log_w) // num_samples
     weights = softmax(np.asarray(log_w, np.float64)[: sets * num_samples].reshape(sets, num_samples), axis=1) / sets
     return np.concatenate([weights.ravel(), np.zeros(len(log_w) - sets * num_samples)])

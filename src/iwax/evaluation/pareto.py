@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from iwax.errors import IwaxError
+
 __all__ = ["HALF", "LIMIT", "fit_pareto", "has_tail", "khat_advice", "pareto_khat", "tail_size"]
 
 HALF = 0.5  # from here on the variance of the weights is infinite
@@ -59,7 +61,7 @@ def pareto_khat(largest: np.ndarray, num_samples: int) -> np.ndarray:
     """
     size = tail_size(num_samples)
     if largest.shape[1] != size + 1:
-        raise ValueError(
+        raise IwaxError(
             f"Expected largest to hold {size + 1} log-weights for {num_samples} samples; got "
             f"{largest.shape[1]}. tail_size says how many."
         )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.errors import IwaxError
 from iwax.evaluation.units import chain_of, check_prior, given_below, layers_of, units_of
 from iwax.keys import stream
 
@@ -71,7 +72,7 @@ class _PrunedPosterior(eqx.Module):
         drawn = self.posterior.sample(key, sample_shape)
         layers = layers_of(drawn)
         if len(layers) != len(self.active):
-            raise ValueError(f"Expected active units of {len(layers)} stochastic layers; got {len(self.active)}.")
+            raise IwaxError(f"Expected active units of {len(layers)} stochastic layers; got {len(self.active)}.")
         top, downwards = chain_of(self.prior)
         inferred = given_below(self.posterior, layers)
         log_prob, above = jnp.zeros(layers[0].shape[:-1]), None

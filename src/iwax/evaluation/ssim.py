@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from iwax.checks import check_choice, check_positive_integer
+from iwax.errors import IwaxError
 from iwax.evaluation.decoding import RULES
 from iwax.evaluation.value_range import value_range
 
@@ -51,13 +52,13 @@ class Setting:
     def __post_init__(self) -> None:
         check_positive_integer("window", self.window)
         if self.window % 2 == 0:
-            raise ValueError(f"Expected window to be odd, so that it has a centre; got {self.window}.")
+            raise IwaxError(f"Expected window to be odd, so that it has a centre; got {self.window}.")
         if self.sigma is not None and not self.sigma > 0:
-            raise ValueError(f"Expected sigma to be positive, or None for a uniform window; got {self.sigma!r}.")
+            raise IwaxError(f"Expected sigma to be positive, or None for a uniform window; got {self.sigma!r}.")
         if self.sigma is not None and self.window != (width := 2 * int(3.5 * self.sigma + 0.5) + 1):
-            raise ValueError(f"Expected window to be {width}, for a Gaussian of sigma {self.sigma}; got {self.window}.")
+            raise IwaxError(f"Expected window to be {width}, for a Gaussian of sigma {self.sigma}; got {self.window}.")
         if self.data_range is not None and not 0 < self.data_range < np.inf:
-            raise ValueError(f"Expected data_range to be positive, or None for the images'; got {self.data_range!r}.")
+            raise IwaxError(f"Expected data_range to be positive, or None for the images'; got {self.data_range!r}.")
         check_choice("border", self.border, BORDERS)
         check_choice("reconstruction", self.reconstruction, RULES)
 
@@ -92,7 +93,7 @@ def ssim(
     chosen = get_setting(setting)
     shortest = min(images.shape[1:])
     if chosen.border == "interior" and chosen.window > shortest:
-        raise ValueError(
+        raise IwaxError(
             f"Expected window to be at most the shorter side of the images, {shortest}; got {chosen.window}. Choose "
             "a smaller one, or border='zero'."
         )

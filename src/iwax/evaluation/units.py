@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.errors import IwaxTypeError
 from iwax.evaluation.decoding import known_mean
 from iwax.models import Bernoulli, DiagonalNormal, MarkovChain
 
@@ -138,13 +139,13 @@ def _given_above(prior: Any, layers: list[Array]) -> list[Any]:
 
 def check_prior(model: Any) -> None:
     if not hasattr(model, "prior"):
-        raise TypeError(f"Expected the model to have `prior`, to tell its units apart; got {type(model).__name__}.")
+        raise IwaxTypeError(f"Expected the model to have `prior`, to tell its units apart; got {type(model).__name__}.")
 
 
 def units_of(density: Any, which: np.ndarray) -> Any:
     """The density of some of the units, which are independent."""
     if not isinstance(density, DiagonalNormal | Bernoulli):
-        raise TypeError(
+        raise IwaxTypeError(
             "Expected the layers of q and p to be DiagonalNormal or Bernoulli, whose units can be told apart; got "
             f"{type(density).__name__}."
         )
@@ -163,7 +164,7 @@ def _conditional_means(model: Any, x: Array, key: PRNGKeyArray) -> list[Array]:
     densities = given_below(posterior, layers_of(posterior.sample(key, ())))
     means = [mean for mean in map(known_mean, densities) if mean is not None]
     if len(means) < len(densities):
-        raise TypeError(
+        raise IwaxTypeError(
             f"Expected the posterior to have a `mean` for each layer; got {type(posterior).__name__}, which does not "
             "know its own. `unit_variances` needs none."
         )

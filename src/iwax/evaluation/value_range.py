@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from iwax.data import Dataset
+from iwax.errors import IwaxError
 from iwax.evaluation.evaluate import test_examples
 
 __all__ = ["range_of", "value_range"]
@@ -22,7 +23,7 @@ def value_range(values: np.ndarray) -> tuple[float, float]:
     if low >= 0 and high <= 1:
         return 0.0, 1.0
     if not low < high < np.inf or low == -np.inf:
-        raise ValueError(f"Expected images with a range, finite values of which two differ; got {low:g} to {high:g}.")
+        raise IwaxError(f"Expected images with a range, finite values of which two differ; got {low:g} to {high:g}.")
     return low, high
 
 

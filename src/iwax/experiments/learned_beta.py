@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.errors import IwaxError
 from iwax.models import LinearGaussian
 from iwax.objectives import ELBO, IWAE, loss
 
@@ -90,7 +91,7 @@ def train(
         prepare: from a batch and a key to what the model takes (such as binarisation).
     """
     if rule not in RULES:
-        raise ValueError(f"Expected rule to be one of {', '.join(RULES)}; got {rule!r}.")
+        raise IwaxError(f"Expected rule to be one of {', '.join(RULES)}; got {rule!r}.")
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
     optimiser = optax.adam(learning_rate)
     elbo, iwae = (make(num_samples=num_samples, gradient=gradient) for make in (ELBO, IWAE))

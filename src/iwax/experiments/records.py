@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from iwax.errors import IwaxError
 from iwax.files import dumps
 
 __all__ = ["SCHEMA", "Record", "read_records"]
@@ -83,13 +84,13 @@ class Record:
         """Raises ValueError for text that is no record of this schema."""
         values = json.loads(text)
         if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected a record of schema {SCHEMA}; got other JSON. Make it anew with `iwax reproduce`."
             )
         try:
             return cls(**values | {"along": tuple(values.get("along", ()))})
         except TypeError as error:
-            raise ValueError(f"Expected a record with the fields of schema {SCHEMA}; got {error}.") from None
+            raise IwaxError(f"Expected a record with the fields of schema {SCHEMA}; got {error}.") from None
 
 
 def read_records(folder: str | Path) -> list[Record]:
@@ -106,7 +107,7 @@ def _read(paths: Iterable[Path]) -> Iterable[Record]:
         try:
             record = Record.from_json(path.read_text())
         except ValueError as error:
-            raise ValueError(f"Expected {path} to be a record; {error}") from None
+            raise IwaxError(f"Expected {path} to be a record; {error}") from None
         if record.id != path.stem:
-            raise ValueError(f"Expected {path} to hold the record of that name; got {record.id}.")
+            raise IwaxError(f"Expected {path} to hold the record of that name; got {record.id}.")
         yield record

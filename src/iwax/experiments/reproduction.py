@@ -10,6 +10,7 @@ from typing import Any
 
 from iwax.checks import check_choice
 from iwax.data import Dataset, load
+from iwax.errors import IwaxError
 from iwax.experiments.demonstrate import demonstration_path, run_demonstration
 from iwax.experiments.identity import asked, identifier, run_name
 from iwax.experiments.recording import make_record
@@ -96,7 +97,7 @@ class Reproduction:
         if name not in self._data:
             found = load(name, None, self.data_dir)
             if found.name != name:
-                raise ValueError(
+                raise IwaxError(
                     f"Expected the data set {name} itself; no source has it, and {found.name} stands in only at "
                     "--scale smoke. Name a folder that holds it with --data-dir."
                 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from iwax.data import load
+from iwax.errors import IwaxError
 from iwax.experiments.identity import run_name
 from iwax.experiments.recording import machine
 from iwax.experiments.records import Record, read_records
@@ -68,13 +69,13 @@ def verify(
 
 def _chosen(records: list[Record], id: str | None, results: str | Path) -> Record:
     if not records:
-        raise ValueError(f"Expected records in {results}; there are none. Make some with `iwax reproduce STUDY`.")
+        raise IwaxError(f"Expected records in {results}; there are none. Make some with `iwax reproduce STUDY`.")
     if id is None:
         return random.SystemRandom().choice(records)
     for record in records:
         if record.id == id:
             return record
-    raise ValueError(f"Expected a record {id} in {results}; there are {len(records)} others.")
+    raise IwaxError(f"Expected a record {id} in {results}; there are {len(records)} others.")
 
 
 def _started_from(record: Record, folder: Path, seconds: float, data_dir: str | None) -> str | None:
@@ -112,7 +113,7 @@ def _first_epochs(
     _train(config, path, data_dir, on_progress, seconds)
     differences, epochs = _curve(record, path), len(RunFolder(path).metrics())
     if not differences:
-        raise ValueError(f"Expected an epoch of {record.id} to end within --max-minutes; got none. Give it more.")
+        raise IwaxError(f"Expected an epoch of {record.id} to end within --max-minutes; got none. Give it more.")
     compared = f"the training bounds of the first {epochs} of {record.training['epochs']} epochs; no evaluation"
     return {"compared": compared, "differences": differences}
 
@@ -134,7 +135,7 @@ def _judgement(
         data_dir=data_dir, on_progress=on_progress,
     )  # fmt: skip
     if found["test_hash"] != wanted["test_hash"]:
-        raise ValueError(f"Expected the test images of {record.id}; got others (or other random numbers).")
+        raise IwaxError(f"Expected the test images of {record.id}; got others (or other random numbers).")
     names = {"log_p": "log_p", "iwae_64": "iwae_64", "elbo": "elbo", "minus_kl": "neg_kl"}
     known = {name: wanted["values"][name] for name in names if wanted["values"][name] is not None}  # null: not finite
     return {name: found[names[name]] - value for name, value in known.items()}

@@ -18,6 +18,7 @@ from scipy.special import logsumexp, softmax
 
 from iwax.checks import check_positive_integer
 from iwax.data import Dataset
+from iwax.errors import IwaxError
 from iwax.evaluation import first_examples, implicit_log_density, implicit_posterior, implicit_weights
 from iwax.figures import COLOURS, plot
 from iwax.keys import stream
@@ -107,7 +108,7 @@ def _bound(log_w: np.ndarray, k: int) -> float:
 def _most_different(z: np.ndarray, weights: np.ndarray) -> list[int]:
     """The pair of coordinates whose Gaussian KL(p || q) is largest: z has equal weights under q, `weights` under p."""
     if z.shape[1] == 1:
-        raise ValueError("Expected z of at least two dimensions, to be drawn; got one.")
+        raise IwaxError("Expected z of at least two dimensions, to be drawn; got one.")
     pairs = np.array(list(combinations(range(z.shape[1]), 2)))
     mean_p, cov_p = weights @ z, np.cov(z.T, aweights=weights, ddof=0)
     mean_q, cov_q = z.mean(axis=0), np.cov(z.T)
@@ -208,7 +209,7 @@ def implicit_run(
     x = first_examples(loaded, config.test_binarize, seed=seed, count=None)
     for image in images:
         if not 0 <= image < len(x):
-            raise ValueError(f"Expected images to be numbers from 0 to {len(x) - 1}; got {image}.")
+            raise IwaxError(f"Expected images to be numbers from 0 to {len(x) - 1}; got {image}.")
     folder = RunFolder(path)
     (folder.path / "figures").mkdir(exist_ok=True)
     figures = [folder.path / "figures" / f"posterior{suffix}" for suffix in (".svg", ".pdf")]

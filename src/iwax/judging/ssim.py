@@ -9,6 +9,7 @@ import numpy as np
 
 from iwax.checks import check_choice
 from iwax.data import Dataset, load
+from iwax.errors import IwaxError
 from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, ssim, standard_error
 from iwax.figures import image_rows, image_shape
 from iwax.keys import stream
@@ -105,7 +106,7 @@ def _write(
 def _check_size(own: Dataset, other: Dataset) -> None:
     sizes = [int(np.prod(data.test.shape[1:])) for data in (own, other)]
     if sizes[0] != sizes[1]:
-        raise ValueError(
+        raise IwaxError(
             f"Expected dataset to have images of {sizes[0]} pixels, as {own.name}, on which the run was trained; got "
             f"{other.name} with {sizes[1]}."
         )

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from iwax.errors import IwaxError
 from iwax.models.check import check_model
 
 __all__ = ["OwnModel", "is_own"]
@@ -52,11 +53,11 @@ class OwnModel:
         """
         path, _, function = name.rpartition(":")
         if not path.endswith(".py") or not function.isidentifier():
-            raise ValueError(f"Expected model to be the name of an architecture or {FORM}; got {name!r}.")
+            raise IwaxError(f"Expected model to be the name of an architecture or {FORM}; got {name!r}.")
         try:
             return cls(path, function, (kept or Path(path)).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected model to be {FORM}; {kept or path} cannot be read ({error}). Check the path."
             ) from error
 
@@ -83,7 +84,7 @@ class OwnModel:
                 raise
         function = getattr(sys.modules[name], self.function, None)
         if not callable(function):
-            raise ValueError(f"Expected {self.path} to have a function {self.function}; it has none. Check the name.")
+            raise IwaxError(f"Expected {self.path} to have a function {self.function}; it has none. Check the name.")
         return function
 
     def make(self, images: np.ndarray, key: PRNGKeyArray) -> Any:
@@ -106,7 +107,7 @@ class OwnModel:
         report = check_model(model, x, key)
         if not report.ok:
             more = f" ({len(report.problems) - 1} more: print iwax.check_model)" if len(report.problems) > 1 else ""
-            raise ValueError(
+            raise IwaxError(
                 f"Expected what {self.path}:{self.function} makes to meet the contract of a model. "
                 f"{report.problems[0]}{more}"
             )
@@ -120,4 +121,4 @@ class OwnModel:
             lines = lines or [getattr(error, "lineno", None)]  # of a SyntaxError
             where = f" (line {lines[-1]})" if lines[-1] else ""
             message = (str(error).splitlines() or [""])[0]
-            raise ValueError(f"Expected {what} to work; got {type(error).__name__}: {message}{where}.") from error
+            raise IwaxError(f"Expected {what} to work; got {type(error).__name__}: {message}{where}.") from error

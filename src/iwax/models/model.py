@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.errors import IwaxError
+
 __all__ = ["Model", "Posterior", "checked_log_joint", "draw", "freeze"]
 
 Tree = TypeVar("Tree")
@@ -70,7 +72,7 @@ def checked_log_joint(model: Any, x: PyTree, z: PyTree, log_q: Array) -> Float[A
     """log p(x, z), refused where it would only broadcast against log q(z | x)."""
     log_p = model.log_joint(x, z)
     if jnp.shape(log_p) != jnp.shape(log_q):
-        raise ValueError(
+        raise IwaxError(
             f"Expected model.log_joint(x, z) to have shape (samples, *batch) = {jnp.shape(log_q)}, that of the "
             f"posterior's log_prob; got {jnp.shape(log_p)}. iwax.check_model says what is wrong."
         )

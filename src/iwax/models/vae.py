@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from iwax.checks import check_choice
+from iwax.errors import IwaxError
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 from iwax.models.networks import ACTIVATIONS, INITS, SCALE_MAPS, BernoulliBlock, GaussianBlock
 
@@ -72,7 +73,7 @@ class VAE(eqx.Module):
         data_mean: Float[Array | np.ndarray, "..."] | None = None,
     ) -> None:
         if len(latent_sizes) != len(hidden_sizes) or not latent_sizes:
-            raise ValueError(
+            raise IwaxError(
                 "Expected hidden_sizes to hold one list of widths per stochastic layer; got "
                 f"{len(hidden_sizes)} for {len(latent_sizes)} layers."
             )
@@ -136,7 +137,7 @@ class VAE(eqx.Module):
             if math.prod(x.shape[-axes:]) == self.data_size:
                 x = x.reshape(*x.shape[:-axes], self.data_size)
                 return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
-        raise ValueError(f"Expected x to have {self.data_size} values per example in its last axes; got {x.shape}.")
+        raise IwaxError(f"Expected x to have {self.data_size} values per example in its last axes; got {x.shape}.")
 
 
 def _architecture(latent_sizes: Sequence[int], hidden_sizes: Sequence[Sequence[int]]) -> Callable[..., VAE]:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from iwax.errors import IwaxTypeError
+
 __all__ = [
     "once_differentiable",
     "one_pass",
@@ -67,7 +69,7 @@ def _one(what: str, inputs: PyTree) -> Array:
 
 @_one.defjvp
 def _(what: str, primals: tuple[PyTree], tangents: tuple[PyTree]) -> tuple[Array, Array]:
-    raise TypeError(
+    raise IwaxTypeError(
         f"Expected first derivatives only of {what}, whose gradient is an estimator and no derivative of its value; "
         "got a derivative of its gradient. Use an objective whose has_second_derivatives is true, such as iwax.IWAE "
         "with gradient='reparameterized'."

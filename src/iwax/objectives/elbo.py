@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.errors import IwaxError
 from iwax.models import DiagonalNormal, MarkovChain, checked_log_joint
 from iwax.objectives.objective import REPARAMETERIZED, Objective
 
@@ -81,7 +82,7 @@ class AnalyticELBO(Objective):
         self, model: Any, x: PyTree, key: PRNGKeyArray
     ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
         if not hasattr(model, "prior"):
-            raise ValueError(f"Expected a model with a prior for AnalyticELBO; got {type(model).__name__}.")
+            raise IwaxError(f"Expected a model with a prior for AnalyticELBO; got {type(model).__name__}.")
         posterior = model.posterior(x)
         q, p = _only_layer("posterior", posterior), _only_layer("prior", model.prior)
         z, log_q = self.draw(posterior, key)
@@ -99,7 +100,7 @@ def _only_layer(name: str, density: Any) -> DiagonalNormal:
         density = density.first
     if not isinstance(density, DiagonalNormal):
         layers = " of several layers" if isinstance(density, MarkovChain) else ""
-        raise ValueError(
+        raise IwaxError(
             f"Expected a {name} of one diagonal Gaussian layer for AnalyticELBO; got {type(density).__name__}{layers}. "
             "Use ELBO, which samples the divergence."
         )

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.errors import IwaxError
 from iwax.models import checked_log_joint, freeze
 from iwax.objectives.autodiff import weighted_sum
 from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, Objective
@@ -56,7 +57,7 @@ class GDReG(Objective):
         self, model: Any, x: PyTree, key: PRNGKeyArray
     ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
         if not hasattr(getattr(model, "prior", None), "to_noise"):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected a model whose prior has from_noise and to_noise for GDReG; got {type(model).__name__}. "
                 "Use IWAE."
             )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, REPARAMETERIZED, Objective
 from iwax.weights import leave_one_out_log_sum_exp, log_mean_exp, normalised_weights
@@ -55,11 +56,11 @@ class JVI(Objective):
     def __check_init__(self) -> None:
         check_positive_integer("order", self.order, least=0)
         if self.num_samples <= self.order:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected num_samples to be more than order={self.order} of the jackknife; got {self.num_samples}."
             )
         if self.order > 1 and math.comb(self.num_samples, self.order) > MOST_SUBSETS:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected at most {MOST_SUBSETS} ways to leave {self.order} samples out; got "
                 f"{math.comb(self.num_samples, self.order)} for num_samples={self.num_samples}. Lower one of them."
             )

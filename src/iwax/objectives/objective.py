@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
 from iwax.keys import stream
 from iwax.models import checked_log_joint, draw, freeze
 from iwax.objectives.autodiff import one_pass, own_derivatives, scale_cotangents, weighted_sum
@@ -81,7 +82,7 @@ class Objective(eqx.Module):
     def __check_init__(self) -> None:
         check_positive_integer("num_samples", self.num_samples)
         if self.gradient not in self.gradients:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected gradient to be one of {', '.join(self.gradients)} for {type(self).__name__}; "
                 f"got {self.gradient!r}."
             )
@@ -91,29 +92,29 @@ class Objective(eqx.Module):
     def _check_backward(self) -> None:
         choices = ("all", "resampled") if type(self).estimate is Objective.estimate else ("all",)
         if self.backward not in choices:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected backward to be one of {', '.join(choices)} for {type(self).__name__}; got {self.backward!r}."
             )
         if self.num_resampled is not None:
             check_positive_integer("num_resampled", self.num_resampled)
             if self.backward != "resampled":
-                raise ValueError(
+                raise IwaxError(
                     f"Expected num_resampled with backward='resampled' only; got it with backward={self.backward!r}."
                 )
 
     def _check_sampling(self) -> None:
         name, size = type(self).__name__, self.total_samples
         if self.sampling not in SAMPLINGS:
-            raise ValueError(f"Expected sampling to be one of {', '.join(SAMPLINGS)}; got {self.sampling!r}.")
+            raise IwaxError(f"Expected sampling to be one of {', '.join(SAMPLINGS)}; got {self.sampling!r}.")
         if self.sampling != "independent" and self.needs_independence:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected sampling='independent' for {name} with gradient={self.gradient!r}, which is derived for "
                 f"independent samples and biased for others; got {self.sampling!r}."
             )
         if self.sampling == "antithetic" and size % 2:
-            raise ValueError(f"Expected an even number of samples for antithetic sampling; got {size} for {name}.")
+            raise IwaxError(f"Expected an even number of samples for antithetic sampling; got {size} for {name}.")
         if self.sampling == "sobol" and size & (size - 1):
-            raise ValueError(f"Expected a power of two of samples for Sobol sampling; got {size} for {name}.")
+            raise IwaxError(f"Expected a power of two of samples for Sobol sampling; got {size} for {name}.")
 
     @abc.abstractmethod
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
@@ -172,7 +173,7 @@ class Objective(eqx.Module):
             ValueError: the leading axis does not hold `total_samples` samples.
         """
         if log_w.ndim == 0 or log_w.shape[0] != self.total_samples:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected log_w to have a leading axis of {self.total_samples} samples (the total_samples of this "
                 f"{type(self).__name__}); got shape {log_w.shape}."
             )
@@ -207,7 +208,7 @@ class Objective(eqx.Module):
         if self.backward == "all":
             return every
         if key is None:
-            raise ValueError("Expected a key for the coefficients of backward='resampled'; got None.")
+            raise IwaxError("Expected a key for the coefficients of backward='resampled'; got None.")
         chosen, drawn = resample(every, key, self.num_resampled or 1)
         return spread(drawn, chosen, len(log_w))
 
@@ -255,7 +256,7 @@ class Objective(eqx.Module):
                 has none.
         """
         if self.gradient != SCORE_FUNCTION and not getattr(posterior, "has_rsample", True):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected a posterior with reparameterised samples for gradient={self.gradient!r}; got "
                 f"{type(posterior).__name__}, whose has_rsample is false. Use an objective with a score-function "
                 "gradient, such as VIMCO."

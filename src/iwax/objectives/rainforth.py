@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.iwae import IWAE
 from iwax.objectives.objective import Objective
@@ -152,11 +153,11 @@ class CIWAE(Objective):
         num_resampled: int | None = None,
     ) -> None:
         if beta_rule not in self.beta_rules:
-            raise ValueError(f"Expected beta_rule to be one of {', '.join(self.beta_rules)}; got {beta_rule!r}.")
+            raise IwaxError(f"Expected beta_rule to be one of {', '.join(self.beta_rules)}; got {beta_rule!r}.")
         if isinstance(beta, int | float) and not 0 <= beta <= 1:
-            raise ValueError(f"Expected beta to be between 0 (IWAE) and 1 (ELBO); got {beta!r}.")
+            raise IwaxError(f"Expected beta to be between 0 (IWAE) and 1 (ELBO); got {beta!r}.")
         if isinstance(beta, int | float) and beta_rule in ("ascend", "descend") and beta in (0, 1):
-            raise ValueError(f"Expected beta strictly between 0 and 1 where it is learned; got {beta!r}.")
+            raise IwaxError(f"Expected beta strictly between 0 and 1 where it is learned; got {beta!r}.")
         self.num_samples = num_samples
         self.gradient = gradient
         self.sampling = sampling

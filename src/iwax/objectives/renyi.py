@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from iwax.errors import IwaxError
 from iwax.objectives.objective import Objective
 from iwax.weights import normalised_weights, renyi_bound
 
@@ -12,7 +13,7 @@ __all__ = ["VRIWAE"]
 
 def _checked_alpha(alpha: float | Array) -> Array:
     if isinstance(alpha, int | float) and not 0 <= alpha <= 1:
-        raise ValueError(
+        raise IwaxError(
             f"Expected alpha to be between 0 (IWAE) and 1 (ELBO); got {alpha!r}. iwax.weights.renyi_bound takes any."
         )
     return jnp.asarray(alpha, dtype=float)

@@ -14,6 +14,8 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
+from iwax.errors import IwaxError
+
 __all__ = ["SAMPLINGS", "draw_dependent"]
 
 SAMPLINGS = ("independent", "antithetic", "sobol")
@@ -34,7 +36,7 @@ def draw_dependent(
     Inference" (2018), arXiv:1807.01604.
     """
     if not hasattr(posterior, "from_noise"):
-        raise ValueError(
+        raise IwaxError(
             f"Expected a posterior with a from_noise method for sampling={sampling!r}; got {type(posterior).__name__}. "
             "Use sampling='independent'."
         )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.objective import SCORE_FUNCTION, Objective
 from iwax.weights import leave_one_out_log_sum_exp, leave_one_out_sum, log_mean_exp, normalised_weights
@@ -46,7 +47,7 @@ class VIMCO(Objective):
     def __check_init__(self) -> None:
         check_positive_integer("num_samples", self.num_samples, least=2)
         if self.baseline not in self.baselines:
-            raise ValueError(f"Expected baseline to be one of {', '.join(self.baselines)}; got {self.baseline!r}.")
+            raise IwaxError(f"Expected baseline to be one of {', '.join(self.baselines)}; got {self.baseline!r}.")
 
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w)
@@ -93,9 +94,9 @@ class OVIS(Objective):
         check_positive_integer("num_samples", self.num_samples, least=2)
         check_positive_integer("num_auxiliary", self.num_auxiliary, least=0)
         if not 0 <= self.gamma <= 1:
-            raise ValueError(f"Expected gamma to be between 0 (unbiased) and 1; got {self.gamma!r}.")
+            raise IwaxError(f"Expected gamma to be between 0 (unbiased) and 1; got {self.gamma!r}.")
         if self.gamma and self.num_auxiliary:
-            raise ValueError(f"Expected gamma to be 0 where num_auxiliary is not; got {self.gamma!r}.")
+            raise IwaxError(f"Expected gamma to be 0 where num_auxiliary is not; got {self.gamma!r}.")
 
     @property
     def total_samples(self) -> int:

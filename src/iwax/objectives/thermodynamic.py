@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.objective import SCORE_FUNCTION, Objective
 
@@ -61,7 +62,7 @@ class TVO(Objective):
         check_positive_integer("num_samples", self.num_samples, least=2)
         check_positive_integer("num_intervals", self.num_intervals)
         if not 0 < self.first_point < 1:
-            raise ValueError(f"Expected first_point to be strictly between 0 and 1; got {self.first_point!r}.")
+            raise IwaxError(f"Expected first_point to be strictly between 0 and 1; got {self.first_point!r}.")
 
     @property
     def points(self) -> np.ndarray:

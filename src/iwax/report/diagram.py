@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.patches import Circle, FancyBboxPatch
 
+from iwax.errors import IwaxTypeError
 from iwax.figures import COLOURS, plot
 from iwax.models import VAE, BernoulliBlock, GaussianBlock
 
@@ -42,7 +43,7 @@ def architecture(model: Any) -> tuple[list[Node], list[Node]]:
     ['z 2', 'tanh 3', 'logits 4', 'x 4']
     """
     if not isinstance(model, VAE):
-        raise TypeError(
+        raise IwaxTypeError(
             f"Expected the model of a diagram to be an iwax.VAE; got {type(model).__name__}. Others are not drawn."
         )
     depth = len(model.latent_sizes)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iwax.errors import IwaxTypeError
 from iwax.evaluation import ACTIVE, unit_variances
 from iwax.figures import image_shape
 from iwax.keys import stream
@@ -36,7 +37,7 @@ def pack(model: VAE, x: np.ndarray, key: jax.Array, *, num_images: int = 10) -> 
         TypeError: a model of another kind.
     """
     if not is_explorable(model):
-        raise TypeError(
+        raise IwaxTypeError(
             f"Expected the explorer's model to be an iwax.VAE of binary data; got {type(model).__name__}. Others are "
             "left out of the page."
         )

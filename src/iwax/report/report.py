@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from iwax.errors import IwaxError
 from iwax.experiments import Record, Study
 from iwax.report.cells import numbers, overview
 from iwax.report.demonstrations import shown, unshown
@@ -44,7 +45,7 @@ def write_report(
     """
     found, out = gather(results, runs), Path(out)
     if not found:
-        raise ValueError(
+        raise IwaxError(
             f"Expected records in {results} or runs under {runs}; there are none. `iwax train --dataset mnist-sample "
             "--epochs 5 --out runs/first` makes a run, `iwax reproduce --list` names studies."
         )

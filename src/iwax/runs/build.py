@@ -9,6 +9,7 @@ import numpy as np
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.data import BINARIZATIONS, DATASETS, Dataset, as_array, check_images, check_likelihood, check_stored
+from iwax.errors import IwaxError
 from iwax.keys import TrainingKeys
 from iwax.models import ARCHITECTURES, INITS, LIKELIHOODS, PRECISIONS, SCALE_MAPS, OwnModel, is_own
 from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, REPARAMETERIZED, Objective
@@ -57,7 +58,7 @@ def build_objective(config: RunConfig) -> Objective:
     for name in options:
         if name not in accepted:
             with_it = ", ".join(key for key, other in OBJECTIVES.items() if name in inspect.signature(other).parameters)
-            raise ValueError(
+            raise IwaxError(
                 f"Expected no {name} for objective {config.objective!r}; got {options[name]!r}. "
                 f"It belongs to {with_it}."
             )
@@ -103,7 +104,7 @@ def build_update(config: RunConfig) -> Update:
         return "joint"
     objective = build_objective(config)
     if not isinstance(objective, PIWAE):
-        raise ValueError(
+        raise IwaxError(
             f"Expected objective to be piwae for an alternating update; got {config.objective!r}. "
             "For other pairs use iwax.fit(update=iwax.Alternating(...))."
         )
@@ -153,7 +154,7 @@ def training_images(config: RunConfig, data: Dataset) -> np.ndarray:
     images = build_protocol(config).training_images(as_array(data.train))
     if config.train_images is not None:
         if config.train_images > len(images):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected train_images to be at most {len(images)}, all that {config.protocol} trains on of "
                 f"{data.name}; got {config.train_images}."
             )
@@ -208,7 +209,7 @@ def _filled_evaluation(config: RunConfig) -> dict[str, int]:
         return EVALUATION | given
     if given:
         name = next(iter(given))
-        raise ValueError(f"Expected {name} together with eval_every only; got {given[name]} without it.")
+        raise IwaxError(f"Expected {name} together with eval_every only; got {given[name]} without it.")
     return {}
 
 
@@ -217,7 +218,7 @@ def _left_to_own(config: RunConfig) -> dict[str, Any]:
     for name in OF_VAE:
         default = getattr(RunConfig, name)
         if getattr(config, name) != default:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected no {name} with a model of your own; got {getattr(config, name)!r}. Choose it in "
                 f"{config.model}."
             )
@@ -233,7 +234,7 @@ def _read_stages(text: str) -> Stages:
         pairs = [part.split(":") for part in text.split(",")]
         return tuple((float(rate), int(epochs)) for rate, epochs in pairs)
     except ValueError:
-        raise ValueError(f"Expected stages to be RATE:EPOCHS,RATE:EPOCHS,...; got {text!r}.") from None
+        raise IwaxError(f"Expected stages to be RATE:EPOCHS,RATE:EPOCHS,...; got {text!r}.") from None
 
 
 def _plain(value: Any) -> Any:

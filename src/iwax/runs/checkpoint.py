@@ -12,6 +12,7 @@ import safetensors.numpy
 from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 
+from iwax.errors import IwaxError
 from iwax.files import dumps
 
 __all__ = ["Checkpoint", "pack_checkpoint", "read_checkpoint"]
@@ -44,7 +45,7 @@ class Checkpoint:
             if tensors[name].shape != wanted[name].shape or tensors[name].dtype != wanted[name].dtype
         ]
         if differences:
-            raise ValueError(
+            raise IwaxError(
                 f"Expected a checkpoint of the configured model; these differ: {', '.join(differences[:5])}."
             )
         arrays, rest = eqx.partition(template, eqx.is_array)
@@ -72,9 +73,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         checkpoint = Checkpoint(tensors, header["notes"])
         expected = header["sha256"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"Expected {path} to be a whole checkpoint; it cannot be read ({error!r}).") from error
+        raise IwaxError(f"Expected {path} to be a whole checkpoint; it cannot be read ({error!r}).") from error
     if checkpoint.sha256 != expected:
-        raise ValueError(f"Expected {path} to have checksum {expected}; got {checkpoint.sha256}.")
+        raise IwaxError(f"Expected {path} to have checksum {expected}; got {checkpoint.sha256}.")
     return checkpoint
 
 

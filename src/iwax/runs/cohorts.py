@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from iwax.data import Dataset, load
+from iwax.errors import IwaxError
 from iwax.runs.build import resolve
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.cohort_session import train_as_one, train_side_by_side, vectorized_is_quicker
@@ -104,7 +105,7 @@ def resume_cohort(
     check_time_limit(time_limit)
     record = RunFolder(path).json(COHORT)
     if not record:
-        raise ValueError(f"Expected {path} to be the folder of several runs; it holds no {COHORT}.")
+        raise IwaxError(f"Expected {path} to be the folder of several runs; it holds no {COHORT}.")
     vectorized = record["vectorized"] if vectorized is None else vectorized
     folders = [RunFolder(Path(path) / name) for name in record["runs"]]
     going = [folder for folder in folders if folder.json(STATUS).get("state") != "failed"]
@@ -140,7 +141,7 @@ def _train(
 def _check_alike(configs: Mapping[str, RunConfig]) -> None:
     """Raises ValueError for runs that cannot share a program."""
     if not configs:
-        raise ValueError("Expected a cohort to hold at least one run; got none.")
+        raise IwaxError("Expected a cohort to hold at least one run; got none.")
     rows = {name: dataclasses.asdict(config) for name, config in configs.items()}
     for row in rows.values():
         for field in VARYING:
@@ -155,7 +156,7 @@ def _check_alike(configs: Mapping[str, RunConfig]) -> None:
             remedy = (
                 "ELBO and IWAE of one K are ciwae with beta 1 and 0." if pair else "Train them as runs of their own."
             )
-            raise ValueError(
+            raise IwaxError(
                 f"Expected the runs of a cohort to differ in {', '.join(VARYING)} only; got {first} and {name}, which "
                 f"differ in {', '.join(unlike)}. {remedy}"
             )
@@ -165,18 +166,16 @@ def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
     """Raises ValueError for names that are no folders' names, and for a folder that holds what would be lost."""
     for name in names:
         if name in ("", ".", "..") or Path(name).name != name:
-            raise ValueError(f"Expected the names of runs to be names of folders; got {name!r}.")
+            raise IwaxError(f"Expected the names of runs to be names of folders; got {name!r}.")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
-        raise ValueError(f"Expected {path} to be a new folder; it exists. Pass --overwrite to replace its runs.")
+        raise IwaxError(f"Expected {path} to be a new folder; it exists. Pass --overwrite to replace its runs.")
     if not (path / COHORT).is_file():
-        raise ValueError(f"Expected {path} to hold several runs to overwrite; got a folder without {COHORT}.")
+        raise IwaxError(f"Expected {path} to hold several runs to overwrite; got a folder without {COHORT}.")
     more = sorted(set(json.loads((path / COHORT).read_text())["runs"]) - set(names))
     if more:
-        raise ValueError(
-            f"Expected {path} to hold no other runs than the new ones; got {', '.join(more)}. Delete them."
-        )
+        raise IwaxError(f"Expected {path} to hold no other runs than the new ones; got {', '.join(more)}. Delete them.")
 
 
 def _in_step(folders: Sequence[RunFolder]) -> list[Checkpoint]:
@@ -188,7 +187,7 @@ def _in_step(folders: Sequence[RunFolder]) -> list[Checkpoint]:
     common = set[int]().union(*held).intersection(*held)
     if folders and not common:
         steps = ", ".join(f"{folder.path.name}: {max(own)}" for folder, own in zip(folders, held, strict=True))
-        raise ValueError(
+        raise IwaxError(
             f"Expected the runs of a cohort to have checkpoints of one step; got {steps}. Go on with --no-vectorized, "
             "or with each run alone."
         )

@@ -6,6 +6,7 @@ import math
 from typing import Any, get_type_hints
 
 from iwax.checks import nearest
+from iwax.errors import IwaxError
 from iwax.files import dumps
 
 __all__ = ["RunConfig"]
@@ -93,14 +94,14 @@ class RunConfig:
     def test_binarize(self) -> str:
         """How test images are binarised: once, where training images are drawn anew. Of a resolved configuration."""
         if self.binarize is None:
-            raise ValueError("Expected binarize to be filled in; got None. Resolve the configuration first.")
+            raise IwaxError("Expected binarize to be filled in; got None. Resolve the configuration first.")
         return "fixed" if self.binarize == "dynamic" else self.binarize
 
     def to_json(self) -> str:
         """Raises ValueError for a number that is not finite, which JSON does not have."""
         for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"Expected {name} to be finite; got {value}.")
+                raise IwaxError(f"Expected {name} to be finite; got {value}.")
         return dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
@@ -108,15 +109,15 @@ class RunConfig:
         """Raises ValueError for a key that is no field, and for a value of the wrong type."""
         values = json.loads(text)
         if not isinstance(values, dict):
-            raise ValueError(f"Expected a configuration to be a JSON object; got {type(values).__name__}.")
+            raise IwaxError(f"Expected a configuration to be a JSON object; got {type(values).__name__}.")
         hints = get_type_hints(cls)
         for name, value in values.items():
             if name not in hints:
-                raise ValueError(
+                raise IwaxError(
                     f"Expected the keys of a configuration to be known; got {name!r}.{nearest(name, hints)}"
                 )
             if not isinstance(value, hints[name]) and not (float in _members(hints[name]) and isinstance(value, int)):
-                raise ValueError(f"Expected {name} to be {hints[name]}; got {value!r}.")
+                raise IwaxError(f"Expected {name} to be {hints[name]}; got {value!r}.")
         return cls(**values)
 
 

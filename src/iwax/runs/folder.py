@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from jaxtyping import PyTree
 
+from iwax.errors import IwaxError
 from iwax.files import dumps
 from iwax.runs.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
 from iwax.runs.config import RunConfig
@@ -47,8 +48,8 @@ RESULTS = (  # of judging; see iwax.judging.evaluate, judgement, annealing, simi
 )
 
 
-class BusyError(ValueError):
-    """Another process is at it."""
+class BusyError(IwaxError):
+    """Another process works on the same thing."""
 
 
 class RunFolder:
@@ -68,11 +69,11 @@ class RunFolder:
         """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             if not overwrite:
-                raise ValueError(
+                raise IwaxError(
                     f"Expected {self.path} to be a new folder; it exists. Pass --overwrite to replace the run."
                 )
             if not (self.path / CONFIG).is_file():
-                raise ValueError(f"Expected {self.path} to hold a run to overwrite; got a folder without {CONFIG}.")
+                raise IwaxError(f"Expected {self.path} to hold a run to overwrite; got a folder without {CONFIG}.")
         with self._writing("."):
             self.path.mkdir(parents=True, exist_ok=True)
         with self.lock():
@@ -138,7 +139,7 @@ class RunFolder:
         try:
             return RunConfig.from_json((self.path / CONFIG).read_text())
         except (OSError, ValueError) as error:
-            raise ValueError(f"Expected {self.path} to be the folder of a run; its {CONFIG}: {error}") from error
+            raise IwaxError(f"Expected {self.path} to be the folder of a run; its {CONFIG}: {error}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of the epochs so far."""
@@ -166,7 +167,7 @@ class RunFolder:
         """
         kept = [record for record in self.records(METRICS) if record["step"] <= step]
         if [record["epoch"] for record in kept] != list(range(1, epochs + 1)):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected {self.path / METRICS} to hold the records of epochs 1 to {epochs}, which the checkpoint has "
                 f"seen; got {len(kept)} of them."
             )
@@ -215,7 +216,7 @@ class RunFolder:
         problems: list[str] = []
         for checkpoint in self.checkpoints(problems):
             return checkpoint
-        raise ValueError(" ".join(problems) or f"Expected a checkpoint in {self.path}; there is none. Train it first.")
+        raise IwaxError(" ".join(problems) or f"Expected a checkpoint in {self.path}; there is none. Train it first.")
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:

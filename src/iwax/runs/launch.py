@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from iwax.data import Dataset, binarize, check_likelihood, load
+from iwax.errors import IwaxError
 from iwax.keys import TrainingKeys, stream
 from iwax.models import OwnModel, is_own
 from iwax.objectives import Objective
@@ -186,7 +187,7 @@ def _kept(folder: RunFolder, config: RunConfig) -> OwnModel | None:
     own = OwnModel.read(config.model, kept=folder.path / MODEL)
     began = folder.json(ENVIRONMENT).get("model", {}).get("sha256")
     if own.sha256 != began:
-        raise ValueError(
+        raise IwaxError(
             f"Expected {folder.path / MODEL} to be the code that the run began with, SHA-256 {began}; got "
             f"{own.sha256}. Put it back, or start a new run."
         )
@@ -225,7 +226,7 @@ def _model_of(run: str, config: RunConfig, own: OwnModel | None, template: Any) 
     other, checkpoint = folder.config(), folder.checkpoint()
     unfit = differences(_form(other, _kept(folder, other)), _form(config, own))
     if unfit:
-        raise ValueError(f"Expected init_from to be a run of the same model; these differ: {', '.join(unfit)}.")
+        raise IwaxError(f"Expected init_from to be a run of the same model; these differ: {', '.join(unfit)}.")
     record = {"run": str(run), "objective": other.objective, "seed": other.seed, "checkpoint": checkpoint.sha256}
     return checkpoint.fill(template, ".model"), record
 
@@ -241,14 +242,14 @@ def _check_config(folder: RunFolder, config: RunConfig, began: dict | None, opti
     now = dataclasses.asdict(config)
     changed = [] if began is None else differences(began, now)
     if changed:
-        raise ValueError(
+        raise IwaxError(
             f"Expected config.json of {folder.path} to be the one its checkpoint was made with; these differ: "
             f"{', '.join(changed)}. Put it back, or start a new run with --init-from."
         )
     options = {name: value for name, value in options.items() if not same_path(name, value, now[name])}
     other = differences({name: now[name] for name in options}, options)
     if other:
-        raise ValueError(
+        raise IwaxError(
             f"Expected {folder.path} to go on with its own options; these differ: {', '.join(other)}. Leave them out, "
             "or start a new run with --init-from."
         )
@@ -259,12 +260,12 @@ def _go_on(folder: RunFolder, now: dict[str, Any], force: bool) -> None:
     began = folder.json(ENVIRONMENT)
     other = differences({"checksums": began.get("checksums")}, {"checksums": now["checksums"]})
     if other:
-        raise ValueError(f"Expected the data that {folder.path} began with; these differ: {', '.join(other)}.")
+        raise IwaxError(f"Expected the data that {folder.path} began with; these differ: {', '.join(other)}.")
     last = (began.get("sessions") or [began])[-1]
     other = differences({name: last.get(name) for name in VERSIONS}, {name: now[name] for name in VERSIONS})
     if other and not force:
         commits = "" if last.get("commit") == now["commit"] else f" (commit {last.get('commit')} -> {now['commit']})"
-        raise ValueError(
+        raise IwaxError(
             f"Expected the code and versions that {folder.path} was trained with; these differ: {', '.join(other)}"
             f"{commits}. Go back to them, or pass --force: the run may then differ from an undisturbed one."
         )
@@ -275,4 +276,4 @@ def _go_on(folder: RunFolder, now: dict[str, Any], force: bool) -> None:
 def check_time_limit(seconds: float | None) -> None:
     """Raises ValueError for a time limit that is not positive, in seconds."""
     if seconds is not None and not seconds > 0:
-        raise ValueError(f"Expected time_limit to be positive; got {seconds!r}.")
+        raise IwaxError(f"Expected time_limit to be positive; got {seconds!r}.")

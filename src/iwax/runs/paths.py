@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from iwax.data import DATASETS, Dataset, DataWarning, load
+from iwax.errors import IwaxError
 from iwax.runs.config import RunConfig
 
 __all__ = ["absolute", "data_of_run", "same_path"]
@@ -33,7 +34,7 @@ def data_of_run(config: RunConfig, data_dir: str | Path | None = None) -> Datase
     places = (name, *(() if data_dir is None else (Path(data_dir) / name, Path(data_dir) / Path(name).name)))
     if name not in DATASETS and not any(os.path.exists(place) for place in places):
         where = "" if os.path.isabs(name) else f", from the folder {os.getcwd()}"
-        raise ValueError(
+        raise IwaxError(
             f"Expected the data of this run to be at {name}{where}; there is nothing. Name the folder that holds "
             f"{Path(name).name} by --data-dir"
             + ("." if os.path.isabs(name) else ", or go to the folder in which the run was started.")

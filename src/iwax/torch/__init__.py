@@ -16,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iwax.errors import IwaxError, MissingExtraError
 from iwax.objectives import PATH_ONLY, SCORE_FUNCTION, Objective
 
 try:
     import torch
     from torch import Tensor
 except ImportError as error:
-    raise ImportError(
+    raise MissingExtraError(
         'Expected PyTorch to be installed for iwax.torch; pip install "iwax[torch]" brings it.'
     ) from error
 
@@ -125,7 +126,7 @@ def _along_path(difference: Tensor, layers: Sequence[Tensor]) -> tuple[Tensor, .
     except RuntimeError as error:
         if "checkpoint" not in str(error):
             raise
-        raise ValueError(
+        raise IwaxError(
             "Expected log_p and log_q_frozen by torch.utils.checkpoint(..., use_reentrant=False), if checkpointed, for "
             "an estimator that needs z; got use_reentrant=True, through which PyTorch gives no gradient in z."
         ) from error

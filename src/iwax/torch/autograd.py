@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iwax.errors import IwaxError
+
 __all__ = ["BoundLoss", "EstimatorLoss", "edge", "edges_behind", "shape_of"]
 
 Edge = tuple[Any, int]  # a node of the graph, and which of its outputs
@@ -123,11 +125,11 @@ class _OnceOnly(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        raise ValueError(ctx.refusal)
+        raise IwaxError(ctx.refusal)
 
 
-def _forward_mode() -> ValueError:
-    return ValueError(
+def _forward_mode() -> IwaxError:
+    return IwaxError(
         "Expected reverse-mode differentiation of iwax.torch.loss (backward, torch.func.grad, torch.func.jacrev); got "
         "forward mode (jvp, jacfwd). A Hessian is jacrev(jacrev(f))."
     )

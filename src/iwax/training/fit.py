@@ -11,6 +11,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.data import Dataset, as_array, binarize, check_images, check_likelihood, check_stored
+from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.keys import TrainingKeys
 from iwax.models import PRECISIONS, matrix_precision
 from iwax.objectives import Objective
@@ -22,10 +23,6 @@ from iwax.training.updates import Update
 __all__ = ["FitResult", "NonFiniteLossError", "TrainState", "Trainer", "fit"]
 
 Record = dict[str, int | float]
-
-
-class NonFiniteLossError(FloatingPointError):
-    """The loss or the parameters became NaN or infinite; training stopped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Trainer:
         check_choice("precision", self.precision, PRECISIONS)
         check_images(self.images, self.binarize)
         if self.batch_size > len(self.images):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected batch_size to be at most the number of training examples, {len(self.images)}; "
                 f"got {self.batch_size}."
             )

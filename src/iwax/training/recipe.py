@@ -7,6 +7,7 @@ import numpy as np
 import optax
 
 from iwax.checks import check_choice, check_positive_integer
+from iwax.errors import IwaxError
 from iwax.training.clipping import clip_outliers
 from iwax.training.optimisers import adam
 from iwax.training.soap import soap
@@ -91,31 +92,31 @@ class Protocol:
         if self.parts is not None:
             check_positive_integer("parts", self.parts)
             if self.batch_size % self.parts:
-                raise ValueError(f"Expected parts to divide batch_size={self.batch_size}; got {self.parts!r}.")
+                raise IwaxError(f"Expected parts to divide batch_size={self.batch_size}; got {self.parts!r}.")
         check_positive_integer("held_out", self.held_out, least=0)
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} to be at least 0 and below 1; got {getattr(self, name)!r}.")
+                raise IwaxError(f"Expected {name} to be at least 0 and below 1; got {getattr(self, name)!r}.")
         if not self.epsilon > 0:
-            raise ValueError(f"Expected epsilon to be positive; got {self.epsilon!r}.")
+            raise IwaxError(f"Expected epsilon to be positive; got {self.epsilon!r}.")
         if not 0 <= self.second_moment < float("inf"):
-            raise ValueError(f"Expected second_moment to be finite and not negative; got {self.second_moment!r}.")
+            raise IwaxError(f"Expected second_moment to be finite and not negative; got {self.second_moment!r}.")
         if not (self.clip == 0 or 1 <= self.clip < float("inf")):
-            raise ValueError(f"Expected clip to be 0, or finite and at least 1; got {self.clip!r}.")
+            raise IwaxError(f"Expected clip to be 0, or finite and at least 1; got {self.clip!r}.")
         check_choice("gradient_scale", self.gradient_scale, GRADIENT_SCALES)
         check_choice("shuffle", self.shuffle, SHUFFLES)
         check_choice("output_bias", self.output_bias, OUTPUT_BIASES)
         check_choice("decay", self.decay, DECAYS)
         check_choice("algorithm", self.algorithm, ALGORITHMS)
         if not 0 <= self.warm_up < 1 or (self.warm_up and self.decay != "cosine"):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected warm_up to be at least 0 and below 1, and 0 unless decay is cosine; got {self.warm_up!r}."
             )
         for name, plain in OF_ADAM.items():
             if self.algorithm != "adam" and getattr(self, name) != plain:
-                raise ValueError(f"Expected no {name} with {self.algorithm}; got {getattr(self, name)!r}.")
+                raise IwaxError(f"Expected no {name} with {self.algorithm}; got {getattr(self, name)!r}.")
         if not self.stages or not all(0 <= rate < float("inf") and epochs >= 1 for rate, epochs in self.stages):
-            raise ValueError(
+            raise IwaxError(
                 "Expected stages to hold pairs of a finite rate, not negative, and a number of epochs, at least 1; "
                 f"got {self.stages!r}."
             )
@@ -159,7 +160,7 @@ class Protocol:
     def scaled(self, factor: float) -> "Protocol":
         """The same schedule over `factor` times as many epochs; every stage keeps at least one."""
         if not 0 < factor < float("inf"):
-            raise ValueError(f"Expected factor to be positive; got {factor!r}.")
+            raise IwaxError(f"Expected factor to be positive; got {factor!r}.")
         stages = tuple((rate, max(1, round(epochs * factor))) for rate, epochs in self.stages)
         return dataclasses.replace(self, stages=stages)
 
@@ -186,7 +187,7 @@ class Protocol:
             ValueError: all of them would be held out.
         """
         if self.held_out >= len(images):
-            raise ValueError(
+            raise IwaxError(
                 f"Expected held_out to leave some of the {len(images)} training images; got {self.held_out}."
             )
         if self.shuffle == "once":

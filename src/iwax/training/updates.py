@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
+from iwax.errors import IwaxError, IwaxTypeError
 from iwax.objectives import Objective
 
 __all__ = ["UPDATES", "Alternating", "Phase", "Update", "phases", "trainable"]
@@ -39,9 +40,9 @@ class Alternating(eqx.Module):
         for name in ("inference", "generative"):
             objective = getattr(self, name)
             if not isinstance(objective, Objective):
-                raise TypeError(f"Expected {name} to be an objective, such as iwax.IWAE(); got {objective!r}.")
+                raise IwaxTypeError(f"Expected {name} to be an objective, such as iwax.IWAE(); got {objective!r}.")
             if objective.learned:
-                raise ValueError(
+                raise IwaxError(
                     f"Expected {name} to be an objective with nothing to learn; got {type(objective).__name__} which "
                     f"learns {', '.join(objective.learned)}. Train it with update='joint'."
                 )
@@ -79,7 +80,7 @@ def phases(model: Any, objective: Objective, update: Update) -> tuple[Phase, ...
     if update == "joint":
         return (Phase(None, everything),)
     if not isinstance(update, Alternating):
-        raise ValueError(
+        raise IwaxError(
             f"Expected update to be 'joint' or iwax.Alternating(inference=..., generative=...); got {update!r}."
         )
     nothing = jax.tree.map(lambda _: False, everything)
@@ -91,7 +92,7 @@ def phases(model: Any, objective: Objective, update: Update) -> tuple[Phase, ...
 def _only(group: str, everything: PyTree, nothing: PyTree) -> PyTree:
     """`everything` within model.<group>, `nothing` elsewhere."""
     if not hasattr(everything[0], group):
-        raise ValueError(
+        raise IwaxError(
             f"Expected a model with parameter groups `inference` and `generative` for an alternating update; "
             f"got {type(everything[0]).__name__} without `{group}`."
         )

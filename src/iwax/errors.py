@@ -1,0 +1,32 @@
+"""What iwax refuses, told apart from what is a fault of its own. No JAX here.
+
+Whatever a caller can put right raises one of these: a value out of range, a file that is not what it should be, a
+package that is not installed. They are under `ValueError` (and `TypeError`, `ImportError` where those fit), so that
+`except ValueError` catches them; any other exception that comes out of iwax is a fault of iwax.
+"""
+
+__all__ = ["IwaxError", "IwaxTypeError", "MissingExtraError", "NonFiniteLossError"]
+
+
+class IwaxError(ValueError):
+    """Something given to iwax that it cannot use: the message says what was expected, what came, and what to do.
+
+    >>> import iwax
+    >>> try:
+    ...     iwax.IWAE(num_samples=0)
+    ... except IwaxError as error:
+    ...     print(error)
+    Expected num_samples to be an integer of at least 1; got 0.
+    """
+
+
+class IwaxTypeError(IwaxError, TypeError):
+    """The same for something of the wrong type, or without a method that is needed."""
+
+
+class MissingExtraError(IwaxError, ImportError):
+    """A package is needed that `pip install iwax` does not bring; the message names the extra that does."""
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss or the parameters became NaN or infinite; training stopped."""
