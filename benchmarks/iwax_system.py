@@ -13,7 +13,7 @@ import iwax
 from benchmarks.case import DATA, HIDDEN, LATENT, Case, Inputs
 from iwax.models.model import draw
 from iwax.training.fit import Trainer
-from iwax.training.recipes import get_protocol
+from iwax.training.recipes import get_recipe
 
 ARCHITECTURE = {1: "one-layer", 2: "two-layer"}
 KEY = 3  # of the shared draw
@@ -62,7 +62,7 @@ class Engine:
         images = np.round(255 * inputs.images).astype(np.uint8)
         self.trainer = Trainer(
             images=images,
-            protocol=get_protocol("burda-paper"),
+            recipe=get_recipe("burda-paper"),
             key=jax.random.key(1),
             batch_size=case.batch,
             precision=self.precision,

@@ -45,7 +45,7 @@ def compiled(engine: Engine) -> str:
     with matrix_precision(trainer.precision):
         program = run_steps.lower(
             *(engine.state, engine.images, trainer.key, jnp.asarray(1)),
-            *(trainer.update, trainer.protocol, trainer.batch_size, trainer.binarize),
+            *(trainer.update, trainer.recipe, trainer.batch_size, trainer.binarize),
         )
         return program.compile().compiled.as_text()  # the one inside Equinox's
 

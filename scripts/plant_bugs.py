@@ -291,7 +291,7 @@ BUGS = [
     Bug("NaN marks an empty buffer", "training/steps.py", "jnp.zeros(shape))", "jnp.full(shape, jnp.nan))", "own_checks",
         "iwax itself", where=("tests/test_keys.py",)),
     Bug("parts of a minibatch by the device", "training/steps.py",
-        "parts = protocol.parts or num_parts(len(x), objective.total_samples)",
+        "parts = recipe.parts or num_parts(len(x), objective.total_samples)",
         "parts = num_parts(len(x), objective.total_samples) if jax.devices()[0].platform == \"cpu\" else 1",
         "parts", "iwax itself", where=("tests/training/test_steps.py",)),
     # Second derivatives, and what is promised of them, of OVIS and of half precision.

@@ -186,7 +186,7 @@ x = (np.random.default_rng(0).random((40, 16)) < 0.5).astype("float32")
 model = iwax.ARCHITECTURES["two-layer"](key=jax.random.key(0), data_size=16)
 for backward in ("all", "resampled"):
     objective = iwax.IWAE(num_samples=4, backward=backward)
-    result = iwax.fit(model, objective, x, protocol="burda-paper", key=jax.random.key(1), epochs=1)
+    result = iwax.fit(model, objective, x, recipe="burda-paper", key=jax.random.key(1), epochs=1)
 print(json.dumps(iwax.evaluate(result.model, x, jax.random.key(2), num_samples=64).summary()["log_p"]))
 """
     flags = {"JAX_DEBUG_NANS": "1", "JAX_DEBUG_KEY_REUSE": "1"}

@@ -16,7 +16,7 @@ from iwax.cli import main
 from iwax.runs.build import OBJECTIVE_FIELDS
 
 TINY = ["--dataset", "mnist-sample", "--train-images", "200", "--epochs", "1", "--batch-size", "100"]
-TINY += ["--protocol", "burda-paper"]  # which compiles faster than the default
+TINY += ["--recipe", "burda-paper"]  # which compiles faster than the default
 
 
 def run(capsys, *arguments):
@@ -131,7 +131,7 @@ def test_objectives_says_what_learning_beta_does(capsys):
     [
         (["--objective", "iwea"], "Expected objective to be one of elbo, iwae, .* got 'iwea'. Did you mean 'iwae'?"),
         (["--dataset", "mnits"], "Expected dataset to be one of mnist, .* got 'mnits'. Did you mean 'mnist'?"),
-        (["--protocol", "burda"], "Expected protocol to be one of burda-paper.* Did you mean 'burda-"),
+        (["--protocol", "burda"], "Expected recipe to be one of burda-paper.* Did you mean 'burda-"),
         (["--model", "one-layr"], "Expected model to be one of one-layer, .* Did you mean 'one-layer'?"),
         (["--gradient", "doubly"], "Expected gradient to be one of reparameterized, .* got 'doubly'"),
         (["--binarize", "dynamik"], "Expected binarize to be one of dynamic, .* got 'dynamik'"),
@@ -263,7 +263,7 @@ def test_every_objective_trains_every_model(capsys, tmp_path, objective, model):
     groups = ["--num-groups", "2"] if objective in ("miwae", "piwae") else []
     status, out, err = run(
         capsys, "train", "--objective", objective, "--model", model, "--num-samples", 2, *groups,
-        *("--dataset", "mnist-sample", "--train-images", 40, "--epochs", 1, "--protocol", "burda-paper"),
+        *("--dataset", "mnist-sample", "--train-images", 40, "--epochs", 1, "--recipe", "burda-paper"),
         *("--out", tmp_path / "run", "--json"),
     )  # fmt: skip
     assert status == 0, err

@@ -18,7 +18,7 @@ RUN = [
     "elbo",
     "--epochs",
     "3",
-    "--protocol",
+    "--recipe",
     "burda-paper",
 ]
 
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on(tmp_path, capsys):
         (["--resume", "RUN"], "to be the folder of a run"),
         (["--out", "RUN", "--time-limit", "0"], "Expected time_limit to be positive; got 0.0."),
         (["--out", "RUN", "--dataset", "mnist-sample", "--init-from", "RUN"], "to be the folder of a run"),
-        (["--out", "RUN", "--protocol", "burda-cod"], "Did you mean 'burda-code'?"),
+        (["--out", "RUN", "--recipe", "burda-cod"], "Did you mean 'burda-code'?"),
         (["--out", "RUN", "--epsilon-hat", "perhaps"], "'perhaps' is not a valid boolean"),
         (["--out", "RUN", "--update", "alternating"], "Expected objective to be piwae for an alternating update"),
     ],

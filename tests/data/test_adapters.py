@@ -126,7 +126,7 @@ def test_a_mask_is_refused_wherever_data_are_taken():
     assert np.asarray(x).shape == (6, 2)
     model, key = iwax.LinearGaussian.isotropic(2), jax.random.key(0)
     data = Dataset(x, x, "own", "given", {}, "here")
-    fit = {"protocol": "burda-paper", "key": key, "binarize": "none", "batch_size": 2, "epochs": 1}
+    fit = {"recipe": "burda-paper", "key": key, "binarize": "none", "batch_size": 2, "epochs": 1}
     for take in (
         lambda: iwax.fit(model, iwax.ELBO(), x, **fit),
         lambda: iwax.fit(model, iwax.ELBO(), data, **fit),
@@ -139,14 +139,14 @@ def test_a_mask_is_refused_wherever_data_are_taken():
 
 
 def test_an_empty_data_set_is_said_to_be_empty():
-    options = {"protocol": "burda-paper", "key": jax.random.key(0), "binarize": "none"}
+    options = {"recipe": "burda-paper", "key": jax.random.key(0), "binarize": "none"}
     with pytest.raises(ValueError, match=r"Expected data to hold at least one example; got shape \(0, 2\)"):
         iwax.fit(iwax.LinearGaussian.isotropic(2), iwax.ELBO(), np.zeros((0, 2)), **options)
 
 
 def test_fit_and_evaluate_take_them():
     model = iwax.VAE(16, [2], [[4]], key=jax.random.key(0))
-    options = {"protocol": "burda-paper", "key": jax.random.key(1), "epochs": 1, "batch_size": 4}
+    options = {"recipe": "burda-paper", "key": jax.random.key(1), "epochs": 1, "batch_size": 4}
     data = Torch([(picture, 3) for picture in PICTURES])
     assert not isinstance(data, Dataset)
     results = [iwax.fit(model, iwax.ELBO(), images, **options) for images in (IMAGES, data)]

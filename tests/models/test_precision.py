@@ -9,7 +9,7 @@ import pytest
 import iwax
 from iwax.models.precision import matrix_precision, product
 from iwax.training.fit import Trainer
-from iwax.training.recipes import get_protocol
+from iwax.training.recipes import get_recipe
 
 BATCH = 20
 
@@ -61,7 +61,7 @@ def trainer(precision):
     images = iwax.data.load("mnist-sample").train[:200]
     return Trainer(
         images=images,
-        protocol=get_protocol("burda-paper"),
+        recipe=get_recipe("burda-paper"),
         key=jax.random.key(1),
         batch_size=BATCH,
         precision=precision,

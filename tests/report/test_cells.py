@@ -113,7 +113,7 @@ def test_the_largest_scale_counts_and_is_named():
 
 
 @pytest.mark.parametrize("own", [{"backward": "resampled", "num_resampled": 2}, {"stages": "0.002:40"}])
-def test_of_equally_long_runs_the_one_nearest_to_the_protocol_counts_however_good_the_other(own):
+def test_of_equally_long_runs_the_one_nearest_to_the_recipe_counts_however_good_the_other(own):
     """With all samples backward, and nothing changed in the recipe that need not be."""
     records = [record(dataclasses.replace(IWAE, **own), log_p=-80.0), record(IWAE, log_p=-86.0)]
     assert [find(STUDY, TABLE.cells[0], each).value for each in (records, records[::-1])] == [86.0, 86.0]

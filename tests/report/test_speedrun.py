@@ -1,9 +1,9 @@
-"""The page of the speed run: what the protocol reaches over its seeds, and the attempts that have records."""
+"""The page of the speed run: what the recipe reaches over its seeds, and the attempts that have records."""
 
 import dataclasses
 
 from iwax.experiments.published.speedrun import AS_PUBLISHED, STUDY
-from iwax.report.speedrun import as_published, attempts_sheet, protocol_sheet
+from iwax.report.speedrun import as_published, attempts_sheet, recipe_sheet
 from iwax.runs.build import resolve
 from iwax.runs.config import RunConfig
 from made import record
@@ -14,12 +14,12 @@ def whole(config, **fields):
     return dataclasses.replace(record(config, **fields), config=dataclasses.asdict(resolve(config)))
 
 
-def test_a_line_of_the_protocol_is_of_all_its_seeds():
+def test_a_line_of_the_recipe_is_of_all_its_seeds():
     fast = RunConfig(objective="elbo", num_samples=1)
     records = [whole(dataclasses.replace(fast, seed=i), log_p=-86.0 - i) for i in (2, 0, 1)]
     other = whole(dataclasses.replace(fast, protocol="burda-paper"))
-    (row,) = protocol_sheet([*records, other, whole(fast, scale="trial")]).rows
-    line = dict(zip(protocol_sheet(records).columns, [datum.text for datum in row], strict=True))
+    (row,) = recipe_sheet([*records, other, whole(fast, scale="trial")]).rows
+    line = dict(zip(recipe_sheet(records).columns, [datum.text for datum in row], strict=True))
     shown = [line[name] for name in ("objective", "−log p", "± seeds", "seeds")]
     assert shown == ["VAE(1), DReG", "87.00", "1.000", "0, 1, 2"]
     assert (line["Burda et al."], line["active units"], line["passes"]) == ("86.76", "21", "40")
@@ -27,13 +27,13 @@ def test_a_line_of_the_protocol_is_of_all_its_seeds():
 
 def test_what_goes_backward_is_another_line():
     fifty = RunConfig(objective="iwae", num_samples=50)
-    rows = protocol_sheet([whole(fifty), whole(dataclasses.replace(fifty, backward="resampled"))]).rows
+    rows = recipe_sheet([whole(fifty), whole(dataclasses.replace(fifty, backward="resampled"))]).rows
     assert [row[0].text for row in rows] == ["IWAE(50), DReG", "IWAE(50), DReG, 1 resampled"]
 
 
 def test_seeds_of_another_beta_are_another_line():
     halves = [RunConfig(objective="ciwae", num_samples=8, beta=beta) for beta in (0.1, 0.5)]
-    assert len(protocol_sheet([whole(config) for config in halves]).rows) == 2
+    assert len(recipe_sheet([whole(config) for config in halves]).rows) == 2
 
 
 def test_an_attempt_has_a_line_once_it_has_a_record():

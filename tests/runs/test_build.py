@@ -9,27 +9,27 @@ import numpy as np
 import pytest
 
 import iwax
-from iwax.runs.build import build_model, build_protocol, build_update, overridden, resolve, training_images
+from iwax.runs.build import build_model, build_recipe, build_update, overridden, resolve, training_images
 from iwax.runs.config import RunConfig
-from iwax.training.recipes import PROTOCOLS
+from iwax.training.recipes import RECIPES
 from tiny import tiny_config, tiny_data
 
 DATA = tiny_data()
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("dataset", ["mnist", "omniglot", "mnist-sample"])
-def test_resolving_writes_out_the_whole_recipe(protocol, dataset):
-    config = resolve(RunConfig(protocol=protocol, dataset=dataset))
-    published = PROTOCOLS[protocol].for_run(dataset, "one-layer")
-    assert build_protocol(config) == published
+def test_resolving_writes_out_the_whole_recipe(recipe, dataset):
+    config = resolve(RunConfig(protocol=recipe, dataset=dataset))
+    published = RECIPES[recipe].for_run(dataset, "one-layer")
+    assert build_recipe(config) == published
     assert overridden(config) == {}
     assert config.epochs == published.epochs
     assert resolve(config) == config
     assert RunConfig.from_json(config.to_json()) == config
 
 
-def test_each_field_of_a_protocol_can_be_overridden():
+def test_each_field_of_a_recipe_can_be_overridden():
     given = {
         "algorithm": "adam",  # SOAP has none of its variants
         "clip": 3.0,
@@ -51,12 +51,12 @@ def test_each_field_of_a_protocol_can_be_overridden():
         "held_out": 3,
     }
     config = resolve(RunConfig(**given))
-    protocol = build_protocol(config)
-    assert {name: getattr(protocol, name) for name in given} == given | {"stages": ((0.01, 2), (0.001, 3))}
+    recipe = build_recipe(config)
+    assert {name: getattr(recipe, name) for name in given} == given | {"stages": ((0.01, 2), (0.001, 3))}
     assert set(overridden(config)) == set(given) - {"decay"}  # a cosine already
     assert overridden(config)["beta1"] == {"protocol": 0.95, "run": 0.5}
     assert config.epochs == 5
-    assert set(given) == {f.name for f in dataclasses.fields(protocol)} - {
+    assert set(given) == {f.name for f in dataclasses.fields(recipe)} - {
         "name",
         "source",
         "by_dataset",
@@ -69,13 +69,13 @@ def test_each_field_of_a_protocol_can_be_overridden():
 def test_schedules_stretched_and_cut_off():
     config = resolve(RunConfig(protocol="burda-code", schedule_scale=0.1))
     assert config.epochs == 330
-    assert build_protocol(config) == PROTOCOLS["burda-code"].for_run("mnist").scaled(0.1)
+    assert build_recipe(config) == RECIPES["burda-code"].for_run("mnist").scaled(0.1)
     assert resolve(config) == config
     cut = resolve(RunConfig(protocol="burda-code", epochs=40))
-    assert (cut.epochs, build_protocol(cut).epochs) == (40, 3280)
+    assert (cut.epochs, build_recipe(cut).epochs) == (40, 3280)
     cosine = resolve(RunConfig(decay="cosine", stages="0.01:80", schedule_scale=0.5))
-    assert (cosine.epochs, build_protocol(cosine).epochs, resolve(cosine)) == (40, 40, cosine)
-    assert build_protocol(RunConfig(decay="cosine", stages="0.01:80", epochs=3)).epochs == 3
+    assert (cosine.epochs, build_recipe(cosine).epochs, resolve(cosine)) == (40, 40, cosine)
+    assert build_recipe(RunConfig(decay="cosine", stages="0.01:80", epochs=3)).epochs == 3
 
 
 def test_alternating_piwae_is_the_second_reports():
@@ -88,7 +88,7 @@ def test_alternating_piwae_is_the_second_reports():
     assert build_update(RunConfig(objective="piwae")) == "joint"
 
 
-def test_the_first_training_images_that_the_protocol_leaves():
+def test_the_first_training_images_that_the_recipe_leaves():
     config = tiny_config(held_out=4, train_images=30)
     assert np.array_equal(training_images(config, DATA), DATA.train[:30])
     with pytest.raises(
@@ -198,5 +198,5 @@ def test_what_is_refused(fields, message):
         ({"protocol": "burda-paper"}, "reparameterized"),
     ],
 )
-def test_a_protocol_decides_the_estimator_where_nobody_else_does(fields, gradient):
+def test_a_recipe_decides_the_estimator_where_nobody_else_does(fields, gradient):
     assert resolve(RunConfig(**fields)).gradient == gradient

@@ -403,10 +403,10 @@ def test_starting_from_a_run_of_another_model_is_refused(tmp_path, finished):
 
 
 def test_the_record_names_what_was_overridden(finished):
-    protocol = RunFolder(finished).json("environment.json")["protocol"]
-    assert protocol["name"] == "burda-paper"
-    assert protocol["source"].startswith("Burda")
-    assert protocol["overridden"] == {"batch_size": {"protocol": 20, "run": 10}}
+    recipe = RunFolder(finished).json("environment.json")["protocol"]
+    assert recipe["name"] == "burda-paper"
+    assert recipe["source"].startswith("Burda")
+    assert recipe["overridden"] == {"batch_size": {"protocol": 20, "run": 10}}
 
 
 def test_list_of_runs(tmp_path, finished, stopped):
@@ -437,9 +437,9 @@ def test_list_of_runs(tmp_path, finished, stopped):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["burda-code", "tightiwae", "dd2434"])
-def test_every_protocol_trains_on_the_sample(tmp_path, protocol):
+@pytest.mark.parametrize("recipe", ["burda-code", "tightiwae", "dd2434"])
+def test_every_recipe_trains_on_the_sample(tmp_path, recipe):
     data = load("mnist-sample")
-    config = tiny_config(dataset="mnist-sample", protocol=protocol, batch_size=None, epochs=3)
+    config = tiny_config(dataset="mnist-sample", protocol=recipe, batch_size=None, epochs=3)
     records = new_run(config, tmp_path / "run", data=data).metrics()
     assert records[-1]["bound"] > records[0]["bound"] + 10

@@ -36,7 +36,7 @@ def test_none_leaves_counts_as_they_are_on_every_path():
     np.testing.assert_allclose(judged, exact(COUNTS), atol=0.1)
     np.testing.assert_allclose(found, exact(COUNTS), atol=0.1)
     assert np.abs(exact(COUNTS / 255) - exact(COUNTS)).min() > 1
-    options = {"protocol": "burda-paper", "key": KEY, "epochs": 1, "batch_size": 2, "binarize": "none"}
+    options = {"recipe": "burda-paper", "key": KEY, "epochs": 1, "batch_size": 2, "binarize": "none"}
     as_counts, as_floats, divided = (
         iwax.fit(model, iwax.ELBO(), x, **options).records
         for x in (COUNTS, COUNTS.astype(np.float32), COUNTS.astype(np.float32) / 255)
@@ -48,7 +48,7 @@ def test_none_leaves_counts_as_they_are_on_every_path():
 def test_a_gaussian_is_fitted_to_no_black_and_white(rule):
     """The control: the same call with real values trains."""
     model, x = iwax.VAE(4, [2], [[3]], key=KEY, likelihood="gaussian"), np.full((10, 4), 0.3, np.float32)
-    options = {"protocol": "burda-paper", "key": KEY, "epochs": 1, "batch_size": 5}
+    options = {"recipe": "burda-paper", "key": KEY, "epochs": 1, "batch_size": 5}
     with pytest.raises(ValueError, match="for a likelihood of real values, such as a Gaussian; got"):
         iwax.fit(model, iwax.ELBO(), x, binarize=rule, **options)
     with pytest.raises(ValueError, match="for a likelihood of real values, such as a Gaussian; got"):

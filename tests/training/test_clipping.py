@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from iwax.training.clipping import clip_outliers
-from iwax.training.recipes import get_protocol
+from iwax.training.recipes import get_recipe
 from iwax.training.soap import soap
 
 
@@ -67,10 +67,10 @@ def test_what_follows_an_outlier_is_not_its_direction(rule):
     assert far > 2.5 * abs(near)
 
 
-def test_a_protocol_clips():
-    protocol = get_protocol("fast")
-    assert protocol.clip == 5.0
-    optimiser, gradient = protocol.optimiser(1), jnp.ones((3, 3))
+def test_a_recipe_clips():
+    recipe = get_recipe("fast")
+    assert recipe.clip == 5.0
+    optimiser, gradient = recipe.optimiser(1), jnp.ones((3, 3))
     _, state = optimiser.update(gradient, optimiser.init(gradient), gradient)
     _, after = optimiser.update(1e6 * gradient, state, gradient)
     assert float(after[0].total) == pytest.approx(0.99 * 3.0 + 15.0)

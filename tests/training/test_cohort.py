@@ -16,13 +16,13 @@ import iwax
 from iwax.training.cohort import Cohort, CohortState
 from iwax.training.fit import NonFiniteLossError, Trainer
 from iwax.training.optimisers import Decay
-from iwax.training.recipe import Protocol
+from iwax.training.recipe import Recipe
 from tiny import tiny_data
 
 MODEL = iwax.LinearGaussian.isotropic(2, variance=0.3)
 X = np.asarray(iwax.LinearGaussian.isotropic(2).sample(jax.random.key(0), 50))
-FLAT = Protocol(name="flat", source="this test", batch_size=8, stages=((1e-2, 100),), epsilon=1e-4)
-PROTOCOLS = (  # every number that may differ; 6 steps an epoch
+FLAT = Recipe(name="flat", source="this test", batch_size=8, stages=((1e-2, 100),), epsilon=1e-4)
+RECIPES = (  # every number that may differ; 6 steps an epoch
     FLAT,
     dataclasses.replace(FLAT, stages=((3e-2, 1), (1e-3, 1)), beta1=0.5, epsilon=1e-6),
     dataclasses.replace(FLAT, stages=((5e-3, 2),), beta2=0.9),
@@ -31,10 +31,9 @@ BETAS = (0.0, 0.3, 1.0)
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
 
 
-def trainer(protocol=FLAT, seed=1, **options):
+def trainer(recipe=FLAT, seed=1, **options):
     return Trainer(
-        **{"images": X, "protocol": protocol, "key": jax.random.key(seed), "batch_size": 8, "binarize": "none"}
-        | options
+        **{"images": X, "recipe": recipe, "key": jax.random.key(seed), "batch_size": 8, "binarize": "none"} | options
     )
 
 
@@ -64,7 +63,7 @@ def same(a, b):
 @pytest.fixture(scope="module")
 def mixed():
     """Three runs of 15 steps that differ in every number, as one program; and each alone, of the class it equals."""
-    trainers = [trainer(protocol, seed) for seed, protocol in enumerate(PROTOCOLS)]
+    trainers = [trainer(recipe, seed) for seed, recipe in enumerate(RECIPES)]
     states = [t.start(MODEL, iwax.CIWAE(num_samples=3, beta=b)) for t, b in zip(trainers, BETAS, strict=True)]
     cohort, state = together(trainers, states, 15)
     classes = (iwax.IWAE(num_samples=3), states[1].objective, iwax.ELBO(num_samples=3))
@@ -116,7 +115,7 @@ def test_minibatches_and_their_binarisation_are_the_same_to_the_bit(rule):
 def test_a_run_that_fails_says_what_it_would_say_alone_and_leaves_the_others(mixed):
     cohort, _, singles = mixed
     # The rate of the second stage, from step 7 on, carries run 1 away.
-    failing = dataclasses.replace(PROTOCOLS[1], stages=((1e-2, 1), (1e30, 1)))
+    failing = dataclasses.replace(RECIPES[1], stages=((1e-2, 1), (1e30, 1)))
     trainers = [cohort.trainers[0], trainer(failing, 1), cohort.trainers[2]]
     states = [t.start(MODEL, iwax.CIWAE(num_samples=3, beta=b)) for t, b in zip(trainers, BETAS, strict=True)]
     cohort, before = together(trainers, states, 6)

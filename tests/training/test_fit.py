@@ -8,25 +8,23 @@ import pytest
 
 import iwax
 from iwax.training.fit import NonFiniteLossError, Trainer
-from iwax.training.recipe import Protocol
+from iwax.training.recipe import Recipe
 from tiny import tiny_data
 
 MODEL = iwax.LinearGaussian.isotropic(2, variance=0.3)
 X = np.asarray(iwax.LinearGaussian.isotropic(2).sample(jax.random.key(0), 50))
 OBJECTIVE = iwax.CIWAE(num_samples=3, beta_rule="ascend")
-FLAT = Protocol(name="flat", source="this test", batch_size=8, stages=((1e-2, 100),))
+FLAT = Recipe(name="flat", source="this test", batch_size=8, stages=((1e-2, 100),))
 
 
 def trainer(**options):
     return Trainer(
-        **{"images": X, "protocol": FLAT, "key": jax.random.key(1), "batch_size": 8, "binarize": "none"} | options
+        **{"images": X, "recipe": FLAT, "key": jax.random.key(1), "batch_size": 8, "binarize": "none"} | options
     )
 
 
 def fit(model=MODEL, objective=OBJECTIVE, data=X, **options):
-    return iwax.fit(
-        model, objective, data, **{"protocol": FLAT, "key": jax.random.key(1), "binarize": "none"} | options
-    )
+    return iwax.fit(model, objective, data, **{"recipe": FLAT, "key": jax.random.key(1), "binarize": "none"} | options)
 
 
 def leaves(*trees):
@@ -136,11 +134,21 @@ class TestWhatIsRefused:
         ):
             fit(binarize="dynamo")
 
-    def test_protocols(self):
+    def test_recipes(self):
         with pytest.raises(
-            ValueError, match=r"Expected protocol to be one of .*; got 'burda-papr'\. Did you mean 'burda-p"
+            ValueError, match=r"Expected recipe to be one of .*; got 'burda-papr'\. Did you mean 'burda-p"
         ):
-            fit(protocol="burda-papr")
+            fit(recipe="burda-papr")
+
+    def test_one_recipe_is_given_by_one_of_its_names(self):
+        old_name = fit(recipe=None, protocol=FLAT, epochs=1)
+        assert old_name.records == fit(epochs=1).records != fit(recipe="burda-paper", epochs=1).records
+        for given, values in (
+            ({"protocol": FLAT}, r"recipe=flat and protocol=flat"),
+            ({"recipe": None}, r"recipe=None and protocol=None"),
+        ):
+            with pytest.raises(TypeError, match=f"Expected recipe, .* to be given once; got {values}"):
+                fit(**given)
 
     def test_a_loss_that_is_not_finite(self):
         class Cliff(Probe):
@@ -150,12 +158,12 @@ class TestWhatIsRefused:
 
         images = np.zeros((10, 1, 1), np.float32)
         images[7] = 1
-        in_order = Protocol(name="order", source="this test", batch_size=1, stages=((1e-2, 1),), shuffle="never")
+        in_order = Recipe(name="order", source="this test", batch_size=1, stages=((1e-2, 1),), shuffle="never")
         message = (
             r"got a bound of nan at step 8 \(epoch 1\); the last finite bound was 2\.0000, a step before of the ep"
         )
         with pytest.raises(NonFiniteLossError, match=message):
-            fit(Cliff(jnp.zeros([])), iwax.ELBO(), images, protocol=in_order)
+            fit(Cliff(jnp.zeros([])), iwax.ELBO(), images, recipe=in_order)
 
     def test_parameters_that_are_not_finite_behind_a_bound_that_is(self):
         class Root(Probe):
@@ -186,7 +194,7 @@ def test_piwae_records_both_of_its_bounds():
     x = iwax.LinearGaussian.isotropic(2).sample(jax.random.key(0), 40)
     objective = iwax.PIWAE(num_groups=3, num_samples=4)
     result = iwax.fit(
-        iwax.LinearGaussian.isotropic(2), objective, x, protocol="burda-paper", key=jax.random.key(1), epochs=2,
+        iwax.LinearGaussian.isotropic(2), objective, x, recipe="burda-paper", key=jax.random.key(1), epochs=2,
         binarize="none",
     )  # fmt: skip
     for record in result.records:

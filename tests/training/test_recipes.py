@@ -14,8 +14,8 @@ from jaxtyping import Array
 import iwax
 from iwax.data import Dataset
 from iwax.models.distributions import DiagonalNormal
-from iwax.training.recipe import Protocol
-from iwax.training.recipes import PROTOCOLS, get_protocol
+from iwax.training.recipe import Recipe
+from iwax.training.recipes import RECIPES, get_recipe
 
 X = np.array([[1.0], [3.0]], np.float32)  # two images of one pixel; their mean is 2
 
@@ -32,7 +32,7 @@ class Shift(eqx.Module):
         return self.posterior(x).log_prob(z) - 0.5 * jnp.sum((x - self.a) ** 2, axis=-1)
 
 
-def three_updates(protocol: str) -> list[float]:
+def three_updates(recipe: str) -> list[float]:
     """a after one, two and three steps from a = 0 with both images in every batch, so that a step is an epoch."""
     values = []
     for epochs in (1, 2, 3):
@@ -41,7 +41,7 @@ def three_updates(protocol: str) -> list[float]:
             model,
             iwax.ELBO(),
             X,
-            protocol=protocol,
+            recipe=recipe,
             key=jax.random.key(0),
             epochs=epochs,
             batch_size=2,
@@ -51,8 +51,8 @@ def three_updates(protocol: str) -> list[float]:
     return values
 
 
-@pytest.mark.parametrize("protocol", ["burda-paper", "dd2434"])
-def test_three_updates_of_the_paper(x64, protocol):
+@pytest.mark.parametrize("recipe", ["burda-paper", "dd2434"])
+def test_three_updates_of_the_paper(x64, recipe):
     # Rates: 1e-3 for one epoch, then 1e-3 / 10^(1/7) = 7.1968567e-4 for three. Mean gradient g = a - 2.
     # Step 1: g = -2, m = 0.1 g = -0.2, v = 0.001 g^2 = 0.004; corrected by 0.1 and 0.001 they are -2 and 4.
     a1 = 1e-3 * 2 / (2 + 1e-4)
@@ -65,7 +65,7 @@ def test_three_updates_of_the_paper(x64, protocol):
     m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
     a3 = a2 - 7.196856730011521e-4 * (m / 0.271) / (sqrt(v / 0.002997001) + 1e-4)
     assert a1 == pytest.approx(9.999500025e-4, rel=1e-9)
-    assert three_updates(protocol) == pytest.approx([a1, a2, a3], rel=1e-9)
+    assert three_updates(recipe) == pytest.approx([a1, a2, a3], rel=1e-9)
 
 
 def test_three_updates_of_the_papers_code(x64):
@@ -95,13 +95,13 @@ def test_three_updates_of_tightiwae(x64):
 
 def test_epsilon_hat_and_second_moment_alone(x64):
     # One step of each from g = -2, rate 1e-3, epsilon 0.5: outside the correction, and inside it with v from 9.
-    base = Protocol(name="own", source="", batch_size=2, stages=((1e-3, 1),), epsilon=0.5)
+    base = Recipe(name="own", source="", batch_size=2, stages=((1e-3, 1),), epsilon=0.5)
     hat = dataclasses.replace(base, epsilon_hat=True)
     high = dataclasses.replace(base, second_moment=9.0)
 
-    def first_update(protocol):
+    def first_update(recipe):
         model = Shift(jnp.asarray(0.0, float))
-        fitted = iwax.fit(model, iwax.ELBO(), X, protocol=protocol, key=jax.random.key(0), binarize="none")
+        fitted = iwax.fit(model, iwax.ELBO(), X, recipe=recipe, key=jax.random.key(0), binarize="none")
         return float(fitted.model.a)
 
     assert first_update(hat) == pytest.approx(1e-3 * sqrt(0.001) / 0.1 * 0.2 / (sqrt(0.004) + 0.5), rel=1e-9)
@@ -117,9 +117,9 @@ FIRST_EPOCHS = [0, 1, 4, 13, 40, 121, 364, 1093]  # of each stage: sums of power
     ("name", "rates"), [("burda-paper", EXACT), ("burda-code", ROUNDED), ("dd2434", EXACT), ("tightiwae", EXACT)]
 )
 def test_schedule(name, rates):
-    protocol = get_protocol(name)
-    rate = protocol.learning_rate(10)
-    assert protocol.epochs == 3280
+    recipe = get_recipe(name)
+    rate = recipe.learning_rate(10)
+    assert recipe.epochs == 3280
     for epoch, expected in zip(FIRST_EPOCHS, rates, strict=True):
         assert float(rate(10 * epoch)) == pytest.approx(expected, rel=1e-6)
     for epoch, before in zip(FIRST_EPOCHS[1:], rates, strict=False):
@@ -128,18 +128,18 @@ def test_schedule(name, rates):
 
 
 def test_tightiwae_stops_at_1000_epochs_of_omniglot():
-    protocol = get_protocol("tightiwae").for_run("omniglot")
-    assert protocol.epochs == 1000
-    assert protocol.stages[-1] == (pytest.approx(1.389495e-4, rel=1e-6), 636)
-    assert get_protocol("tightiwae").for_run("mnist").epochs == 3280
+    recipe = get_recipe("tightiwae").for_run("omniglot")
+    assert recipe.epochs == 1000
+    assert recipe.stages[-1] == (pytest.approx(1.389495e-4, rel=1e-6), 636)
+    assert get_recipe("tightiwae").for_run("mnist").epochs == 3280
 
 
 def test_scaled():
-    protocol = get_protocol("burda-code").scaled(0.1)
-    assert [epochs for _, epochs in protocol.stages] == [1, 1, 1, 3, 8, 24, 73, 219]
-    assert [rate for rate, _ in protocol.stages] == pytest.approx(ROUNDED, rel=1e-9)
+    recipe = get_recipe("burda-code").scaled(0.1)
+    assert [epochs for _, epochs in recipe.stages] == [1, 1, 1, 3, 8, 24, 73, 219]
+    assert [rate for rate, _ in recipe.stages] == pytest.approx(ROUNDED, rel=1e-9)
     with pytest.raises(ValueError, match=r"Expected factor to be positive; got 0.0"):
-        protocol.scaled(0.0)
+        recipe.scaled(0.0)
 
 
 # Batch size, images trained on, and steps in an epoch, of the whole data sets.
@@ -157,11 +157,11 @@ SIZES = {
 
 @pytest.mark.parametrize(("name", "dataset"), SIZES)
 def test_sizes(name, dataset):
-    protocol = get_protocol(name).for_run(dataset)
+    recipe = get_recipe(name).for_run(dataset)
     images = np.arange({"mnist": 60_000, "omniglot": 24_345}[dataset])[:, None]
     batch_size, num_images, steps = SIZES[name, dataset]
-    trained_on = protocol.training_images(images)
-    assert (protocol.batch_size, len(trained_on), len(trained_on) // protocol.batch_size) == (
+    trained_on = recipe.training_images(images)
+    assert (recipe.batch_size, len(trained_on), len(trained_on) // recipe.batch_size) == (
         batch_size,
         num_images,
         steps,
@@ -171,18 +171,18 @@ def test_sizes(name, dataset):
 
 def test_the_papers_code_keeps_mnist_in_order_and_permutes_omniglot_once():
     images = np.arange(24_345)[:, None]
-    protocol = get_protocol("burda-code")
-    assert np.array_equal(protocol.for_run("mnist").training_images(images), images[:-400])
-    permuted = protocol.for_run("omniglot").training_images(images)
+    recipe = get_recipe("burda-code")
+    assert np.array_equal(recipe.for_run("mnist").training_images(images), images[:-400])
+    permuted = recipe.for_run("omniglot").training_images(images)
     assert np.array_equal(permuted[:, 0], np.random.RandomState(123).permutation(24_345)[:23_000])
 
 
 def test_never_shuffled_batches_come_in_file_order():
     # Each batch is one image; with the rate so high that a after a step is nearly that image, the last one wins.
-    protocol = Protocol(name="own", source="", batch_size=1, stages=((0.5, 1),), shuffle="never", beta1=0.0, beta2=0.0)
+    recipe = Recipe(name="own", source="", batch_size=1, stages=((0.5, 1),), shuffle="never", beta1=0.0, beta2=0.0)
     x = np.linspace(1, 2, 8, dtype=np.float32)[:, None]
     fits = [
-        iwax.fit(Shift(jnp.zeros([])), iwax.ELBO(), x, protocol=protocol, key=jax.random.key(seed), binarize="none")
+        iwax.fit(Shift(jnp.zeros([])), iwax.ELBO(), x, recipe=recipe, key=jax.random.key(seed), binarize="none")
         for seed in (0, 1)
     ]
     a = 0.0
@@ -195,7 +195,7 @@ def test_fit_applies_what_is_different_for_the_data_set():
     x = np.ones((450, 1), np.float32)
     data = Dataset(train=x, test=x, name="mnist", split="standard", checksums={}, source="here")
     fitted = iwax.fit(
-        Shift(jnp.zeros([])), iwax.ELBO(), data, protocol="burda-code", key=jax.random.key(0), epochs=1, binarize="none"
+        Shift(jnp.zeros([])), iwax.ELBO(), data, recipe="burda-code", key=jax.random.key(0), epochs=1, binarize="none"
     )
     assert fitted.records[-1]["step"] == (450 - 400) // 20
 
@@ -219,30 +219,30 @@ def test_fit_applies_what_is_different_for_the_data_set():
 )
 def test_values_out_of_range(field, value, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        dataclasses.replace(get_protocol("burda-paper"), **{field: value})
+        dataclasses.replace(get_recipe("burda-paper"), **{field: value})
 
 
-def test_unknown_protocol_names_the_nearest():
-    with pytest.raises(ValueError, match=r"Expected protocol to be one of .*; got 'burda'\. Did you mean 'burda-"):
-        get_protocol("burda")
+def test_unknown_recipe_names_the_nearest():
+    with pytest.raises(ValueError, match=r"Expected recipe to be one of .*; got 'burda'\. Did you mean 'burda-"):
+        get_recipe("burda")
 
 
 def test_all_images_held_out():
-    protocol = get_protocol("burda-code").for_run("mnist")
+    recipe = get_recipe("burda-code").for_run("mnist")
     with pytest.raises(ValueError, match="Expected held_out to leave some of the 400 training images; got 400"):
-        protocol.training_images(np.zeros((400, 1)))
+        recipe.training_images(np.zeros((400, 1)))
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_every_protocol_is_a_hashable_value_with_a_source(protocol):
-    assert hash(protocol) == hash(dataclasses.replace(protocol))
-    assert len(protocol.source) > 50
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_is_a_hashable_value_with_a_source(recipe):
+    assert hash(recipe) == hash(dataclasses.replace(recipe))
+    assert len(recipe.source) > 50
 
 
-def cosine(**changes) -> Protocol:
+def cosine(**changes) -> Recipe:
     """Rates by hand: up to 0.01 in 2 of 8 epochs, then half a cosine down, which is at a half in the middle."""
     recipe = {"stages": ((0.01, 5), (0.02, 3)), "decay": "cosine", "warm_up": 0.25}
-    return Protocol(name="x", source="x", batch_size=2, **recipe | changes)
+    return Recipe(name="x", source="x", batch_size=2, **recipe | changes)
 
 
 def test_a_cosine_rises_falls_to_zero_and_is_as_long_as_the_run():
@@ -250,12 +250,12 @@ def test_a_cosine_rises_falls_to_zero_and_is_as_long_as_the_run():
     np.testing.assert_allclose([rate(t) for t in (0, 1, 2, 5, 8, 9)], [0, 0.005, 0.01, 0.005, 0, 0], atol=1e-9)
     halved = cosine().lasting(4).learning_rate(1)
     np.testing.assert_allclose([halved(t) for t in (0, 1, 4)], [0, 0.01, 0], atol=1e-9)
-    assert get_protocol("burda-paper").lasting(4) == get_protocol("burda-paper")
+    assert get_recipe("burda-paper").lasting(4) == get_recipe("burda-paper")
     without = cosine(warm_up=0.0).learning_rate(1)
     np.testing.assert_allclose([without(t) for t in (0, 4, 8)], [0.01, 0.005, 0], atol=1e-9)
 
 
-def test_soap_is_a_protocols_algorithm():
+def test_soap_is_a_recipes_algorithm():
     """Two images, one weight without a matrix: SOAP's steps are Adam's there, with SOAP's own numbers."""
     recipe = cosine(algorithm="soap", decay="stages", warm_up=0.0, beta1=0.95, beta2=0.95)
     assert three_updates(recipe) == pytest.approx(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import iwax
-from iwax.training.recipes import get_protocol
+from iwax.training.recipes import get_recipe
 from iwax.training.steps import _gradient, num_parts
 from iwax.training.updates import phases, trainable
 
@@ -19,10 +19,10 @@ MODEL = iwax.LinearGaussian.isotropic(3)
 
 def gradient_of(objective, x, key, parts=None):
     """Losses and gradient of a step, joint update."""
-    protocol = dataclasses.replace(get_protocol("burda-paper"), batch_size=len(x), parts=parts)
+    recipe = dataclasses.replace(get_recipe("burda-paper"), batch_size=len(x), parts=parts)
     (phase,) = phases(MODEL, objective, "joint")
     parameters, fixed = eqx.partition((MODEL, objective), trainable(MODEL, objective))
-    losses, gradient, _ = _gradient(phase, protocol, parameters, fixed, x, key)
+    losses, gradient, _ = _gradient(phase, recipe, parameters, fixed, x, key)
     return losses, gradient
 
 
@@ -61,4 +61,4 @@ def test_parts_and_so_the_draws_are_the_recipe_s_and_not_the_device_s(monkeypatc
 
 def test_parts_that_do_not_divide_a_minibatch_are_refused():
     with pytest.raises(ValueError, match="Expected parts to divide batch_size=20; got 3"):
-        dataclasses.replace(get_protocol("burda-paper"), parts=3)
+        dataclasses.replace(get_recipe("burda-paper"), parts=3)

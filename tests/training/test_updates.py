@@ -16,7 +16,7 @@ INFERENCE, GENERATIVE = iwax.MIWAE(num_groups=3, num_samples=2), iwax.IWAE(num_s
 
 
 def fit(update, objective=GENERATIVE, epochs=1, **options):
-    options = {"protocol": "tightiwae", "key": jax.random.key(1), "batch_size": 20, "binarize": "none"} | options
+    options = {"recipe": "tightiwae", "key": jax.random.key(1), "batch_size": 20, "binarize": "none"} | options
     return iwax.fit(MODEL, objective, X, update=update, epochs=epochs, **options)
 
 

@@ -8,10 +8,14 @@ import click
 
 from iwax.runs import RunConfig
 
-__all__ = ["config_options", "data_dir_option", "json_option"]
+__all__ = ["FIELDS_BY_OPTION", "config_options", "data_dir_option", "json_option"]
 
 data_dir_option = click.option("--data-dir", type=click.Path(), help="Folder of data sets, before all other sources.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+SPELLINGS = {"protocol": ("--recipe", "--protocol")}
+"""The options of a field of RunConfig whose name is kept for the records that hold it; the first name is today's."""
+FIELDS_BY_OPTION = {name.lstrip("-"): field for field, names in SPELLINGS.items() for name in names}
 
 
 def config_options(command: Callable) -> Callable:
@@ -19,8 +23,10 @@ def config_options(command: Callable) -> Callable:
     hints = get_type_hints(RunConfig)
     for field in reversed(dataclasses.fields(RunConfig)):
         kind = next(t for t in getattr(hints[field.name], "__args__", (hints[field.name],)) if t is not type(None))
+        names = SPELLINGS.get(field.name, ("--" + field.name.replace("_", "-"),))
         command = click.option(
-            "--" + field.name.replace("_", "-"),
+            *names,
+            field.name,
             type=kind,
             default=None,
             help=field.metadata["help"] + ("" if field.default is None else f"  [default: {field.default}]"),

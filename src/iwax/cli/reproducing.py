@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from iwax.cli.options import data_dir_option, json_option
+from iwax.cli.options import FIELDS_BY_OPTION, data_dir_option, json_option
 from iwax.console import ProgressBar, notices, print_table
 from iwax.files import dumps
 
@@ -171,7 +171,7 @@ def _fields(pairs: tuple[str, ...]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals:
             raise click.UsageError(f"Expected --set NAME=VALUE; got {pair!r}.")
-        name = name.replace("-", "_")
+        name = FIELDS_BY_OPTION.get(name, name.replace("-", "_"))
         check_choice("--set", name, hints)
         kinds = getattr(hints[name], "__args__", (hints[name],))
         kind = next(kind for kind in kinds if kind is not type(None))

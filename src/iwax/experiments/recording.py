@@ -24,7 +24,7 @@ from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
 from iwax.judging import ssim_run
 from iwax.keys import stream
-from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder, build_protocol, build_update, cores, load_run
+from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder, build_recipe, build_update, cores, load_run
 
 __all__ = ["SETTING", "machine", "make_record"]
 
@@ -57,7 +57,7 @@ def make_record(
     other = _across(data, data_dir)
     batch = jax.ShapeDtypeStruct((config.batch_size or 1, *data.train.shape[1:]), "float32")
     step = training_flop(model, objective, batch, build_update(config))
-    step += update_flop(build_protocol(config).optimiser(1), model)
+    step += update_flop(build_recipe(config).optimiser(1), model)
     config_values = {**vars(config), "init_from": asked.get("init_from")}
     return Record(
         id=id,

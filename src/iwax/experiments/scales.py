@@ -13,7 +13,7 @@ from iwax.runs import RunConfig, resolve
 __all__ = ["SCALES", "SHORT", "Scale", "plan"]
 
 MANY = 8  # samples per image, from which a run is long on two cores
-SHORT = "fast"  # the protocol of the scale "short"
+SHORT = "fast"  # the recipe of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
 FIGURE = {"epochs": 30}  # there, from MANY samples, of the 25 runs of a figure beside a table of methods
 FITTING = {"larger": {"epochs": 96}}  # of 64 samples: what a core makes of that model in less than the scale's minutes
@@ -105,7 +105,7 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     compares = any(table.ranked for table in study.tables)  # methods: as long, and with gradients as they are
     fewer = config.objective == "iwae" and _samples(config) >= WORTHWHILE and not compares
     lighter: dict[str, Any] = ({"precision": "bfloat16"} if many else {}) | (RESAMPLED if fewer else {})
-    if config.stages is not None:  # of the study's own, in batches of the protocol
+    if config.stages is not None:  # of the study's own, in batches of the recipe
         return own | lighter | {"schedule_scale": SECOND_STAGE}
     if fewer:
         return lighter | {"protocol": SHORT} | SLOWER.get(config.model, {})

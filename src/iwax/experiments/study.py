@@ -1,6 +1,6 @@
 """A study as a value: the tables and figures of a published document, each number with the run that makes it.
 
-A cell names *what* is trained: objective, model, data. *How* (protocol, epochs, batch, seed) is decided by the scale at
+A cell names *what* is trained: objective, model, data. *How* (recipe, epochs, batch, seed) is decided by the scale at
 which the study is run, so that one run serves every study that names it. This module imports no JAX.
 """
 

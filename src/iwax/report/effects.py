@@ -27,7 +27,7 @@ FACTORS: dict[str, tuple[str, ...]] = {
 NONE = Datum("—")
 NOTE = (
     "Best less worst level of a choice, all else equal, averaged over the settings of all else. Ours: from runs beyond "
-    "a smoke test, after as many epochs each; an architecture is judged with the learning rate that its protocol has "
+    "a smoke test, after as many epochs each; an architecture is judged with the learning rate that its recipe has "
     "for it. Published: from the first number printed for a cell. More levels give a wider range by chance alone."
 )
 

@@ -118,13 +118,13 @@ def flop_of_step(config: RunConfig, data_size: int) -> int:
     """The arithmetic of one step of a run of one of iwax's own models, the optimiser's with it."""
     from iwax.diagnostics import training_flop, update_flop
     from iwax.models import ARCHITECTURES
-    from iwax.runs import build_objective, build_protocol, build_update
+    from iwax.runs import build_objective, build_recipe, build_update
 
     options = {"scale_map": config.scale_map, "likelihood": config.likelihood}
     model = ARCHITECTURES[config.model](key=jax.random.key(0), data_size=data_size, **options)
     x = jax.ShapeDtypeStruct((config.batch_size or 1, data_size), "float32")
     gradient = training_flop(model, build_objective(config), x, build_update(config))
-    return gradient + update_flop(build_protocol(config).optimiser(1), model)
+    return gradient + update_flop(build_recipe(config).optimiser(1), model)
 
 
 def _evaluation(judged: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from iwax.report.gather import flop_of_step
 from iwax.report.tables import Datum, Sheet, as_markdown
 from iwax.runs import RunConfig, resolve
 
-__all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "protocol_sheet", "speedrun_page"]
+__all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "recipe_sheet", "speedrun_page"]
 
 PUBLISHED_EPOCHS, BATCH, DATA_SIZE = 3280, 20, 784
 ALIKE = ("dataset", "model", "objective", "num_samples", "precision", "stages", "epochs")  # beside a name
@@ -33,7 +33,7 @@ optimiser, two operations for each multiply-add. log p is in nats, of whole test
 is said; lower is better. Seconds are of one core of a shared machine, whose other core mostly trained another such run.
 They compare within one kind of processor: Intel's has matrix units for bfloat16, AMD's has not.
 
-## The protocol `{SHORT}`
+## The recipe `{SHORT}`
 
 """
 ATTEMPTS = """## Recipes tried
@@ -46,7 +46,7 @@ are about a nat easier than the whole test set.
 
 def speedrun_page(records: Sequence[Record], figure: str | None = None) -> str:
     """The text of the page; `figure` is the name of the picture beside it."""
-    parts = [HEAD, as_markdown(protocol_sheet(records)), as_published(records), "\n"]
+    parts = [HEAD, as_markdown(recipe_sheet(records)), as_published(records), "\n"]
     if figure is not None:
         parts.append(
             f"## At equal arithmetic\n\n![−log p against arithmetic, along training]({figure})\n\n{FIGURE}\n\n"
@@ -80,8 +80,8 @@ def as_published(records: Sequence[Record]) -> str:
     )
 
 
-def protocol_sheet(records: Sequence[Record]) -> Sheet:
-    """What the protocol reaches on whole test sets: a line for each objective, model and data set, over its seeds."""
+def recipe_sheet(records: Sequence[Record]) -> Sheet:
+    """What the recipe reaches on whole test sets: a line for each objective, model and data set, over its seeds."""
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         config = record.config
@@ -94,7 +94,7 @@ def protocol_sheet(records: Sequence[Record]) -> Sheet:
         *("active units", "seeds"),
     )
     found = [Found(tuple(sorted(group, key=lambda r: r.config["seed"])), "nll") for _, group in sorted(groups.items())]
-    return Sheet("protocol", "", columns, tuple(map(_line, found)), labels=4)
+    return Sheet("recipe", "", columns, tuple(map(_line, found)), labels=4)
 
 
 def _line(found: Found) -> tuple[Datum, ...]:

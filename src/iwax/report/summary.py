@@ -49,7 +49,7 @@ def progress(studies: Sequence[Study], records: Sequence[Record]) -> Sheet:
 def runs_sheet(runs: Sequence[Run]) -> Sheet:
     """One line for each run."""
     columns = (
-        *("objective", "model", "data", "protocol", "scale", "epochs", "log p", "± Monte Carlo", "IWAE-64"),
+        *("objective", "model", "data", "recipe", "scale", "epochs", "log p", "± Monte Carlo", "IWAE-64"),
         *("−KL(Q‖P)", "active units", "FLOP", "seconds", "seed", "name"),
     )
     return Sheet("all-runs", "All runs", columns, tuple(_run(run) for run in runs), labels=5)

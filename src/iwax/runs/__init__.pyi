@@ -1,6 +1,6 @@
 from .build import build_model as build_model
 from .build import build_objective as build_objective
-from .build import build_protocol as build_protocol
+from .build import build_recipe as build_recipe
 from .build import build_update as build_update
 from .build import resolve as resolve
 from .build import training_images as training_images

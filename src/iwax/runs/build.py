@@ -14,15 +14,15 @@ from iwax.keys import TrainingKeys
 from iwax.models import ARCHITECTURES, INITS, LIKELIHOODS, PRECISIONS, SCALE_MAPS, OwnModel, is_own
 from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, REPARAMETERIZED, Objective
 from iwax.runs.config import RunConfig
-from iwax.training import PROTOCOLS, UPDATES, Alternating, Protocol, Stages, Update
+from iwax.training import RECIPES, UPDATES, Alternating, Recipe, Stages, Update
 
-__all__ = ["build_model", "build_objective", "build_protocol", "build_update", "overridden", "resolve"]
+__all__ = ["build_model", "build_objective", "build_recipe", "build_update", "overridden", "resolve"]
 
 _FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
 OBJECTIVE_FIELDS = tuple(_FIELDS[_FIELDS.index("objective") + 1 : _FIELDS.index("model")])
-PROTOCOL_FIELDS = tuple(
+RECIPE_FIELDS = tuple(
     field.name
-    for field in dataclasses.fields(Protocol)
+    for field in dataclasses.fields(Recipe)
     if field.name not in ("name", "source", "by_dataset", "by_model", "gradient", "parts")
 )
 EVALUATION = {"eval_images": 500, "eval_samples": 640}
@@ -42,7 +42,7 @@ _COUNTS = {"epochs": 1, "train_images": 1, "eval_every": 1, "eval_images": 1, "e
 
 
 def build_objective(config: RunConfig) -> Objective:
-    """The objective that a configuration names, with its protocol's estimator of the gradient if it names none.
+    """The objective that a configuration names, with its recipe's estimator of the gradient if it names none.
 
     Raises:
         ValueError: an unknown name, an option that the objective does not have, or a value out of its range.
@@ -65,29 +65,29 @@ def build_objective(config: RunConfig) -> Objective:
     return cls(**options)
 
 
-def build_protocol(config: RunConfig) -> Protocol:
-    """The recipe of a configuration: its protocol, as it is for its data set, with what the configuration overrides.
+def build_recipe(config: RunConfig) -> Recipe:
+    """The recipe that a configuration names, as it is for its data and model, with what the configuration overrides.
 
     Raises:
-        ValueError: an unknown protocol, or a value out of its range.
+        ValueError: an unknown recipe, or a value out of its range.
     """
-    protocol = _published(config)
-    given: dict[str, Any] = {name: getattr(config, name) for name in PROTOCOL_FIELDS}
+    recipe = _published(config)
+    given: dict[str, Any] = {name: getattr(config, name) for name in RECIPE_FIELDS}
     given = {name: value for name, value in given.items() if value is not None}
     if "stages" in given:
         given["stages"] = _read_stages(given["stages"])
-    protocol = dataclasses.replace(protocol, **given)
+    recipe = dataclasses.replace(recipe, **given)
     if config.schedule_scale is not None:
-        protocol = protocol.scaled(config.schedule_scale)
-    return protocol if config.epochs is None else protocol.lasting(config.epochs)
+        recipe = recipe.scaled(config.schedule_scale)
+    return recipe if config.epochs is None else recipe.lasting(config.epochs)
 
 
 def overridden(config: RunConfig) -> dict[str, Any]:
-    """What a configuration changes of its protocol: field -> the protocol's value and the run's."""
-    published, used = _published(config), build_protocol(config)
+    """What a configuration changes of its recipe: field -> the published value and the run's."""
+    published, used = _published(config), build_recipe(config)
     return {
         name: {"protocol": getattr(published, name), "run": getattr(used, name)}
-        for name in PROTOCOL_FIELDS
+        for name in RECIPE_FIELDS
         if getattr(published, name) != getattr(used, name)
     }
 
@@ -124,15 +124,15 @@ def resolve(config: RunConfig) -> RunConfig:
     for name, least in _COUNTS.items():
         if getattr(config, name) is not None:
             check_positive_integer(name, getattr(config, name), least)
-    protocol = build_protocol(config)
+    recipe = build_recipe(config)
     objective = build_objective(config)
     build_update(config)
     filled = {name: _plain(getattr(objective, name)) for name in OBJECTIVE_FIELDS if hasattr(objective, name)}
-    unscaled = build_protocol(dataclasses.replace(config, schedule_scale=None, epochs=None))
-    filled |= {name: getattr(unscaled, name) for name in PROTOCOL_FIELDS} | {"stages": _written(unscaled.stages)}
+    unscaled = build_recipe(dataclasses.replace(config, schedule_scale=None, epochs=None))
+    filled |= {name: getattr(unscaled, name) for name in RECIPE_FIELDS} | {"stages": _written(unscaled.stages)}
     filled["likelihood"] = config.likelihood or "bernoulli"
     filled["binarize"] = config.binarize or _default_binarize(config)
-    filled["epochs"] = protocol.epochs if config.epochs is None else config.epochs
+    filled["epochs"] = recipe.epochs if config.epochs is None else config.epochs
     filled |= _filled_evaluation(config)
     own = is_own(config.model)
     if own:
@@ -146,12 +146,12 @@ def resolve(config: RunConfig) -> RunConfig:
 
 
 def training_images(config: RunConfig, data: Dataset) -> np.ndarray:
-    """The training images that a configuration asks for: the first of those that its protocol trains on.
+    """The training images that a configuration asks for: the first of those that its recipe trains on.
 
     Raises:
         ValueError: more images than there are, or images that do not fit the likelihood or the binarisation.
     """
-    images = build_protocol(config).training_images(as_array(data.train))
+    images = build_recipe(config).training_images(as_array(data.train))
     if config.train_images is not None:
         if config.train_images > len(images):
             raise IwaxError(
@@ -197,9 +197,9 @@ def _default_binarize(config: RunConfig) -> str:
     return "intensities" if config.dataset in DATASETS else "none"
 
 
-def _published(config: RunConfig) -> Protocol:
-    check_choice("protocol", config.protocol, PROTOCOLS)
-    return PROTOCOLS[config.protocol].for_run(config.dataset, config.model)
+def _published(config: RunConfig) -> Recipe:
+    check_choice("recipe", config.protocol, RECIPES)
+    return RECIPES[config.protocol].for_run(config.dataset, config.model)
 
 
 def _filled_evaluation(config: RunConfig) -> dict[str, int]:

@@ -18,7 +18,7 @@ def _field(default: Any, help: str) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that decides what a training run computes. None means: as the objective or the protocol has it."""
+    """Everything that decides what a training run computes. None means: as the objective or the recipe has it."""
 
     objective: str = _field("iwae", "Bound to maximise; `iwax objectives` lists them.")
     num_groups: int | None = _field(None, "M: groups of samples (miwae, piwae).")
@@ -41,7 +41,7 @@ class RunConfig:
     gradient: str | None = _field(
         None,
         "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized or score-function; if left out the "
-        "protocol's, if the objective has it, or the objective's first.",
+        "recipe's, if the objective has it, or the objective's first.",
     )
     model: str = _field("one-layer", "one-layer, two-layer, larger, or your own: FILE.py:FUNCTION.")
     likelihood: str | None = _field(None, "p(x|z): bernoulli (if left out), or gaussian for real data.")
@@ -73,7 +73,7 @@ class RunConfig:
     scale_map: str | None = _field(None, "How sigma is kept positive: exp or softplus.")
     shuffle: str | None = _field(None, "Order of the training images: anew each epoch, never, or permuted once.")
     held_out: int | None = _field(None, "Training images, from the end, that are not trained on.")
-    epochs: int | None = _field(None, "Passes over the data; cuts the protocol's schedule off there.")
+    epochs: int | None = _field(None, "Passes over the data; cuts the recipe's schedule off there.")
     precision: str = _field(
         "float32",
         "Of the operands of matrix products while training: float32 or bfloat16. Everything else, and all judging, is "

@@ -255,7 +255,7 @@ def list_runs(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def _row(folder: RunFolder) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(
-        ("run", "objective", "model", "dataset", "protocol", "state", "epochs", "seconds", "bound", "log_p", "iwae_64")
+        ("run", "objective", "model", "dataset", "recipe", "state", "epochs", "seconds", "bound", "log_p", "iwae_64")
     )
     row["run"] = str(folder.path)
     try:
@@ -265,7 +265,8 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         return row | {"state": "damaged"}
     state = status.get("state", "new")
     return row | {
-        **{name: getattr(config, name) for name in ("objective", "model", "dataset", "protocol")},
+        **{name: getattr(config, name) for name in ("objective", "model", "dataset")},
+        "recipe": config.protocol,
         "state": "interrupted" if state == "running" and not folder.is_locked else state,
         "epochs": f"{status.get('epoch', 0)}/{config.epochs}",
         "seconds": round(status["seconds"]) if "seconds" in status else None,

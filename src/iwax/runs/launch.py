@@ -16,7 +16,7 @@ from iwax.objectives import Objective
 from iwax.runs.build import (
     build_model,
     build_objective,
-    build_protocol,
+    build_recipe,
     build_update,
     overridden,
     resolve,
@@ -28,7 +28,7 @@ from iwax.runs.environment import current_environment, differences
 from iwax.runs.folder import ENVIRONMENT, MODEL, RunFolder
 from iwax.runs.paths import absolute, data_of_run, same_path
 from iwax.runs.session import Progress, Session
-from iwax.training import Trainer, TrainState, get_protocol
+from iwax.training import Trainer, TrainState, get_recipe
 
 __all__ = ["Progress", "create", "load_run", "new_run", "prepare", "reopen", "resume_run"]
 
@@ -89,7 +89,7 @@ def create(
     surroundings = current_environment(data, command) | (more or {})
     surroundings["protocol"] = {
         "name": config.protocol,
-        "source": get_protocol(config.protocol).source,
+        "source": get_recipe(config.protocol).source,
         "overridden": overridden(config),
     }
     surroundings["objective"] = {name: getattr(state.objective, name) for name in ("is_unbiased", "target")}
@@ -204,7 +204,7 @@ def prepare(
     images = training_images(config, data)
     trainer = Trainer(
         images=images,
-        protocol=build_protocol(config),
+        recipe=build_recipe(config),
         key=TrainingKeys.of_seed(config.seed).key,
         batch_size=config.batch_size,
         binarize=rule,

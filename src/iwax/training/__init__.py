@@ -2,14 +2,14 @@
 
 from iwax.training.cohort import VARYING, Cohort, CohortState
 from iwax.training.fit import FitResult, NonFiniteLossError, Trainer, fit
-from iwax.training.recipe import Protocol, Stages
-from iwax.training.recipes import PROTOCOLS, get_protocol
+from iwax.training.recipe import Recipe, Stages
+from iwax.training.recipes import RECIPES, get_recipe
 from iwax.training.soap import soap
 from iwax.training.steps import TrainState
 from iwax.training.updates import UPDATES, Alternating, Update, phases
 
 __all__ = [
-    "PROTOCOLS",
+    "RECIPES",
     "UPDATES",
     "VARYING",
     "Alternating",
@@ -17,13 +17,13 @@ __all__ = [
     "CohortState",
     "FitResult",
     "NonFiniteLossError",
-    "Protocol",
+    "Recipe",
     "Stages",
     "TrainState",
     "Trainer",
     "Update",
     "fit",
-    "get_protocol",
+    "get_recipe",
     "phases",
     "soap",
 ]

@@ -20,13 +20,13 @@ from jaxtyping import Array, Bool, PyTree
 from iwax.models import matrix_precision
 from iwax.training.fit import NonFiniteLossError, Trainer, in_stretches
 from iwax.training.optimisers import Decay
-from iwax.training.recipe import Protocol, Stages
+from iwax.training.recipe import Recipe, Stages
 from iwax.training.steps import TrainState, steps
 
 __all__ = ["VARYING", "Cohort", "CohortState"]
 
 VARYING = ("seed", "beta", "alpha", "protocol", "stages", "schedule_scale", "beta1", "beta2", "epsilon")
-"""Fields of RunConfig in which the runs of a cohort may differ; of the protocol this is but the name."""
+"""Fields of RunConfig in which the runs of a cohort may differ; of the recipe this is but the name."""
 ALL, EACH = PartitionSpec(), PartitionSpec("runs")
 
 
@@ -58,7 +58,7 @@ class CohortState(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Cohort:
-    """Runs that share a program; `trainers` differ in keys and in the numbers of their protocols only.
+    """Runs that share a program; `trainers` differ in keys and in the numbers of their recipes only.
 
     `devices` are those to share the runs out among, in equal parts; as many of them are used as allow that.
     """
@@ -91,8 +91,8 @@ class Cohort:
         first = self.trainers[0]
         rule = "none" if first.binarize == "fixed" else first.binarize
         keys = jnp.stack([trainer.key for trainer in self.trainers])
-        numbers = _numbers([trainer.protocol for trainer in self.trainers])
-        program = (first.update, first.protocol, first.batch_size, rule, first.binarize == "fixed")
+        numbers = _numbers([trainer.recipe for trainer in self.trainers])
+        program = (first.update, first.recipe, first.batch_size, rule, first.binarize == "fixed")
         with matrix_precision(first.precision):
             return _run(state, images, keys, numbers, first.stop(int(state.step), num_steps), program, self.mesh)
 
@@ -121,15 +121,15 @@ def _is_count(leaf: Array) -> bool:
     return leaf.ndim == 0 and jnp.issubdtype(leaf.dtype, jnp.integer)
 
 
-def _numbers(protocols: Sequence[Protocol]) -> dict[str, PyTree]:
-    """The numbers that are not the same in all protocols, by field, as arrays (runs,)."""
+def _numbers(recipes: Sequence[Recipe]) -> dict[str, PyTree]:
+    """The numbers that are not the same in all recipes, by field, as arrays (runs,)."""
     read: dict[str, Callable[[Any], PyTree]] = {
         "beta1": Decay.of,
         "beta2": Decay.of,
         "epsilon": lambda values: jnp.asarray(values, float),
         "stages": _stages,
     }
-    columns = {name: [getattr(protocol, name) for protocol in protocols] for name in read}
+    columns = {name: [getattr(recipe, name) for recipe in recipes] for name in read}
     return {name: read[name](values) for name, values in columns.items() if len(set(values)) > 1}
 
 
@@ -143,11 +143,11 @@ def _stages(schedules: Sequence[Stages]) -> PyTree:
     )
 
 
-def _with(protocol: Protocol, numbers: dict[str, PyTree]) -> Protocol:
-    """The protocol with arrays for some of its numbers, which `dataclasses.replace` would want to look at."""
-    protocol = copy.copy(protocol)
-    vars(protocol).update(numbers)
-    return protocol
+def _with(recipe: Recipe, numbers: dict[str, PyTree]) -> Recipe:
+    """The recipe with arrays for some of its numbers, which `dataclasses.replace` would want to look at."""
+    recipe = copy.copy(recipe)
+    vars(recipe).update(numbers)
+    return recipe
 
 
 @eqx.filter_jit(donate="none")
@@ -155,14 +155,14 @@ def _run(
     state: CohortState, images: Array, keys: Array, numbers: dict[str, PyTree], stop: Array, program: tuple, mesh: Mesh
 ) -> CohortState:
     """`run_steps` for every run, until `stop` for all of them."""
-    update, protocol, batch_size, rule, own_images = program
+    update, recipe, batch_size, rule, own_images = program
     arrays, rest = eqx.partition(state.runs, eqx.is_array)
     leaves, tree = jax.tree.flatten(arrays)
     axes, specs = [0 if leaf.ndim else None for leaf in leaves], [EACH if leaf.ndim else ALL for leaf in leaves]
 
     def alone(leaves: list[Array], key: Array, numbers: dict[str, PyTree], images: Array, stop: Array) -> tuple:
         run = eqx.combine(jax.tree.unflatten(tree, leaves), rest)
-        after, finite = steps(run, images, key, stop, update, _with(protocol, numbers), batch_size, rule, False)
+        after, finite = steps(run, images, key, stop, update, _with(recipe, numbers), batch_size, rule, False)
         return jax.tree.leaves(eqx.filter(after, eqx.is_array)), finite
 
     together = jax.vmap(alone, in_axes=(axes, 0, 0, 0 if own_images else None, None), out_axes=(axes, 0))

@@ -15,8 +15,8 @@ from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.keys import TrainingKeys
 from iwax.models import PRECISIONS, matrix_precision
 from iwax.objectives import Objective
-from iwax.training.recipe import Protocol
-from iwax.training.recipes import get_protocol
+from iwax.training.recipe import Recipe
+from iwax.training.recipes import get_recipe
 from iwax.training.steps import TrainState, run_steps, start
 from iwax.training.updates import Update
 
@@ -41,14 +41,14 @@ class Trainer:
 
     Arguments:
         images: training data, (N, *event), as stored; binarised anew at each visit where `binarize` is "dynamic".
-        protocol: the recipe, as it is for these data.
+        recipe: the recipe, as it is for these data.
         key: seed of the whole run.
         update: what a step updates, by which objective.
         precision: of the operands of matrix products, "float32" or "bfloat16"; see `iwax.models.precision`.
     """
 
     images: np.ndarray
-    protocol: Protocol
+    recipe: Recipe
     key: PRNGKeyArray
     batch_size: int
     binarize: str = "dynamic"
@@ -72,7 +72,7 @@ class Trainer:
 
     def start(self, model: Any, objective: Objective) -> TrainState:
         """The state before the first step."""
-        return start(model, objective, self.update, self.protocol, self.steps_per_epoch)
+        return start(model, objective, self.update, self.recipe, self.steps_per_epoch)
 
     def record(self, state: TrainState) -> Record:
         """The record of the epoch that `state` has just finished; bounds in nats, averaged over its steps."""
@@ -81,7 +81,7 @@ class Trainer:
         record = {"epoch": step // self.steps_per_epoch, "step": step, "bound": float(np.ravel(means)[-1])}
         if np.ndim(means):
             record["inference_bound"] = float(means[0])
-        record["learning_rate"] = float(self.protocol.learning_rate(self.steps_per_epoch)(step - 1))
+        record["learning_rate"] = float(self.recipe.learning_rate(self.steps_per_epoch)(step - 1))
         return record | {name: float(getattr(state.objective, name)) for name in state.objective.reported}
 
     def on_device(self) -> Array:
@@ -100,7 +100,7 @@ class Trainer:
         rule = "none" if self.binarize == "fixed" else self.binarize
         stop = self.stop(int(state.step), num_steps)
         with matrix_precision(self.precision):
-            after, finite = run_steps(state, images, self.key, stop, self.update, self.protocol, self.batch_size, rule)
+            after, finite = run_steps(state, images, self.key, stop, self.update, self.recipe, self.batch_size, rule)
         self.check_finite(after, bool(finite))
         return after
 
@@ -149,32 +149,35 @@ def fit(
     objective: Objective,
     data: Any,
     *,
-    protocol: str | Protocol,
+    recipe: str | Recipe | None = None,
     key: PRNGKeyArray,
     epochs: int | None = None,
     batch_size: int | None = None,
     binarize: str = "dynamic",
     update: Update = "joint",
     on_epoch: Callable[[Record], None] | None = None,
+    protocol: str | Recipe | None = None,
 ) -> FitResult:
     """Train `model` by ascending `objective`, both of them if the objective has something to learn.
 
     Arguments:
-        model: the pair of densities; see `iwax.models.model`. It is trained from where it stands: of the protocol,
+        model: the pair of densities; see `iwax.models.model`. It is trained from where it stands: of the recipe,
             initial weights and biases concern the command line, which builds the model too.
         objective: the bound and its gradient estimator.
         data: a `Dataset`, of which the training half is used, an array (N, *event), or a data set of Hugging Face or
             PyTorch, as `iwax.data.as_array` takes it.
-        protocol: the recipe, by name or value; for a `Dataset`, as it is for the data set of that name.
+        recipe: how to train, by a name in `iwax.training.RECIPES` or a value; for a `Dataset`, as it is for the data
+            set of that name. It must be given.
         key: seed of everything random: shuffling, binarisation, samples of z.
-        epochs: passes over the data; the whole schedule of the protocol if left out, else it is cut off there.
-        batch_size: the protocol's if left out.
+        epochs: passes over the data; the whole schedule of the recipe if left out, else it is cut off there.
+        batch_size: the recipe's if left out.
         binarize: "dynamic" (anew at each visit), "fixed", "threshold", "intensities" (grey values / 255) or "none"
             (values as they are); see `iwax.data.binarize`. What the model's likelihood is no density of is refused, if
             the model says what it is by `real_valued`, as `iwax.VAE` does.
         update: "joint", or `Alternating(inference=..., generative=...)`, each with an objective of its own; then
             `objective` stays as it is.
         on_epoch: called with the record of each epoch.
+        protocol: the former name of `recipe`.
 
     Returns:
         The trained model and objective, the optimiser's state, and a record per epoch: epoch, step, mean bound in nats
@@ -183,30 +186,31 @@ def fit(
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite.
-        ValueError: data that do not fit the rule, the protocol or the likelihood.
+        ValueError: data that do not fit the rule, the recipe or the likelihood.
+        TypeError: no recipe, or one by each of its names.
 
     >>> import iwax, jax
     >>> x = iwax.LinearGaussian.isotropic(2).sample(jax.random.key(0), 100)
-    >>> result = iwax.fit(iwax.LinearGaussian.isotropic(2), iwax.IWAE(num_samples=8), x, protocol="burda-paper",
+    >>> result = iwax.fit(iwax.LinearGaussian.isotropic(2), iwax.IWAE(num_samples=8), x, recipe="burda-paper",
     ...                   key=jax.random.key(1), epochs=2, binarize="none")
     >>> len(result.records)
     2
     """
-    protocol = get_protocol(protocol)
+    recipe = get_recipe(_one_of(recipe, protocol))
     if isinstance(data, Dataset):
-        protocol = protocol.for_run(data.name)
-    epochs = protocol.epochs if epochs is None else epochs
+        recipe = recipe.for_run(data.name)
+    epochs = recipe.epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
-    protocol = protocol.lasting(epochs)
-    images = protocol.training_images(as_array(data.train if isinstance(data, Dataset) else data))
+    recipe = recipe.lasting(epochs)
+    images = recipe.training_images(as_array(data.train if isinstance(data, Dataset) else data))
     if isinstance(data, Dataset):
         check_stored(images, binarize)
     check_likelihood(getattr(model, "real_valued", None), images, binarize)
     trainer = Trainer(
         images=images,
-        protocol=protocol,
+        recipe=recipe,
         key=key,
-        batch_size=protocol.batch_size if batch_size is None else batch_size,
+        batch_size=recipe.batch_size if batch_size is None else batch_size,
         binarize=binarize,
         update=update,
     )
@@ -216,3 +220,17 @@ def fit(
         if on_epoch is not None:
             on_epoch(records[-1])
     return FitResult(state.model, state.objective, state.opt_state, records)
+
+
+def _one_of(recipe: str | Recipe | None, protocol: str | Recipe | None) -> str | Recipe:
+    """The recipe, by its name or its former one."""
+    given = [value for value in (recipe, protocol) if value is not None]
+    if len(given) != 1:
+        values = f"recipe={_named(recipe)} and protocol={_named(protocol)}"
+        raise TypeError(f"Expected recipe, or protocol as it was called before, to be given once; got {values}.")
+    return given[0]
+
+
+def _named(recipe: str | Recipe | None) -> str:
+    """A recipe by its name, since a whole one is long."""
+    return recipe.name if isinstance(recipe, Recipe) else repr(recipe)

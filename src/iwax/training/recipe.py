@@ -12,7 +12,7 @@ from iwax.training.clipping import clip_outliers
 from iwax.training.optimisers import adam
 from iwax.training.soap import soap
 
-__all__ = ["Protocol", "Stages"]
+__all__ = ["Recipe", "Stages"]
 
 GRADIENT_SCALES = ("mean", "sum")
 SHUFFLES = ("epoch", "never", "once")
@@ -23,11 +23,11 @@ OUTPUT_BIASES = ("data-mean", "zero", "init")
 PERMUTATION_SEED = 123  # of "once"
 
 Stages = tuple[tuple[float, int], ...]
-Exceptions = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+Overrides = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Protocol:
+class Recipe:
     """How a model is initialised and trained; everything but the model, the objective and the data.
 
     The optimiser is Adam in one of the forms of `iwax.training.optimisers`, or SOAP (`iwax.training.soap`), applied to
@@ -81,9 +81,9 @@ class Protocol:
     gradient: str | None = None
     """The estimator of the gradient that a run takes if it names none and its objective's first is reparameterized, for
     independent samples; None: the objective's first. `iwax.fit` is given an objective, which says so itself."""
-    by_dataset: Exceptions = ()
+    by_dataset: Overrides = ()
     """What is different for a data set: ((name, ((field, value), ...)), ...)."""
-    by_model: Exceptions = ()
+    by_model: Overrides = ()
     """What is different for one of `iwax.ARCHITECTURES`, in the same form. `iwax.fit` is given a model without such a
     name, so none of it applies there."""
 
@@ -139,7 +139,7 @@ class Protocol:
         return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
 
     def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
-        """Adam or SOAP with this protocol's numbers, of clipped gradients if it clips them."""
+        """Adam or SOAP with this recipe's numbers, of clipped gradients if it clips them."""
         rule = self._rule(steps_per_epoch)
         return optax.chain(clip_outliers(self.clip), rule) if self.clip else rule
 
@@ -157,24 +157,24 @@ class Protocol:
             previous_moments=self.previous_moments,
         )
 
-    def scaled(self, factor: float) -> "Protocol":
+    def scaled(self, factor: float) -> "Recipe":
         """The same schedule over `factor` times as many epochs; every stage keeps at least one."""
         if not 0 < factor < float("inf"):
             raise IwaxError(f"Expected factor to be positive; got {factor!r}.")
         stages = tuple((rate, max(1, round(epochs * factor))) for rate, epochs in self.stages)
         return dataclasses.replace(self, stages=stages)
 
-    def lasting(self, epochs: int) -> "Protocol":
+    def lasting(self, epochs: int) -> "Recipe":
         """The recipe of a run of so many epochs: a cosine is as long as that; stages are cut off there, by the run."""
         if self.decay == "stages" or epochs == self.epochs:
             return self
         return dataclasses.replace(self, stages=((self.stages[0][0], epochs),))
 
-    def for_run(self, dataset: str, model: str = "") -> "Protocol":
+    def for_run(self, dataset: str, model: str = "") -> "Recipe":
         """The recipe for one data set and one model, by their names, with what is different there filled in.
 
-        >>> from iwax.training import get_protocol
-        >>> get_protocol("dd2434").for_run("omniglot").batch_size
+        >>> from iwax.training import get_recipe
+        >>> get_recipe("dd2434").for_run("omniglot").batch_size
         45
         """
         different = dict(dict(self.by_dataset).get(dataset, ())) | dict(dict(self.by_model).get(model, ()))

@@ -3,9 +3,9 @@
 from typing import Any
 
 from iwax.checks import check_choice
-from iwax.training.recipe import Exceptions, Protocol, Stages
+from iwax.training.recipe import Overrides, Recipe, Stages
 
-__all__ = ["PROTOCOLS", "get_protocol"]
+__all__ = ["RECIPES", "get_recipe"]
 
 # The schedule of Burda et al.: stage i lasts 3^i epochs at 1e-3 10^(-i/7), i = 0..7; 3280 epochs in all.
 BURDA_STAGES: Stages = tuple((1e-3 * 10 ** (-i / 7), 3**i) for i in range(8))
@@ -23,12 +23,12 @@ def _truncated(stages: Stages, epochs: int) -> Stages:
     return tuple(kept)
 
 
-def _only(**different: dict[str, Any]) -> Exceptions:
+def _only(**different: dict[str, Any]) -> Overrides:
     return tuple((name, tuple(fields.items())) for name, fields in different.items())
 
 
-_PROTOCOLS = (
-    Protocol(
+_RECIPES = (
+    Recipe(
         name="burda-paper",
         source='Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2015), arXiv:1509.00519: the '
         "paper's text. The gradient's scale, the output bias and the shuffling are not stated there; here the mean, "
@@ -37,7 +37,7 @@ _PROTOCOLS = (
         stages=BURDA_STAGES,
         epsilon=1e-4,
     ),
-    Protocol(
+    Recipe(
         name="burda-code",
         source="The authors' code of the same paper, github.com/yburda/iwae, which differs from its text: beta1, the "
         "start of the second moment, a gradient summed over the minibatch, rates rounded to two digits, every layer "
@@ -55,7 +55,7 @@ _PROTOCOLS = (
         shuffle="never",
         by_dataset=_only(mnist={"held_out": 400}, omniglot={"held_out": 1345, "shuffle": "once"}),
     ),
-    Protocol(
+    Recipe(
         name="dd2434",
         source='Bradicic, Sitarz, Skoglund and Swartling, "Importance Weighted Autoencoders", DD2434 project report '
         "(2024). Stated: batches of 48 (MNIST) and 45 (Omniglot), weights U(+-1/sqrt(n)), biases zero, 3280 epochs, "
@@ -69,7 +69,7 @@ _PROTOCOLS = (
         output_bias="zero",
         by_dataset=_only(mnist={"batch_size": 48}, omniglot={"batch_size": 45}),
     ),
-    Protocol(
+    Recipe(
         name="tightiwae",
         source='The second source report, on "Tighter Variational Bounds are Not Necessarily Better", and its code, '
         "TightIWAE: Adam's defaults, sigma by softplus, torch's initial weights and biases (the output's too), the "
@@ -82,7 +82,7 @@ _PROTOCOLS = (
         scale_map="softplus",
         by_dataset=_only(omniglot={"stages": _truncated(BURDA_STAGES, 1000)}),
     ),
-    Protocol(
+    Recipe(
         name="fast",
         source="This project's own, docs/speedrun.md: what reaches the log p of the published 3280 epochs for a "
         "tenth of their arithmetic. The rate is half as high for all but the model on which it was chosen: where "
@@ -98,7 +98,7 @@ _PROTOCOLS = (
         gradient="doubly-reparameterized",
         by_model=_only(**{"one-layer": {"stages": ((6e-3, 160),), "clip": 0.0}}),
     ),
-    Protocol(
+    Recipe(
         name="demo",
         source="This project's demonstration: as far as a few thousand images and half a minute go. Not for results.",
         batch_size=20,
@@ -106,17 +106,17 @@ _PROTOCOLS = (
         epsilon=1e-4,
     ),
 )
-PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _PROTOCOLS}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
 """Command-line name -> recipe."""
 
 
-def get_protocol(protocol: str | Protocol) -> Protocol:
-    """A protocol by name, or the one given.
+def get_recipe(recipe: str | Recipe) -> Recipe:
+    """A recipe by name, or the one given.
 
     Raises:
         ValueError: an unknown name.
     """
-    if isinstance(protocol, Protocol):
-        return protocol
-    check_choice("protocol", protocol, PROTOCOLS)
-    return PROTOCOLS[protocol]
+    if isinstance(recipe, Recipe):
+        return recipe
+    check_choice("recipe", recipe, RECIPES)
+    return RECIPES[recipe]

@@ -16,7 +16,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from iwax.data import binarize
 from iwax.keys import TrainingKeys
 from iwax.objectives import Objective, loss, value_with_gradient_of
-from iwax.training.recipe import Protocol
+from iwax.training.recipe import Recipe
 from iwax.training.updates import Phase, Update, phases, trainable
 
 __all__ = ["TrainState", "run_steps", "start", "steps"]
@@ -39,11 +39,11 @@ class TrainState(eqx.Module):
     bounds: Array
 
 
-def start(model: Any, objective: Objective, update: Update, protocol: Protocol, num_steps: int) -> TrainState:
+def start(model: Any, objective: Objective, update: Update, recipe: Recipe, num_steps: int) -> TrainState:
     """The state before the first step, for epochs of `num_steps` steps."""
     model, objective = jax.tree.map(_strongly_typed, (model, objective))
     plan = phases(model, objective, update)
-    optimiser = protocol.optimiser(num_steps)
+    optimiser = recipe.optimiser(num_steps)
     opt_state = tuple(optimiser.init(eqx.filter((model, objective), phase.mask)) for phase in plan)
     num_bounds = sum(2 if hasattr(phase.objective or objective, "inference_bound") else 1 for phase in plan)
     shape = (num_steps,) if num_bounds == 1 else (num_steps, num_bounds)
@@ -56,7 +56,7 @@ def steps(
     key: PRNGKeyArray,
     stop: Array,
     update: Update,
-    protocol: Protocol,
+    recipe: Recipe,
     batch_size: int,
     binarize_rule: str,
     stop_early: bool = True,
@@ -67,8 +67,8 @@ def steps(
     """
     own = TrainingKeys(key)
     num_steps = len(images) // batch_size
-    order = _order(protocol, own.shuffling(state.step // num_steps), len(images))
-    plan, optimiser = phases(state.model, state.objective, update), protocol.optimiser(num_steps)
+    order = _order(recipe, own.shuffling(state.step // num_steps), len(images))
+    plan, optimiser = phases(state.model, state.objective, update), recipe.optimiser(num_steps)
     keys = own.steps(state.step - state.step % num_steps + jnp.arange(num_steps))  # outside the loop: many at once
     words, impl = jax.random.key_data(keys), jax.random.key_impl(keys)  # as numbers, each of which the loop takes once
     parameters, fixed = eqx.partition((state.model, state.objective), trainable(state.model, state.objective))
@@ -85,7 +85,7 @@ def steps(
         parameters, opt_state, step, bounds, _, x = carry
         slot = step % num_steps
         key = jax.random.wrap_key_data(words[slot, 1], impl=impl)
-        parameters, opt_state, losses = _update(plan, protocol, optimiser, parameters, opt_state, fixed, x, key)
+        parameters, opt_state, losses = _update(plan, recipe, optimiser, parameters, opt_state, fixed, x, key)
         value = losses[0] if len(losses) == 1 else jnp.stack(losses)
         # The next minibatch needs none of this, so it is made at the same time, on whatever core is free.
         x = minibatch((slot + 1) % num_steps)
@@ -113,14 +113,14 @@ def _lost(new: Array, old: Array) -> Array:
     return jnp.any(jnp.isfinite(old) & ~jnp.isfinite(new))
 
 
-def _order(protocol: Protocol, key: PRNGKeyArray, num_images: int) -> Array:
+def _order(recipe: Recipe, key: PRNGKeyArray, num_images: int) -> Array:
     """The order in which an epoch visits the images."""
-    return jax.random.permutation(key, num_images) if protocol.shuffle == "epoch" else jnp.arange(num_images)
+    return jax.random.permutation(key, num_images) if recipe.shuffle == "epoch" else jnp.arange(num_images)
 
 
 def _update(
     plan: tuple[Phase, ...],
-    protocol: Protocol,
+    recipe: Recipe,
     optimiser: optax.GradientTransformation,
     parameters: PyTree,
     opt_state: tuple[PyTree, ...],
@@ -132,8 +132,8 @@ def _update(
     states, losses = list(opt_state), []
     for i, phase in enumerate(plan):
         phase_key = key if len(plan) == 1 else jax.random.fold_in(key, i)
-        values, gradient, own = _gradient(phase, protocol, parameters, fixed, x, phase_key)
-        if protocol.gradient_scale == "sum":
+        values, gradient, own = _gradient(phase, recipe, parameters, fixed, x, phase_key)
+        if recipe.gradient_scale == "sum":
             gradient = jax.tree.map(lambda g: len(x) * g, gradient)
         changes, states[i] = optimiser.update(gradient, states[i], own)
         parameters = eqx.combine(optax.apply_updates(own, changes), parameters)
@@ -142,7 +142,7 @@ def _update(
 
 
 def _gradient(
-    phase: Phase, protocol: Protocol, parameters: PyTree, fixed: PyTree, x: Array, key: PRNGKeyArray
+    phase: Phase, recipe: Recipe, parameters: PyTree, fixed: PyTree, x: Array, key: PRNGKeyArray
 ) -> tuple[list[Array], PyTree, PyTree]:
     """The mean losses of a phase (the last is its own), its gradient in its own parameters, and those parameters."""
     own, others = eqx.partition(parameters, phase.mask)
@@ -156,7 +156,7 @@ def _gradient(
         return losses, gradient
 
     objective = phase.objective or eqx.combine(parameters, fixed)[1]
-    parts = protocol.parts or num_parts(len(x), objective.total_samples)
+    parts = recipe.parts or num_parts(len(x), objective.total_samples)
     if parts == 1:
         return *of_part(x, key), own
     split = x.reshape(parts, -1, *x.shape[1:]), jax.random.split(key, parts)

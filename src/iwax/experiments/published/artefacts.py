@@ -22,7 +22,7 @@ from iwax.diagnostics import training_flop
 from iwax.evaluation import log_weights, test_examples
 from iwax.experiments.rainforth_snr import Toy, limit_direction
 from iwax.runs import RunConfig, new_run, resume_run
-from iwax.training import get_protocol
+from iwax.training import get_recipe
 
 __all__ = ["batches_for_samples", "ciwae_of_one_sample", "learned_beta", "piwae_hard_coded", "resume_of_nothing"]
 
@@ -36,7 +36,7 @@ def _trained(scale: str, seed: int) -> Any:
     """A VAE of one sample per image, trained on the bundled sample of MNIST."""
     data = load("mnist-sample")
     model = iwax.ARCHITECTURES["one-layer"](key=jax.random.key(seed), data_mean=data.train.mean(axis=0) / 255)
-    options: dict[str, Any] = {"protocol": "burda-paper", "epochs": EPOCHS[scale], "batch_size": 50}
+    options: dict[str, Any] = {"recipe": "burda-paper", "epochs": EPOCHS[scale], "batch_size": 50}
     return iwax.fit(model, iwax.ELBO(num_samples=1), data, key=jax.random.key(seed + 1), **options).model
 
 
@@ -211,13 +211,13 @@ def learned_beta(scale: str, seed: int) -> Shown:
     epochs = {"smoke": 6, "short": 40, "full": 200}[scale]
     data = load("mnist-sample")
     images = data.train[:1000].reshape(1000, -1)
-    protocol = dataclasses.replace(get_protocol("tightiwae"), stages=((1e-3, 10**6),), batch_size=20)
+    recipe = dataclasses.replace(get_recipe("tightiwae"), stages=((1e-3, 10**6),), batch_size=20)
     rows: list[list[Any]] = []
     for rule, samples, seeds in (("seed002", 1, 3), ("seed002", 8, 1), ("descend", 8, 1), ("ascend", 8, 1)):
         objective = iwax.CIWAE(num_samples=samples, beta=0.5, beta_rule=rule)
         for number in range(seed, seed + seeds):
             model = iwax.ARCHITECTURES["one-layer"](key=jax.random.key(number), data_mean=images.mean(axis=0) / 255)
-            run = iwax.fit(model, objective, images, protocol=protocol, key=jax.random.key(number), epochs=epochs)
+            run = iwax.fit(model, objective, images, recipe=recipe, key=jax.random.key(number), epochs=epochs)
             betas = [record["beta"] for record in run.records]
             thirds = [betas[len(betas) * part // 3 - 1] for part in (1, 2, 3)]
             rows.append([rule, samples, number, *thirds, run.records[-1]["bound"]])

@@ -34,7 +34,7 @@ ATTEMPTS = (
     _attempt("smaller batches", epochs=30, stages="0.004:30", batch_size=100),
     _attempt("larger batches", epochs=30, stages="0.009:30", batch_size=500, warm_up=0.1),
     _attempt("longer", epochs=100),
-    _attempt("as long as a tenth of the published arithmetic allows: the protocol fast"),
+    _attempt("as long as a tenth of the published arithmetic allows: the recipe fast"),
 )
 OF_FIFTY = (
     _attempt("fast, as long as 140 minutes of one core allow", **FIFTY, epochs=128),
