@@ -17,3 +17,7 @@ from .dataset import Dataset as Dataset
 from .dataset import DatasetInfo as DatasetInfo
 from .dataset import DataWarning as DataWarning
 from .payload import ChecksumError as ChecksumError
+from .trees import as_examples as as_examples
+from .trees import check_examples as check_examples
+from .trees import is_tree as is_tree
+from .trees import num_examples as num_examples

@@ -7,7 +7,7 @@ import hashlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, PyTree, Shaped
 
 from iwax.data.checks import check_rule
 from iwax.errors import IwaxTypeError
@@ -81,11 +81,14 @@ def binarize(
     )
 
 
-def test_set_hash(images: np.ndarray | Array) -> str:
+def test_set_hash(images: PyTree) -> str:
     """SHA-256 of test images as evaluated: of the packed bits if all are 0 or 1, else of the values in float32.
 
-    In float64 those of float64, as are evaluated under x64 only.
+    In float64 those of float64, as are evaluated under x64 only. Of a pytree of arrays: of the hashes of its leaves.
     """
+    leaves = jax.tree.leaves(images)
+    if len(leaves) != 1 or leaves[0] is not images:
+        return hashlib.sha256("".join(map(test_set_hash, leaves)).encode()).hexdigest()
     values = np.asarray(images)
     values = values if values.dtype == np.float64 else values.astype(np.float32)
     binary = bool(np.isin(values, (0.0, 1.0)).all())

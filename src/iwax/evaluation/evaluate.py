@@ -17,17 +17,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
 from iwax.data import (
     Dataset,
-    as_array,
+    as_examples,
     binarize,
-    check_images,
+    check_examples,
     check_likelihood,
     check_mask,
     check_stored,
+    is_tree,
     test_set_hash,
 )
 from iwax.errors import IwaxError
@@ -47,7 +48,7 @@ NO_SPLIT = "The ELBO's reconstruction and KL parts are missing, as the model has
 
 def evaluate(
     model: Any,
-    data: Dataset | np.ndarray | Array,
+    data: Dataset | PyTree,
     key: PRNGKeyArray,
     *,
     num_samples: int = 5000,
@@ -60,7 +61,8 @@ def evaluate(
 
     Arguments:
         model: the pair of densities; see `iwax.models.model`.
-        data: a `Dataset`, of which the test half is used, or an array (N, *event).
+        data: a `Dataset`, of which the test half is used, an array (N, *event), or a pytree of arrays (N, ...), which
+            reaches the model as it is (`binarize="none"`).
         key: seed of the binarisation and of all samples.
         num_samples: k, cut down to a multiple of the block sizes, so that every number is from the same samples.
         block_size: K of IWAE-K; several of them give several bounds, and the first gives -KL(Q||P).
@@ -83,7 +85,8 @@ def evaluate(
     num_samples = samples_in_blocks(num_samples, sizes)
     keys = EvaluationKeys(key)
     x = test_examples(data, binarize, keys.binarisation)
-    check_likelihood(getattr(model, "real_valued", None), x, binarize)
+    if not is_tree(x):
+        check_likelihood(getattr(model, "real_valued", None), x, binarize)
     batches = []
     for examples, values in evaluate_batches(
         model, x, keys.samples, num_samples=num_samples, block_sizes=sizes, rows=rows
@@ -206,13 +209,17 @@ def has_split(model: Any) -> bool:
     return hasattr(model, "prior") and hasattr(model, "likelihood")
 
 
-def test_examples(data: Dataset | np.ndarray | Array, rule: str, key: PRNGKeyArray) -> np.ndarray:
+def test_examples(data: Dataset | PyTree, rule: str, key: PRNGKeyArray) -> PyTree:
     """The test half of a data set, or an array, binarised once by `rule`: (N, *event) floats.
+
+    A pytree of arrays stays as it is.
 
     float32, but what is float64 stays it under x64 where the rule is "none" or "intensities".
     """
-    images = as_array(data.test if isinstance(data, Dataset) else data)
-    check_images(images, rule)
+    images = as_examples(data.test if isinstance(data, Dataset) else data)
+    check_examples(images, rule)
+    if is_tree(images):
+        return images
     if isinstance(data, Dataset):
         check_stored(images, rule)
     return np.asarray(binarize(images, rule, key))

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.data import num_examples
 from iwax.errors import IwaxTypeError
 from iwax.evaluation.decoding import known_mean
 from iwax.models import Bernoulli, DiagonalNormal, MarkovChain
@@ -33,9 +34,7 @@ HOLDING = 1e-2  # the divergence in nats above which it holds something
 BATCH = 2048  # examples on the device at a time
 
 
-def unit_variances(
-    model: Any, x: Array | np.ndarray, key: PRNGKeyArray, *, num_samples: int = 128
-) -> tuple[np.ndarray, ...]:
+def unit_variances(model: Any, x: PyTree, key: PRNGKeyArray, *, num_samples: int = 128) -> tuple[np.ndarray, ...]:
     """Var_x(E_q[u | x]) of every latent unit u, a float64 array (event size,) for each stochastic layer.
 
     The posterior means are averages over samples of the whole chain, so one rule serves every layer; the variance that
@@ -50,9 +49,10 @@ def unit_variances(
     True
     """
     means, noise = [], []
-    for start in range(0, len(x), BATCH):
+    for start in range(0, num_examples(x), BATCH):
         batch_key = jax.random.fold_in(key, start)
-        mean, variance = _unit_moments(model, jnp.asarray(x[start : start + BATCH]), batch_key, num_samples)
+        batch = jax.tree.map(lambda leaf, start=start: jnp.asarray(leaf[start : start + BATCH]), x)
+        mean, variance = _unit_moments(model, batch, batch_key, num_samples)
         means.append([np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(mean)])
         noise.append([np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(variance)])
     across = [_variance(np.concatenate(batches)) for batches in zip(*means, strict=True)]
@@ -193,7 +193,7 @@ def _unit_log_probs(density: Any, z: Float[Array, "examples units"]) -> Float[Ar
 
 
 @eqx.filter_jit
-def _unit_moments(model: Any, x: Array, key: PRNGKeyArray, num_samples: int) -> tuple[PyTree, PyTree]:
+def _unit_moments(model: Any, x: PyTree, key: PRNGKeyArray, num_samples: int) -> tuple[PyTree, PyTree]:
     """Mean and variance of each unit over samples from q(z | x), of (N, *event) each."""
     posterior = model.posterior(x)
 

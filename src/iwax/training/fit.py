@@ -5,12 +5,22 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.checks import check_choice, check_positive_integer
-from iwax.data import Dataset, as_array, binarize, check_images, check_likelihood, check_stored
+from iwax.data import (
+    Dataset,
+    as_examples,
+    binarize,
+    check_examples,
+    check_likelihood,
+    check_stored,
+    is_tree,
+    num_examples,
+)
 from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.keys import TrainingKeys
 from iwax.models import PRECISIONS, matrix_precision
@@ -40,14 +50,15 @@ class Trainer:
     """One training run: its compiled step and its data, without its state.
 
     Arguments:
-        images: training data, (N, *event), as stored; binarised anew at each visit where `binarize` is "dynamic".
+        images: training data, (N, *event), or a pytree of such arrays, as stored; binarised anew at each visit where
+            `binarize` is "dynamic".
         recipe: the recipe, as it is for these data.
         key: seed of the whole run.
         update: what a step updates, by which objective.
         precision: of the operands of matrix products, "float32" or "bfloat16"; see `iwax.models.precision`.
     """
 
-    images: np.ndarray
+    images: PyTree
     recipe: Recipe
     key: PRNGKeyArray
     batch_size: int
@@ -58,17 +69,17 @@ class Trainer:
     def __post_init__(self) -> None:
         check_positive_integer("batch_size", self.batch_size)
         check_choice("precision", self.precision, PRECISIONS)
-        check_images(self.images, self.binarize)
-        if self.batch_size > len(self.images):
+        check_examples(self.images, self.binarize)
+        if self.batch_size > num_examples(self.images):
             raise IwaxError(
-                f"Expected batch_size to be at most the number of training examples, {len(self.images)}; "
+                f"Expected batch_size to be at most the number of training examples, {num_examples(self.images)}; "
                 f"got {self.batch_size}."
             )
 
     @property
     def steps_per_epoch(self) -> int:
         """Minibatches in an epoch; what is left over is another handful of examples each time they are shuffled."""
-        return len(self.images) // self.batch_size
+        return num_examples(self.images) // self.batch_size
 
     def start(self, model: Any, objective: Objective) -> TrainState:
         """The state before the first step."""
@@ -84,14 +95,14 @@ class Trainer:
         record["learning_rate"] = float(self.recipe.learning_rate(self.steps_per_epoch)(step - 1))
         return record | {name: float(getattr(state.objective, name)) for name in state.objective.reported}
 
-    def on_device(self) -> Array:
+    def on_device(self) -> PyTree:
         """The images as the program takes them; black and white already, if they are to be drawn once."""
-        images = jnp.asarray(self.images)
+        images = jax.tree.map(jnp.asarray, self.images)
         if self.binarize != "fixed":
             return images
         return binarize(images, "fixed", TrainingKeys(self.key).fixed_binarisation).astype(bool)
 
-    def advance(self, state: TrainState, images: Array, num_steps: int) -> TrainState:
+    def advance(self, state: TrainState, images: PyTree, num_steps: int) -> TrainState:
         """The state after `num_steps` more steps, or after the last step of the epoch if that comes first.
 
         Raises:
@@ -164,8 +175,9 @@ def fit(
         model: the pair of densities; see `iwax.models.model`. It is trained from where it stands: of the recipe,
             initial weights and biases concern the command line, which builds the model too.
         objective: the bound and its gradient estimator.
-        data: a `Dataset`, of which the training half is used, an array (N, *event), or a data set of Hugging Face or
-            PyTorch, as `iwax.data.as_array` takes it.
+        data: a `Dataset`, of which the training half is used, an array (N, *event), a data set of Hugging Face or
+            PyTorch, as `iwax.data.as_array` takes it, or a pytree of arrays (N, ...) such as
+            `{"values": x, "mask": mask}`, which reaches the model as it is (`binarize="none"`).
         recipe: how to train, by a name in `iwax.training.RECIPES` or a value; for a `Dataset`, as it is for the data
             set of that name. It must be given.
         key: seed of everything random: shuffling, binarisation, samples of z.
@@ -202,10 +214,11 @@ def fit(
     epochs = recipe.epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
     recipe = recipe.lasting(epochs)
-    images = recipe.training_images(as_array(data.train if isinstance(data, Dataset) else data))
+    images = recipe.training_images(as_examples(data.train if isinstance(data, Dataset) else data))
     if isinstance(data, Dataset):
         check_stored(images, binarize)
-    check_likelihood(getattr(model, "real_valued", None), images, binarize)
+    if not is_tree(images):
+        check_likelihood(getattr(model, "real_valued", None), images, binarize)
     trainer = Trainer(
         images=images,
         recipe=recipe,

@@ -3,10 +3,13 @@
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 import optax
+from jaxtyping import PyTree
 
 from iwax.checks import check_choice, check_positive_integer
+from iwax.data import num_examples
 from iwax.errors import IwaxError
 from iwax.training.clipping import clip_outliers
 from iwax.training.optimisers import adam
@@ -180,16 +183,16 @@ class Recipe:
         different = dict(dict(self.by_dataset).get(dataset, ())) | dict(dict(self.by_model).get(model, ()))
         return dataclasses.replace(self, **different, by_dataset=(), by_model=())
 
-    def training_images(self, images: np.ndarray) -> np.ndarray:
-        """Those of `images`, (N, *event), that are trained on, in the order in which they stand.
+    def training_images(self, images: PyTree) -> PyTree:
+        """Those of `images`, arrays (N, *event), that are trained on, in the order in which they stand.
 
         Raises:
             ValueError: all of them would be held out.
         """
-        if self.held_out >= len(images):
-            raise IwaxError(
-                f"Expected held_out to leave some of the {len(images)} training images; got {self.held_out}."
-            )
+        count = num_examples(images)
+        if self.held_out >= count:
+            raise IwaxError(f"Expected held_out to leave some of the {count} training images; got {self.held_out}.")
         if self.shuffle == "once":
-            images = images[np.random.RandomState(PERMUTATION_SEED).permutation(len(images))]
-        return images[: len(images) - self.held_out]
+            order = np.random.RandomState(PERMUTATION_SEED).permutation(count)
+            images = jax.tree.map(lambda leaf: leaf[order], images)
+        return jax.tree.map(lambda leaf: leaf[: count - self.held_out], images)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from iwax.data import binarize
+from iwax.data import binarize, is_tree, num_examples
 from iwax.keys import TrainingKeys
 from iwax.objectives import Objective, loss, value_with_gradient_of
 from iwax.training.recipe import Recipe
@@ -52,7 +52,7 @@ def start(model: Any, objective: Objective, update: Update, recipe: Recipe, num_
 
 def steps(
     state: TrainState,
-    images: Array,
+    images: PyTree,
     key: PRNGKeyArray,
     stop: Array,
     update: Update,
@@ -66,15 +66,18 @@ def steps(
     Without `stop_early` it goes on to `stop` whatever the bounds. `run_steps` is this as one compiled program.
     """
     own = TrainingKeys(key)
-    num_steps = len(images) // batch_size
-    order = _order(recipe, own.shuffling(state.step // num_steps), len(images))
+    count = num_examples(images)
+    num_steps = count // batch_size
+    order = _order(recipe, own.shuffling(state.step // num_steps), count)
     plan, optimiser = phases(state.model, state.objective, update), recipe.optimiser(num_steps)
     keys = own.steps(state.step - state.step % num_steps + jnp.arange(num_steps))  # outside the loop: many at once
     words, impl = jax.random.key_data(keys), jax.random.key_impl(keys)  # as numbers, each of which the loop takes once
     parameters, fixed = eqx.partition((state.model, state.objective), trainable(state.model, state.objective))
 
-    def minibatch(slot: Array) -> Array:
+    def minibatch(slot: Array) -> PyTree:
         batch = jax.lax.dynamic_slice_in_dim(order, slot * batch_size, batch_size)
+        if is_tree(images):
+            return jax.tree.map(lambda leaf: leaf[batch], images)
         return binarize(images[batch], binarize_rule, jax.random.wrap_key_data(words[slot, 0], impl=impl))
 
     def go_on(carry: tuple) -> Array:
@@ -125,7 +128,7 @@ def _update(
     parameters: PyTree,
     opt_state: tuple[PyTree, ...],
     fixed: PyTree,
-    x: Array,
+    x: PyTree,
     key: PRNGKeyArray,
 ) -> tuple[PyTree, tuple[PyTree, ...], tuple[Array, ...]]:
     """One step: the phases after one another, on one minibatch. Parameters, optimisers and losses."""
@@ -134,7 +137,7 @@ def _update(
         phase_key = key if len(plan) == 1 else jax.random.fold_in(key, i)
         values, gradient, own = _gradient(phase, recipe, parameters, fixed, x, phase_key)
         if recipe.gradient_scale == "sum":
-            gradient = jax.tree.map(lambda g: len(x) * g, gradient)
+            gradient = jax.tree.map(lambda g: num_examples(x) * g, gradient)
         changes, states[i] = optimiser.update(gradient, states[i], own)
         parameters = eqx.combine(optax.apply_updates(own, changes), parameters)
         losses += values
@@ -142,30 +145,30 @@ def _update(
 
 
 def _gradient(
-    phase: Phase, recipe: Recipe, parameters: PyTree, fixed: PyTree, x: Array, key: PRNGKeyArray
+    phase: Phase, recipe: Recipe, parameters: PyTree, fixed: PyTree, x: PyTree, key: PRNGKeyArray
 ) -> tuple[list[Array], PyTree, PyTree]:
     """The mean losses of a phase (the last is its own), its gradient in its own parameters, and those parameters."""
     own, others = eqx.partition(parameters, phase.mask)
 
-    def losses_of(own: PyTree, x: Array, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
+    def losses_of(own: PyTree, x: PyTree, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
         model, objective = eqx.combine(own, others, fixed)
         return _losses(model, phase.objective or objective, x, key)
 
-    def of_part(x: Array, key: PRNGKeyArray) -> tuple[list[Array], PyTree]:
+    def of_part(x: PyTree, key: PRNGKeyArray) -> tuple[list[Array], PyTree]:
         (_, losses), gradient = jax.value_and_grad(losses_of, has_aux=True)(own, x, key)
         return losses, gradient
 
     objective = phase.objective or eqx.combine(parameters, fixed)[1]
-    parts = recipe.parts or num_parts(len(x), objective.total_samples)
+    parts = recipe.parts or num_parts(num_examples(x), objective.total_samples)
     if parts == 1:
         return *of_part(x, key), own
-    split = x.reshape(parts, -1, *x.shape[1:]), jax.random.split(key, parts)
+    split = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), x), jax.random.split(key, parts)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_part, x, key))
     total, _ = jax.lax.scan(lambda sum_, part: (jax.tree.map(jnp.add, sum_, of_part(*part)), None), nothing, split)
     return *jax.tree.map(lambda leaf: leaf / parts, total), own
 
 
-def _losses(model: Any, objective: Any, x: Array, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
+def _losses(model: Any, objective: Any, x: PyTree, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
     """The mean loss, and the losses to record, of the same samples: that of the inference network, if it has one."""
     if not hasattr(objective, "inference_bound"):
         value = loss(model, objective, x, key)
