@@ -4,7 +4,7 @@
 # make bench   time iwax beside PyTorch, Pythae and NumPyro (an hour; ARGS=--quick: 15 minutes), into runs/bench
 # make docs    build the site, links checked, into build/site
 # make package build wheel and source archive, install each into an empty environment, and use it there (some minutes)
-# make lock    write requirements.lock anew
+# make lock    write requirements.lock afresh
 
 PYTHON ?= python3
 BIN := .venv/bin

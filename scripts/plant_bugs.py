@@ -70,7 +70,7 @@ BUGS = [
     Bug("sum w~ log w reported as the IWAE bound", "objectives/iwae.py",
         "return log_mean_exp(log_w)", "return (normalised_weights(log_w) * log_w).sum(axis=0)",
         "value_is_the_bound or loss_is_minus", "pythae"),
-    Bug("doubly-reparameterised is sticking the landing: no second weight", "objectives/iwae.py",
+    Bug("doubly-reparameterized is sticking the landing: no second weight", "objectives/iwae.py",
         "    def path_fraction(self, log_w: Float[Array, \"samples *batch\"]) -> Float[Array, \"samples *batch\"]:\n"
         "        return normalised_weights(log_w)",
         "    def path_fraction(self, log_w: Float[Array, \"samples *batch\"]) -> Float[Array, \"samples *batch\"]:\n"
@@ -148,8 +148,8 @@ BUGS = [
     Bug("CIWAE's second weight without beta", "objectives/rainforth.py",
         "return w + (1 - w) * from_elbo", "return w", "ciwae_gradients or closed_form"),
     Bug("seed 002's ELBO shares the samples", "objectives/rainforth.py",
-        "for_elbo, for_iwae = (log_w[:1], log_w[1:]) if self.beta_rule == \"seed002\" else (log_w, log_w)",
-        "for_elbo, for_iwae = log_w, log_w", "seed002"),
+        "for_elbo, for_iwae = (log_w[:1], log_w[1:]) if self.beta_rule == \"unconstrained\" else (log_w, log_w)",
+        "for_elbo, for_iwae = log_w, log_w", "unconstrained"),
     Bug("VR-IWAE weights tempered by alpha, not 1 - alpha", "objectives/renyi.py",
         "power = 1 - self.alpha.astype(log_w.dtype)", "power = self.alpha.astype(log_w.dtype)", "vr_iwae or closed_form"),
     Bug("VR-IWAE path coefficient with alpha and 1 - alpha swapped", "objectives/renyi.py",
@@ -165,7 +165,7 @@ BUGS = [
     Bug("jackknife leaves one out by log1p", "weights.py",
         "    before, after = _exclusive_scans(jnp.logaddexp, log_w, -jnp.inf)\n    return jnp.logaddexp(before, after)",
         "    return jax.nn.logsumexp(log_w, axis=0) + jnp.log1p(-jax.nn.softmax(log_w, axis=0))", "leave_one_out"),
-    Bug("jackknife's doubly-reparameterised weights not squared", "objectives/jackknife.py",
+    Bug("jackknife's doubly-reparameterized weights not squared", "objectives/jackknife.py",
         "path = self._mean_weights(log_w, power=2)", "path = self._mean_weights(log_w, power=1)", "jackknife or closed_form"),
     Bug("wake-phi descends log q", "objectives/wake_sleep.py", "return Coefficients(w, jnp.zeros_like(w), -w)",
         "return Coefficients(w, jnp.zeros_like(w), w)", "wake or other_estimators"),
@@ -361,7 +361,7 @@ def first_failure(copy: pathlib.Path, selection: str, tests: tuple[str, ...], ma
 
 
 def record(run: str, outcome: Outcome) -> None:
-    """Keep one outcome under the name of its run, and write the page anew."""
+    """Keep one outcome under the name of its run, and write the page afresh."""
     kept = json.loads(RECORD.read_text()) if RECORD.exists() else {"first": {}, "final": {}}
     kept[run][str(outcome.number)] = outcome.caught_by
     RECORD.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")

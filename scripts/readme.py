@@ -1,4 +1,4 @@
-"""Write the generated parts of README.md anew: the table of objectives, and the demo's output.
+"""Write the generated parts of README.md afresh: the table of objectives, and the demo's output.
 
 python scripts/readme.py [OUTPUT]     OUTPUT: what `make demo` printed on its standard output
 """

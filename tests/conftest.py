@@ -16,6 +16,6 @@ def x64():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_surprises_from_the_surroundings():
+def _no_surprises_from_the_environment():
     """A user's data folder must not change what the tests see."""
     os.environ.pop("IWAX_DATA", None)

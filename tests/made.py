@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from iwax.experiments.identity import asked, identifier
+from iwax.experiments.identity import identifier, non_default_fields
 from iwax.experiments.records import Record
 from iwax.runs.config import RunConfig
 
 
 def record(config: RunConfig, *, log_p: float = -90.0, scale: str = "short", **fields) -> Record:
     """A record of `config`, resolved as little as the report needs."""
-    own = asked(config)
+    own = non_default_fields(config)
     whole = dataclasses.asdict(config) | {"gradient": config.gradient or "reparameterized"}
     evaluation = {
         **{"num_images": 100, "num_samples": 5000, "active_units": [20 + config.seed]},

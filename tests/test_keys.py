@@ -70,7 +70,7 @@ def test_no_two_purposes_of_a_run_and_its_commands_share_a_key(tmp_path):
         pruned_run(run, num_images=3, num_samples=64, **few)
         effort = {"num_distributions": 2, "num_chains": 2, "leapfrog_steps": 1}
         anneal_run(run, test_images=2, num_samples=64, **effort, **few)
-        ssim_run(run, setting="seed002", test_images=4, **few)
+        ssim_run(run, setting="pytorch_ssim", test_images=4, **few)
         implicit_run(run, images=[0], num_samples=[2], **few)
         sample_sheet(run, num_images=2, **few)
         reconstruction_sheet(run, num_images=2, **few)

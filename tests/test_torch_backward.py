@@ -201,7 +201,7 @@ def test_a_density_at_z_and_at_what_it_was_made_from_is_refused():
 
 
 def test_a_density_at_another_z_would_be_wrong(monkeypatch):
-    """Negative control, and that the estimators without z are right at samples computed anew."""
+    """Negative control, and that the estimators without z are right at samples computed afresh."""
     other = {"log_p": lambda m, t, z: densities(m, t, again(m))[0]}
     np.testing.assert_allclose(refused("plain", **other)[0], by_hand("plain")[0], rtol=1e-12)
     np.testing.assert_allclose(refused("sticking", **other)[0], by_hand("sticking")[0], rtol=1e-12)

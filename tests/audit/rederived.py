@@ -50,7 +50,7 @@ def subset_share(power):
 
 
 def three(plain, doubly):
-    """What the three gradients of one bound are, of its weight and of its doubly-reparameterised coefficient."""
+    """What the three gradients of one bound are, of its weight and of its doubly-reparameterized coefficient."""
     return {
         "reparameterized": lambda log_w: (plain(log_w), plain(log_w), plain(log_w)),
         "sticking-the-landing": lambda log_w: (plain(log_w), plain(log_w), 0 * log_w),

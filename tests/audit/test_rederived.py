@@ -343,7 +343,7 @@ def test_there_are_a_hundred_cases_and_every_gradient_is_among_them():
     ("name", "objective", "gradient"),
     [pytest.param(*case, marks=[] if case in QUICK else [pytest.mark.slow]) for case in CASES],
 )
-def test_value_and_gradient_are_those_derived_anew(name, objective, gradient):
+def test_value_and_gradient_are_those_derived_afresh(name, objective, gradient):
     make, value, table = TABLE[objective]
     assert agree(by_iwax(name, make(gradient=gradient)), expected(name, value, table[gradient]))
 

@@ -30,7 +30,7 @@ def run(tmp_path_factory):
 
 
 def test_ssim(run, capsys):
-    options = ["--setting", "seed002", "--reconstruction", "mean", "--test-images", 5, "--num-samples", 3]
+    options = ["--setting", "pytorch_ssim", "--reconstruction", "mean", "--test-images", 5, "--num-samples", 3]
     status, out, _ = run_command(capsys, "ssim", run, *options, "--json")
     assert status == 0
     result = json.loads(out)
@@ -88,7 +88,7 @@ def test_a_density_that_lacks_something_ends_a_command_in_one_line(run, capsys, 
 
 def test_the_range_of_the_data_is_said_and_can_be_given(run, capsys):
     """Black and white images have 1; half of that makes SSIM another number."""
-    options = ["--setting", "seed002", "--test-images", 5, "--json"]
+    options = ["--setting", "pytorch_ssim", "--test-images", 5, "--json"]
     found = [json.loads(run_command(capsys, "ssim", run, *options, *more)[1]) for more in ([], ["--data-range", 0.5])]
     assert [result["setting"]["data_range"] for result in found] == [1.0, 0.5]
     assert found[0]["ssim"] != found[1]["ssim"]

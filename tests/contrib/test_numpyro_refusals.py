@@ -134,12 +134,12 @@ def test_a_model_without_sites():
     ("fn", "name"),
     [(dist.VonMises(jnp.zeros(4), 1.0), "VonMises"), (dist.Bernoulli(jnp.full(4, 0.5)), "BernoulliProbs")],
 )
-def test_sites_without_reparameterised_samples(fn, name):
+def test_sites_without_reparameterized_samples(fn, name):
     def guide():
         with numpyro.plate("data", 4):
             numpyro.sample("z", fn)
 
-    with pytest.raises(ValueError, match=rf"reparameterised samples.*got {name} at site 'z'.*VIMCO"):
+    with pytest.raises(ValueError, match=rf"reparameterized samples.*got {name} at site 'z'.*VIMCO"):
         loss(local_model, guide)
     assert loss(local_model, guide, VIMCO(num_samples=2)).shape == ()
 
@@ -279,7 +279,7 @@ class Overriding(iwax.IWAE):
     ("objective", "text"),
     [
         (AnalyticELBO(), "AnalyticELBO, which needs the densities.*TraceMeanField_ELBO"),
-        (GDReG(), "GDReG, which needs the prior's own reparametrisation"),
+        (GDReG(), "GDReG, which needs the prior's own reparameterization"),
         (Overriding(num_samples=2), "Overriding, which needs what its own `estimate` takes"),
         (iwax.IWAE(num_samples=2, sampling="antithetic"), "sampling='independent'.*got 'antithetic'"),
         (iwax.CIWAE(num_samples=2, beta_rule="ascend"), "without learned fields.*CIWAE with beta_parameter"),

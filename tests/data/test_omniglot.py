@@ -135,11 +135,11 @@ def test_no_source(tmp_path):
 
 
 def test_whence(given, cached):
-    assert omniglot.whence("burda").startswith("cache ")
-    assert omniglot.whence("burda", given) == f"data_dir {given}"
+    assert omniglot.source_of("burda").startswith("cache ")
+    assert omniglot.source_of("burda", given) == f"data_dir {given}"
     (given / "omniglot" / "chardata.mat").touch()
-    assert omniglot.whence("burda", given) == str(given / "omniglot" / "chardata.mat")
-    assert omniglot.whence("dd2434", given) == f"data_dir {given}"
+    assert omniglot.source_of("burda", given) == str(given / "omniglot" / "chardata.mat")
+    assert omniglot.source_of("dd2434", given) == f"data_dir {given}"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from iwax.data import ChecksumError
 from iwax.data.cache import write_cache
 from iwax.data.payload import Payload, SourceError
-from iwax.data.sources import explicit_folder, first_available, no_source, read_folder, would_ask
+from iwax.data.sources import explicit_folder, first_available, no_source, probe_source, read_folder
 
 CONTENT = b"pixels" * 100
 PAYLOAD = Payload("set", "images", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
@@ -87,14 +87,14 @@ def test_an_altered_file_ends_the_search():
 
 
 def test_where_it_would_come_from(folder, monkeypatch):
-    assert would_ask([PAYLOAD], [PAYLOAD], None) is None
+    assert probe_source([PAYLOAD], [PAYLOAD], None) is None
     write_cache([PAYLOAD], {"images": CONTENT})
-    assert would_ask([PAYLOAD], [PAYLOAD], None).startswith("cache ")
-    assert would_ask([PAYLOAD], [PAYLOAD], folder) == f"data_dir {folder}, which lacks set/images"
+    assert probe_source([PAYLOAD], [PAYLOAD], None).startswith("cache ")
+    assert probe_source([PAYLOAD], [PAYLOAD], folder) == f"data_dir {folder}, which lacks set/images"
     (folder / "set" / "images").write_bytes(CONTENT)
     monkeypatch.setenv("IWAX_DATA", str(folder))
-    assert would_ask([PAYLOAD], [PAYLOAD], None) == f"IWAX_DATA {folder}"
-    assert "to be a folder" in would_ask([PAYLOAD], [PAYLOAD], folder / "nowhere")
+    assert probe_source([PAYLOAD], [PAYLOAD], None) == f"IWAX_DATA {folder}"
+    assert "to be a folder" in probe_source([PAYLOAD], [PAYLOAD], folder / "nowhere")
 
 
 def test_the_last_error_says_what_to_do():

@@ -14,7 +14,7 @@ import iwax
 from iwax.data import test_set_hash
 from iwax.evaluation.decoding import RULES, reconstruct, sample_images
 from iwax.evaluation.examples import first_examples
-from iwax.evaluation.ssim import SETTINGS, Setting, ssim
+from iwax.evaluation.ssim import SETTINGS, Setting, get_setting, ssim
 from iwax.evaluation.units import single_sample_unit_variances
 from iwax.evaluation.value_range import value_range
 from iwax.figures import image_sheet
@@ -78,7 +78,7 @@ def test_constant_images(data_range):
     for name in ("wang", "skimage"):
         setting = dataclasses.replace(SETTINGS[name], data_range=data_range)
         np.testing.assert_allclose(ssim(images, others, setting=setting), expected, rtol=1e-9)
-    zero = dataclasses.replace(SETTINGS["seed002"], data_range=data_range)
+    zero = dataclasses.replace(SETTINGS["pytorch_ssim"], data_range=data_range)
     assert abs(ssim(images, others, setting=zero)[0] - expected) > 1e-2
 
 
@@ -144,7 +144,7 @@ def run(tmp_path_factory):
 
 def test_ssim_run(run, tmp_path):
     """Its mean, s.e. and standard deviation are those of the values, its files are there."""
-    setting = "seed002"
+    setting = "pytorch_ssim"
     result = ssim_run(run, setting=setting, data=tiny_data())
     assert result["num_examples"] == 12
     assert result["ssim_test_error"] == pytest.approx(result["ssim_std"] / np.sqrt(11))
@@ -175,18 +175,19 @@ def real(tmp_path_factory):
 def test_ssim_of_a_run_on_real_numbers_is_relative_to_the_range_of_its_test_images(real):
     """Whatever the number of images; said in the result; another if given. Not 1, which it was."""
     path, data = real
-    result = ssim_run(path, setting="seed002", test_images=3, data=data)
+    result = ssim_run(path, setting="pytorch_ssim", test_images=3, data=data)
     span = float(data.test.max() - data.test.min())
     assert result["setting"]["data_range"] == pytest.approx(span, rel=1e-6)
     _, model, _, _ = load_run(path, data=data)
     decoded = reconstruct(model, data.test[:3], stream(KEY, "similarity")).reshape(3, 4, 4)
     pairs = [(np.pad(a, 5), np.pad(b, 5)) for a, b in zip(data.test[:3], decoded, strict=True)]
     expected, of_one = (
-        np.mean([written_out(a, b, SETTINGS["seed002"], data_range=size) for a, b in pairs]) for size in (span, 1.0)
+        np.mean([written_out(a, b, SETTINGS["pytorch_ssim"], data_range=size) for a, b in pairs])
+        for size in (span, 1.0)
     )
     assert result["ssim"] == pytest.approx(expected, rel=1e-5)
     assert abs(of_one - expected) > 0.003
-    given = ssim_run(path, setting="seed002", test_images=3, data=data, data_range=1.0)
+    given = ssim_run(path, setting="pytorch_ssim", test_images=3, data=data, data_range=1.0)
     assert given["setting"]["data_range"] == 1.0
     assert given["ssim"] == pytest.approx(of_one, rel=1e-5)
 
@@ -293,13 +294,13 @@ def test_images_are_those_of_evaluate(run):
 def test_ssim_run_refuses(run, tmp_path):
     np.save(tmp_path / "larger.npy", np.zeros((20, 5, 5), np.float32))
     with pytest.raises(ValueError, match=r"Expected dataset to have images of 16 pixels, as tiny.*with 25"):
-        ssim_run(run, setting="seed002", dataset=str(tmp_path / "larger.npy"), data=tiny_data())
+        ssim_run(run, setting="pytorch_ssim", dataset=str(tmp_path / "larger.npy"), data=tiny_data())
     with pytest.raises(ValueError, match="Expected window to be at most the shorter side of the images, 4; got 11"):
         ssim_run(run, setting="wang", data=tiny_data())
-    with pytest.raises(ValueError, match="Expected setting to be one of wang, skimage, seed002; got 'seed02'"):
+    with pytest.raises(ValueError, match="Expected setting to be one of wang, skimage, pytorch_ssim; got 'seed02'"):
         ssim_run(run, setting="seed02", data=tiny_data())
     with pytest.raises(ValueError, match="Expected reconstruction to be one of sample, mean, posterior-mean"):
-        ssim_run(run, setting="seed002", reconstruction="mode", data=tiny_data())
+        ssim_run(run, setting="pytorch_ssim", reconstruction="mode", data=tiny_data())
 
 
 @pytest.mark.parametrize(
@@ -324,3 +325,7 @@ def test_a_model_that_decodes_nothing():
 
     with pytest.raises(TypeError, match="Expected a model with `likelihood` for reconstruction; got NoLikelihood"):
         reconstruct(NoLikelihood(), jnp.zeros((1, 3)), KEY)
+
+
+def test_the_former_name_of_a_setting_is_read():
+    assert get_setting("seed002") == SETTINGS["pytorch_ssim"] != SETTINGS["wang"]

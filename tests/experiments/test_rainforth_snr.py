@@ -82,7 +82,7 @@ def wrong_slopes(records):
 def test_slopes_are_those_of_the_theory(study):
     """theta: +1/2 in M and K; phi: +1/2 in M, -1/2 in K, +1/2 by the other two estimators.
 
-    Negative controls: an estimator that is doubly reparameterised in name only, and the plain one's own mean.
+    Negative controls: an estimator that is doubly reparameterized in name only, and the plain one's own mean.
     """
     _, records, _ = study
     assert len(lines(records)) == 8

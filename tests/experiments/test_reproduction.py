@@ -21,7 +21,7 @@ from iwax.experiments.recording import machine
 from iwax.experiments.records import read_records
 from iwax.experiments.reproduction import Reproduction, reproduce
 from iwax.experiments.study import Study
-from iwax.judging.partial import unfinished
+from iwax.judging.partial import partial_evaluation
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import versions_and_commit
 
@@ -98,14 +98,14 @@ def test_a_run_that_another_process_judges_is_left_to_it(tmp_path, monkeypatch):
     """As one that another trains: no failure."""
 
     def busy(path):
-        with unfinished(path, {}), unfinished(path, {}):
+        with partial_evaluation(path, {}), partial_evaluation(path, {}):
             pass
 
     monkeypatch.setattr("iwax.experiments.reproduction._train", lambda *_: None)
     monkeypatch.setattr("iwax.experiments.reproduction.evaluate_run", lambda path, **_: busy(tmp_path / "rows"))
     config = RunConfig(objective="elbo", dataset="mnist-sample")
     (report,) = reproduce(Study("x", "x", "x"), [config], how(tmp_path))
-    assert (report.state, report.note) == ("busy", "another process is at it")
+    assert (report.state, report.note) == ("busy", "is already running")
 
 
 def test_the_time_that_is_over_leaves_runs_open(tmp_path):
@@ -127,7 +127,7 @@ def test_a_run_whose_start_has_a_record_but_no_folder(tmp_path):
     reproduce(Study("x", "x", "x"), [before], how(tmp_path))
     shutil.rmtree(tmp_path / "runs")
     said = []
-    found, made = reproduce(Study("x", "x", "x"), [before, after], how(tmp_path, say=said.append))
+    found, made = reproduce(Study("x", "x", "x"), [before, after], how(tmp_path, log=said.append))
     assert (found.state, made.state) == ("found", "made"), made.note
     assert f"  its start, {run_name(before)}, has no model here: it is trained first" in said
     assert (tmp_path / "runs" / run_name(before) / "status.json").exists()

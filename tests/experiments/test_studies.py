@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from iwax.experiments import STUDIES
-from iwax.experiments.identity import asked, identifier, run_name, stated
+from iwax.experiments.identity import explicit_fields, identifier, non_default_fields, run_name
 from iwax.experiments.scales import plan
 from iwax.experiments.study import Cell, Published, Study, Table
 from iwax.runs.build import resolve
@@ -112,25 +112,27 @@ def test_seeds():
 
 def test_an_id_is_that_of_the_meaning():
     short = RunConfig(objective="elbo", seed=3)
-    assert asked(short) == {"objective": "elbo", "seed": 3}
-    assert asked(resolve(short)) == asked(short)
-    assert asked(
+    assert non_default_fields(short) == {"objective": "elbo", "seed": 3}
+    assert non_default_fields(resolve(short)) == non_default_fields(short)
+    assert non_default_fields(
         dataclasses.replace(short, num_samples=1, split="standard", gradient="doubly-reparameterized")
-    ) == asked(short)
+    ) == non_default_fields(short)
     assert run_name(dataclasses.replace(short, num_samples=2)) != run_name(short)
-    assert identifier(asked(short), {"num_samples": 64}) != identifier(asked(short), {"num_samples": 5000})
+    assert identifier(non_default_fields(short), {"num_samples": 64}) != identifier(
+        non_default_fields(short), {"num_samples": 5000}
+    )
 
 
 def test_an_id_outlives_new_fields():
     """What is left out is not part of it, so that a field of tomorrow changes no ID of today."""
     assert identifier({"objective": "elbo"}, {}) == "cbc3d5e6ba38"
-    named = {field for run in plan(STUDIES["audit"], "short") for field in asked(run)}
+    named = {field for run in plan(STUDIES["audit"], "short") for field in non_default_fields(run)}
     named -= {"objective", "protocol", "batch_size", "schedule_scale", "eval_every", "eval_images"}
     assert named == {"output_bias", "init", "epsilon", "beta1"}
 
 
 def record_of(run, started_from=None):
-    return SimpleNamespace(asked=asked(run), started_from=started_from, scale="short")
+    return SimpleNamespace(asked=non_default_fields(run), started_from=started_from, scale="short")
 
 
 @pytest.mark.parametrize("name", ["burda2016", "audit"])
@@ -141,10 +143,10 @@ def test_records_find_their_cells(name):
     by_name = {run_name(run): run for run in runs}
     recipe = dict(study.recipe) if study.keeps_recipe else {}
     for run in runs:
-        before = None if run.init_from is None else asked(by_name[run.init_from])
+        before = None if run.init_from is None else non_default_fields(by_name[run.init_from])
         record = record_of(run, before)
         claimed = {pair for pair in study.configs if matching_records(study, pair[0], [record], pair[1])}
-        meanings = {run_name(dataclasses.replace(pair[0], **recipe | stated(pair[0]))) for pair in claimed}
+        meanings = {run_name(dataclasses.replace(pair[0], **recipe | explicit_fields(pair[0]))) for pair in claimed}
         assert len(meanings) == 1
 
 
@@ -179,3 +181,11 @@ def test_an_unknown_scale_is_refused():
     study = Study("x", "x", "x", (Table("t", "t", (Cell("r", "c", RunConfig(), published=(Published(1.0, "s"),)),)),))
     with pytest.raises(ValueError, match=r"one of smoke, trial, short, full; got 'shor'. Did you mean"):
         plan(study, "shor")
+
+
+def test_a_renamed_value_has_the_identity_that_it_had():
+    """Of the rule that was called after the seed; identities of records are made of the former name."""
+    configs = [RunConfig(objective="ciwae", beta_rule=rule) for rule in ("seed002", "unconstrained", "ascend")]
+    assert non_default_fields(configs[0]) == {"objective": "ciwae", "beta_rule": "seed002"}
+    names = [run_name(config) for config in configs]
+    assert names[0] == names[1] != names[2]

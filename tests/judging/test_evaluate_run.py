@@ -1,4 +1,4 @@
-"""Evaluations that are interrupted, go on, start anew, or are there already."""
+"""Evaluations that are interrupted, go on, start again, or are there already."""
 
 import json
 import subprocess
@@ -12,8 +12,8 @@ import pytest
 
 from iwax.evaluation.decoding import reconstruct, sample_images
 from iwax.judging.evaluate import evaluate_run
-from iwax.judging.partial import unfinished
-from iwax.runs.folder import UNFINISHED, RunFolder
+from iwax.judging.partial import partial_evaluation
+from iwax.runs.folder import PARTIAL, RunFolder
 from iwax.runs.launch import new_run
 from tiny import tiny_config, tiny_data
 
@@ -29,7 +29,7 @@ def run(tmp_path_factory):
 @pytest.fixture
 def judged(run):
     """The files of an evaluation that nothing disturbed, and the folder without them."""
-    evaluate_run(run, data=tiny_data(), anew=True, **OPTIONS)
+    evaluate_run(run, data=tiny_data(), recompute=True, **OPTIONS)
     files = (run / "evaluation.npz").read_bytes(), summary(run)
     for name in ("evaluation.npz", "evaluation.json"):
         (run / name).unlink()
@@ -58,7 +58,7 @@ def steps_of(run, said=None, **options):
         run,
         data=tiny_data(),
         on_progress=lambda progress: steps.append(progress.step),
-        say=(said if said is not None else []).append,
+        log=(said if said is not None else []).append,
         **OPTIONS | options,
     )
     return steps
@@ -74,7 +74,7 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_bits(judged):
     assert "6 images are finished" in said[0]
     assert (run / "evaluation.npz").read_bytes() == arrays
     assert summary(run) == numbers
-    assert not (run / UNFINISHED).exists()
+    assert not (run / PARTIAL).exists()
     steps_of(run, seed=1)
     assert (run / "evaluation.npz").read_bytes() != arrays  # negative control
 
@@ -83,8 +83,8 @@ def test_a_batch_written_in_part_is_computed_again(judged):
     run, (arrays, _) = judged
     with pytest.raises(KeyboardInterrupt):
         evaluate_run(run, data=tiny_data(), on_progress=interrupt_after(6), **OPTIONS)
-    content = (run / UNFINISHED).read_bytes()
-    (run / UNFINISHED).write_bytes(content[:-100])  # the power failed: a row and a half are missing
+    content = (run / PARTIAL).read_bytes()
+    (run / PARTIAL).write_bytes(content[:-100])  # the power failed: a row and a half are missing
     assert steps_of(run) == [6, 8, 10, 12]
     assert (run / "evaluation.npz").read_bytes() == arrays
 
@@ -93,13 +93,13 @@ def test_a_batch_written_in_part_is_computed_again(judged):
     ("options", "what"),
     [({"seed": 1}, "seed: 0 -> 1"), ({"num_samples": 192}, "num_samples: 128 -> 192"), ({"rows": 128}, "rows: 256")],
 )
-def test_other_settings_start_anew_and_say_so(judged, options, what):
+def test_other_settings_start_again_and_say_so(judged, options, what):
     run, _ = judged
     with pytest.raises(KeyboardInterrupt):
         evaluate_run(run, data=tiny_data(), on_progress=interrupt_after(6), **OPTIONS)
     said = []
     assert steps_of(run, said, **options)[0] <= 2
-    assert "starting anew" in said[0]
+    assert "starting again" in said[0]
     assert what in said[0]
 
 
@@ -109,7 +109,7 @@ def test_a_finished_evaluation_is_not_repeated_unless_asked(judged):
     said = []
     assert steps_of(run, said) == []
     assert "holds this evaluation already" in said[0]
-    assert len(steps_of(run, anew=True)) == 6
+    assert len(steps_of(run, recompute=True)) == 6
 
 
 def test_a_time_limit_stops_between_batches(judged):
@@ -127,18 +127,18 @@ def test_a_time_limit_stops_between_batches(judged):
 def test_two_evaluations_of_one_run_do_not_mix(judged):
     run, _ = judged
     with (
-        unfinished(run / UNFINISHED, {}),
-        pytest.raises(ValueError, match="evaluated by one process at a time; another one is at it"),
+        partial_evaluation(run / PARTIAL, {}),
+        pytest.raises(ValueError, match="evaluated by one process at a time; one is already running"),
     ):
         evaluate_run(run, data=tiny_data(), **OPTIONS)
-    assert not (run / UNFINISHED).exists()  # it held nothing
+    assert not (run / PARTIAL).exists()  # it held nothing
 
 
-def test_overwriting_a_run_takes_its_unfinished_evaluation_away(tmp_path):
+def test_overwriting_a_run_takes_its_partial_evaluation_away(tmp_path):
     folder = new_run(tiny_config(epochs=1), tmp_path / "run", data=tiny_data())
-    (folder.path / UNFINISHED).write_bytes(b"{}\n")
+    (folder.path / PARTIAL).write_bytes(b"{}\n")
     RunFolder(folder.path).create(tiny_config(), {}, overwrite=True)
-    assert not (folder.path / UNFINISHED).exists()
+    assert not (folder.path / PARTIAL).exists()
 
 
 COMMAND = """
@@ -169,7 +169,7 @@ def test_a_killed_process_loses_nothing(judged):
 
 
 def num_bytes_of_rows(run):
-    path = run / UNFINISHED
+    path = run / PARTIAL
     return len(path.read_bytes().partition(b"\n")[2]) if path.exists() else 0
 
 

@@ -239,8 +239,8 @@ class Discrete(NumpyroModel):
 
 
 @pytest.mark.parametrize("gradient", iwax.IWAE.gradients)
-def test_a_posterior_that_cannot_be_reparameterised_is_refused(gradient):
-    with pytest.raises(ValueError, match=r"posterior with reparameterised samples .* got Independent|has_rsample"):
+def test_a_posterior_that_cannot_be_reparameterized_is_refused(gradient):
+    with pytest.raises(ValueError, match=r"posterior with reparameterized samples .* got Independent|has_rsample"):
         iwax.loss(Discrete(), iwax.IWAE(num_samples=2, gradient=gradient), X, KEY)
 
 

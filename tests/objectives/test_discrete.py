@@ -156,14 +156,14 @@ def test_one_interval_of_thermodynamic_integration_is_the_elbo():
 
 
 @pytest.mark.parametrize("name", iwax.OBJECTIVES)
-def test_what_needs_reparametrisation_refuses_by_name(name):
+def test_what_needs_reparameterization_refuses_by_name(name):
     model, x = BernoulliLatent(4, 3, key=jax.random.key(0)), X[None]
     for gradient in iwax.OBJECTIVES[name].gradients:
         objective = iwax.OBJECTIVES[name](num_samples=4, gradient=gradient)
         if gradient == "score-function":
             assert jnp.isfinite(iwax.loss(model, objective, x, jax.random.key(0)))
         elif name not in ("gdreg", "elbo-analytic"):
-            with pytest.raises(ValueError, match=f"reparameterised samples for gradient='{gradient}'; got Bernoulli"):
+            with pytest.raises(ValueError, match=f"reparameterized samples for gradient='{gradient}'; got Bernoulli"):
                 iwax.loss(model, objective, x, jax.random.key(0))
 
 

@@ -121,7 +121,7 @@ def test_a_users_own_bound_needs_no_square_of_memory():
     assert compiled.memory_analysis().temp_size_in_bytes < 1000 * 1000 * 4 / 10
 
 
-def learned_betas(num_samples, num_steps, num_runs, beta_rule="seed002", rate=0.05):
+def learned_betas(num_samples, num_steps, num_runs, beta_rule="unconstrained", rate=0.05):
     """beta after SGD on it alone, (num_runs,); the model stays."""
     model, x = iwax.LinearGaussian.isotropic(2), jnp.ones((1, 2))
     start = iwax.CIWAE(num_samples=num_samples, beta=0.5, beta_rule=beta_rule)
@@ -139,7 +139,7 @@ def learned_betas(num_samples, num_steps, num_runs, beta_rule="seed002", rate=0.
     return np.asarray(jax.jit(jax.vmap(run))(jax.random.split(KEY, num_runs)), float)
 
 
-def test_seed002_passes_zero_with_many_samples_and_wanders_with_one():
+def test_unconstrained_beta_passes_zero_with_many_samples_and_wanders_with_one():
     fallen = learned_betas(8, 1000, 50)
     assert fallen.mean() < 0
     wandering = learned_betas(1, 200, 400) - 0.5
@@ -149,8 +149,14 @@ def test_seed002_passes_zero_with_many_samples_and_wanders_with_one():
     assert np.all(np.diff([learned_betas(8, n, 1, beta_rule="ascend")[0] for n in (0, 10, 20, 40)]) < 0)
 
 
-def test_seed002_draws_the_elbos_sample_first():
-    objective = iwax.CIWAE(num_samples=2, beta=0.25, beta_rule="seed002")
+def test_an_unconstrained_beta_draws_the_elbos_sample_first():
+    objective = iwax.CIWAE(num_samples=2, beta=0.25, beta_rule="unconstrained")
     assert objective.total_samples == 3
     log_w = jnp.array([4.0, 0.0, -jnp.inf])
     assert float(objective.bound(log_w)) == pytest.approx(0.25 * 4 + 0.75 * np.log(0.5))
+
+
+def test_the_former_name_of_a_beta_rule_is_read():
+    former, now = (iwax.CIWAE(num_samples=2, beta=0.25, beta_rule=rule) for rule in ("seed002", "unconstrained"))
+    assert former.beta_rule == now.beta_rule == "unconstrained"
+    assert former.total_samples == 3

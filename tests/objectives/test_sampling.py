@@ -37,7 +37,7 @@ def test_antithetic_pairs_are_opposite():
 
 
 def test_sobol_points_fill_each_axis_evenly():
-    """One of 2^n points in each of 2^n equal cells, in every dimension, each example scrambled anew."""
+    """One of 2^n points in each of 2^n equal cells, in every dimension, each example scrambled afresh."""
     cells = np.floor(scipy.stats.norm.cdf(noise("sobol", 16)) * 16)
     np.testing.assert_array_equal(np.sort(cells, axis=0), np.broadcast_to(np.arange(16)[:, None, None], cells.shape))
     assert len(np.unique(cells[:, :, 0], axis=1).T) > 100  # of 300 examples
@@ -85,7 +85,7 @@ def test_what_needs_independent_samples_refuses_by_name(name, sampling):
     with pytest.raises(ValueError, match="derived for independent samples and biased for others; got 'sobol'"):
         GDReG(num_samples=8, sampling="sobol")
     with pytest.raises(ValueError, match="sampling='independent' for CIWAE"):
-        iwax.CIWAE(num_samples=7, beta_rule="seed002", sampling="sobol")
+        iwax.CIWAE(num_samples=7, beta_rule="unconstrained", sampling="sobol")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from example_modules import ROOT
-from iwax.experiments.identity import asked
+from iwax.experiments.identity import non_default_fields
 from iwax.experiments.records import read_records
 from iwax.experiments.study import Cell, Published, Study, Table
 from iwax.report.cell_runs import cells_done, find
@@ -56,12 +56,12 @@ def test_numbers_over_seeds():
 
 
 def test_how_many_units_hold_something_is_said_where_others_are_active():
-    def below(*holding):
-        made = [record(dataclasses.replace(IWAE, seed=i)) for i in range(len(holding))]
-        records = [dataclasses.replace(r, evaluation={**r.evaluation, **h}) for r, h in zip(made, holding, strict=True)]
+    def below(*by_kl):
+        made = [record(dataclasses.replace(IWAE, seed=i)) for i in range(len(by_kl))]
+        records = [dataclasses.replace(r, evaluation={**r.evaluation, **h}) for r, h in zip(made, by_kl, strict=True)]
         return overview(STUDY, TABLE, records).rows[0][3].below[0]
 
-    assert below({"holding_units": [18]}, {"holding_units": [19]}) == "18.5 hold"
+    assert below({"holding_units": [18]}, {"holding_units": [19]}) == "18.5 by KL"
     assert below({"holding_units": [20]}) == "short, 40 epochs"  # the same as are active
     assert below({"holding_units": [18]}, {}) == "short, 40 epochs"  # not known of all
 
@@ -95,11 +95,14 @@ def test_seeds_that_went_on_from_others_belong_together():
     cell = Cell("k = 5", "after a VAE", IWAE, "nll", start=ELBO)
     study = Study("s", "A study", "a source", (Table("t", "A table", (cell,)),))
     records = [
-        record(dataclasses.replace(IWAE, seed=i, init_from=f"elbo-seed{i}"), started_from=asked(ELBO) | {"seed": i})
+        record(
+            dataclasses.replace(IWAE, seed=i, init_from=f"elbo-seed{i}"),
+            started_from=non_default_fields(ELBO) | {"seed": i},
+        )
         for i in range(3)
     ]
     assert len(find(study, cell, records).records) == 3
-    other = record(IWAE, started_from=asked(ELBO) | {"epochs": 2})
+    other = record(IWAE, started_from=non_default_fields(ELBO) | {"epochs": 2})
     assert len(find(study, cell, [*records, other]).records) == 3
 
 

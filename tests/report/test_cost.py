@@ -26,7 +26,7 @@ COSTS = {
 
 
 class WithoutFraction(iwax.IWAE):
-    """Doubly reparameterised the long way, with a second backward pass through the decoder."""
+    """Doubly reparameterized the long way, with a second backward pass through the decoder."""
 
     def path_fraction(self, log_w):
         return None

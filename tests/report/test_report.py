@@ -184,7 +184,7 @@ def test_prices_worth_paying_are_of_means_over_seeds_and_of_nothing_that_failed(
     dearer = [run(-84.5, 3e13, num_samples=50), run(-85.5, 4e13, num_samples=64), run(-99.0, 1e13, num_samples=2)]
     text = worth([*dearer, *seeds])
     assert text.endswith(
-        "On mnist the prices worth paying, means over seeds: IWAE(5), one-layer: 85.00 for 2.0·10¹³ FLOP; "
+        "On mnist the Pareto front, means over seeds: IWAE(5), one-layer: 85.00 for 2.0·10¹³ FLOP; "
         "IWAE(50), one-layer: 84.50 for 3.0·10¹³ FLOP."
     )
 

@@ -54,7 +54,7 @@ def test_the_lock_is_given_back(folder):
     assert not folder.is_locked
 
 
-def test_what_is_recorded_of_the_surroundings():
+def test_what_is_recorded_of_the_environment():
     record = current_environment(tiny_data(), ["iwax", "train"])
     assert {"iwax", "jax", "jaxlib", "equinox", "optax", "numpy"} == set(record["versions"])
     assert len(record["code"]) == 64

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from iwax.data import load
-from iwax.runs import environment as surroundings
+from iwax.runs import environment, session
 from iwax.runs import folder as runs
-from iwax.runs import session
 from iwax.runs.build import build_model, resolve
 from iwax.runs.folder import RunFolder, list_runs
 from iwax.runs.launch import load_run, new_run, resume_run
@@ -253,9 +252,9 @@ def test_resuming_with_an_edited_configuration_is_refused(stopped):
 
 
 def test_resuming_with_other_versions_is_refused_unless_forced(stopped, monkeypatch):
-    real = surroundings.importlib.metadata.version
-    monkeypatch.setattr(surroundings.importlib.metadata, "version", lambda name: "0.1" if name == "jax" else real(name))
-    monkeypatch.setattr(surroundings, "_code", lambda: "other code")
+    real = environment.importlib.metadata.version
+    monkeypatch.setattr(environment.importlib.metadata, "version", lambda name: "0.1" if name == "jax" else real(name))
+    monkeypatch.setattr(environment, "_code", lambda: "other code")
     before = everything(stopped)
     with pytest.raises(ValueError, match=r"code: \w{12}\.\.\. -> other code, versions\.jax: [\d.]+ -> 0\.1.*--force"):
         resume_run(stopped, data=DATA)

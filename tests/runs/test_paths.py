@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import iwax
-from iwax.experiments.identity import asked
+from iwax.experiments.identity import non_default_fields
 from iwax.judging.evaluate import evaluate_run
 from iwax.runs.build import resolve
 from iwax.runs.config import RunConfig
@@ -62,8 +62,8 @@ def test_the_default_rule_follows_the_likelihood_and_is_asked_for_by_value():
     own = RunConfig(likelihood="gaussian", dataset="/x.npy")
     assert resolve(own).binarize == "none"
     # As records had it before there was such a default.
-    assert asked(own) == {"likelihood": "gaussian", "dataset": "/x.npy", "binarize": "none"}
-    assert asked(RunConfig(binarize="dynamic")) == {}
+    assert non_default_fields(own) == {"likelihood": "gaussian", "dataset": "/x.npy", "binarize": "none"}
+    assert non_default_fields(RunConfig(binarize="dynamic")) == {}
 
 
 def test_a_run_on_relative_paths_goes_on_and_is_judged_from_another_folder(tmp_path, monkeypatch):
@@ -81,4 +81,4 @@ def test_a_run_on_relative_paths_goes_on_and_is_judged_from_another_folder(tmp_p
     (home / "x.npy").rename(away / "x.npy")
     assert evaluate_run(second.path, num_samples=64, data_dir=str(away))["num_examples"] == 4
     with pytest.raises(ValueError, match=r"Expected the data of this run to be at .*x\.npy; .*by --data-dir"):
-        evaluate_run(first.path, num_samples=64, anew=True)
+        evaluate_run(first.path, num_samples=64, recompute=True)

@@ -1,4 +1,4 @@
-"""Training as a function: what `fit` returns, that stretches change nothing, and what it refuses."""
+"""Training as a function: what `fit` returns, that chunks change nothing, and what it refuses."""
 
 import equinox as eqx
 import jax
@@ -44,7 +44,7 @@ def test_records():
     assert result.records[-1]["beta"] == float(result.objective.beta) < 0.5
 
 
-def test_cutting_a_run_into_stretches_changes_nothing():
+def test_cutting_a_run_into_chunks_changes_nothing():
     whole = fit(epochs=4)
     cuts = trainer()
     state, images, lengths = cuts.start(MODEL, OBJECTIVE), cuts.on_device(), iter([1, 4, 2, 3, 6, 5, 1, 2, 9])
@@ -85,7 +85,7 @@ def bounds(binarize, epochs=6):
     return [record["bound"] for record in result.records]
 
 
-def test_dynamic_binarisation_draws_anew_and_fixed_only_once():
+def test_dynamic_binarisation_draws_afresh_and_fixed_only_once():
     data = tiny_data()
     grey = data.train.reshape(40, -1).sum(1).mean() / 255
     dynamic, fixed = bounds("dynamic"), bounds("fixed")

@@ -37,12 +37,13 @@ def test_vectors_have_adam():
     np.testing.assert_allclose(ours, adams, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("shape", "longest"), [((7, 3), 3), ((3, 7), 3), ((4, 4), 4)])
-def test_turning_the_problem_turns_the_path(shape, longest, x64):
-    """With sides up to `longest` turned by orthogonal matrices, each step is the same one turned; Adam's is not."""
+@pytest.mark.parametrize(("shape", "max_dimension"), [((7, 3), 3), ((3, 7), 3), ((4, 4), 4)])
+def test_turning_the_problem_turns_the_path(shape, max_dimension, x64):
+    """With sides up to `max_dimension` rotated, each step is the same one rotated; Adam's is not."""
     gradient_of, start = quadratic(shape)
     rows, columns = (
-        jnp.linalg.qr(jax.random.normal(jax.random.key(n), (n, n)))[0] if n <= longest else jnp.eye(n) for n in shape
+        jnp.linalg.qr(jax.random.normal(jax.random.key(n), (n, n)))[0] if n <= max_dimension else jnp.eye(n)
+        for n in shape
     )
 
     def turn(w):
@@ -56,14 +57,14 @@ def test_turning_the_problem_turns_the_path(shape, longest, x64):
         turned, _ = descend(optimiser, lambda w: turn(gradient_of(back(w))), turn(start), 15)
         return float(jnp.abs(back(turned) - end).max())
 
-    assert difference(soap(RATE, period=4, longest=longest)) < 1e-5
+    assert difference(soap(RATE, preconditioning_frequency=4, max_dimension=max_dimension)) < 1e-5
     assert difference(optax.adam(RATE, **ADAM)) > 1e-2
-    assert difference(soap(RATE, period=4, longest=2)) > 1e-2  # which is Adam
+    assert difference(soap(RATE, preconditioning_frequency=4, max_dimension=2)) > 1e-2  # which is Adam
 
 
 def test_the_bases_stay_orthonormal_and_follow_the_eigenvectors():
     gradient_of, start = quadratic((5, 5))
-    _, state = descend(soap(optax.constant_schedule(0.0), period=2), gradient_of, start, 60)
+    _, state = descend(soap(optax.constant_schedule(0.0), preconditioning_frequency=2), gradient_of, start, 60)
     (moments,) = state.moments
     gradient = gradient_of(start)
     for side, product in zip(moments.sides, (gradient @ gradient.T, gradient.T @ gradient), strict=True):
@@ -76,7 +77,7 @@ def test_the_bases_stay_orthonormal_and_follow_the_eigenvectors():
 def test_the_first_moment_turns_with_the_basis():
     """At rate zero the gradient is constant, and so is its mean, in whatever basis it is kept."""
     gradient_of, start = quadratic((6, 4))
-    _, state = descend(soap(optax.constant_schedule(0.0), period=3), gradient_of, start, 9)
+    _, state = descend(soap(optax.constant_schedule(0.0), preconditioning_frequency=3), gradient_of, start, 9)
     (moments,) = state.moments
     rows, columns = (side.basis for side in moments.sides)
     mean = rows @ moments.first @ columns.T / (1 - 0.95**9)
@@ -86,7 +87,7 @@ def test_the_first_moment_turns_with_the_basis():
 @pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
 def test_parameters_of_half_precision_are_moved_as_their_wide_gradients_would_move_them(half):
     """The same changes in single precision, and a state in it; gradients whose squares half cannot hold included."""
-    optimiser, rng = soap(RATE, period=2), np.random.default_rng(0)
+    optimiser, rng = soap(RATE, preconditioning_frequency=2), np.random.default_rng(0)
     start = {"weight": jnp.asarray(rng.normal(size=(5, 3)), half), "bias": jnp.asarray(rng.normal(size=3), half)}
     wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), start)
     state, wide_state, moved = optimiser.init(start), optimiser.init(wide), start

@@ -28,7 +28,7 @@ __all__ = ["evaluate", "reconstruct", "sample"]
 @click.option(
     "--rows", type=int, default=2048, show_default=True, help="Samples on the device at a time: speed and rounding."
 )
-@click.option("--anew", is_flag=True, help="Compute again what is finished, too.")
+@click.option("--recompute", "--anew", "recompute", is_flag=True, help="Compute again what is finished, too.")
 @click.option("--time-limit", type=float, metavar="MINUTES", help="Stop after this time; the same command goes on.")
 @click.option("--figures", is_flag=True, help="Draw k-hat, effective samples and active units into RUN/figures.")
 @click.option(
@@ -48,7 +48,7 @@ def evaluate(
     options["time_limit"] = None if time_limit is None else 60 * time_limit
     with ProgressBar("evaluating") as on_progress:
         function = judge_run if everything else evaluate_run
-        result = function(run, on_progress=on_progress, say=_notice, **options)
+        result = function(run, on_progress=on_progress, log=_notice, **options)
     if figures and not everything and result["state"] == "finished":
         plot_evaluation(run)
     if as_json:
@@ -67,7 +67,7 @@ def evaluate(
         _evaluation_rows(evaluation),
     )
     if everything:
-        print_table(f"{run}: what that is worth", ["quantity", "value", "error"], _judgement_rows(result))
+        print_table(f"{run}: diagnostics", ["quantity", "value", "error"], _judgement_rows(result))
     absent = [f"No {name}: {reason}" for name, reason in result.get("missing", {}).items()]
     for warning in filter(None, (*evaluation["notes"], *absent, evaluation["advice"])):
         notices.print(warning, style="bold yellow", markup=False)
@@ -126,7 +126,7 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
     if pruned := result.get("pruned"):
         images = f"over {pruned['num_examples']} images"
         counts = ("active_units", "units", "active_units_single_sample", "active_units_by_divergence")
-        used, there, single, holding = (" + ".join(map(str, pruned[name])) for name in counts)
+        used, there, single, by_kl = (" + ".join(map(str, pruned[name])) for name in counts)
         rows += [
             ["log p, inactive units from the prior", number(pruned["log_p_pruned"]), f"with {used} units of {there}"],
             [
@@ -135,7 +135,7 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
                 f"{number(pruned['difference_test_error'])} {images}",
             ],
             ["active units, single sample", single, "the IWAE paper's estimator"],
-            ["active units, by divergence", holding, "E[log q - log p] above 0.01 nat"],
+            ["units active by KL", by_kl, "E[log q - log p] above 0.01 nat"],
         ]
     if curves := result.get("estimators"):
         for name, found in curves["estimators"].items():

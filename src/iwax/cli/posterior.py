@@ -15,7 +15,7 @@ __all__ = ["anneal", "posterior", "ssim"]
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--setting", default="wang", show_default=True, help="wang, skimage or seed002: window, border and range."
+    "--setting", default="wang", show_default=True, help="wang, skimage or pytorch_ssim: window, border and range."
 )
 @click.option("--reconstruction", help="sample, mean or posterior-mean; the setting's if left out.")
 @click.option("--dataset", help="Reconstruct the test images of another data set than the run was trained on.")

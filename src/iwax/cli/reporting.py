@@ -24,7 +24,7 @@ def report(results: Path, runs: Path, out: Path, data_dir: str | None) -> None:
     from iwax.experiments import STUDIES
     from iwax.report import write_report
 
-    page = write_report(results, runs, out, studies=tuple(STUDIES.values()), data_dir=data_dir, say=_notice)
+    page = write_report(results, runs, out, studies=tuple(STUDIES.values()), data_dir=data_dir, log=_notice)
     click.echo(page)
 
 

@@ -19,7 +19,9 @@ __all__ = ["reproduce"]
 @click.option("--seeds", type=int, help="Seeds of every cell; as the scale has it if left out.")
 @click.option("--only", multiple=True, metavar="TEXT", help="Only runs whose name contains this; may be repeated.")
 @click.option("--set", "fields", multiple=True, metavar="NAME=VALUE", help="A field of the recipe, as of iwax train.")
-@click.option("--resume/--anew", default=True, help="Go on with interrupted runs (default), or start them again.")
+@click.option(
+    "--resume/--restart", " /--anew", default=True, help="Go on with interrupted runs (default), or start them again."
+)
 @click.option("--force", is_flag=True, help="Go on with them under another version of the code, too.")
 @click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True, help="The records.")
 @click.option("--runs", type=click.Path(path_type=Path), default="runs/reproduce", show_default=True, help="The runs.")
@@ -71,10 +73,10 @@ def _how(options: dict[str, Any], command: str) -> Any:
         **{name: options[name] for name in ("scale", "runs", "results", "num_samples", "force", "data_dir")},
         run_limit=None if run_limit is None else 60 * run_limit,
         time_limit=None if time_limit is None else 60 * time_limit,
-        anew=not options["resume"],
+        recompute=not options["resume"],
         command=command,
         progress=lambda task: ProgressBar(f"  {task:10s}"),
-        say=lambda message: notices.print(message, markup=False),
+        log=lambda message: notices.print(message, markup=False),
     )
 
 

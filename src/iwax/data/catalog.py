@@ -27,7 +27,7 @@ class Entry:
     checksums: Mapping[str, str]
     load: Callable[[str, DataDir], Dataset]
     fetch: Callable[[str, DataDir], Dataset]
-    whence: Callable[[str, DataDir], str]
+    source_of: Callable[[str, DataDir], str]
     shape: tuple[int, ...] = (28, 28)
 
 
@@ -39,7 +39,7 @@ DATASETS: dict[str, Entry] = {
         checksums={payload.name: payload.sha256 for payload in mnist.PAYLOADS},
         load=mnist.load_mnist,
         fetch=mnist.fetch_mnist,
-        whence=mnist.whence,
+        source_of=mnist.source_of,
     ),
     "mnist-sample": Entry(
         description="every 30th training and 20th test image of MNIST",
@@ -48,7 +48,7 @@ DATASETS: dict[str, Entry] = {
         checksums={payload.name: payload.sha256 for payload in mnist.SAMPLE},
         load=mnist.load_sample,
         fetch=mnist.load_sample,
-        whence=lambda split, data_dir: "bundled sample",
+        source_of=lambda split, data_dir: "bundled sample",
     ),
     "omniglot": Entry(
         description="handwritten characters, grey, resized to 28x28",
@@ -57,7 +57,7 @@ DATASETS: dict[str, Entry] = {
         checksums={payload.name: payload.sha256 for payload in omniglot.PAYLOADS},
         load=omniglot.load_omniglot,
         fetch=omniglot.fetch_omniglot,
-        whence=omniglot.whence,
+        source_of=omniglot.source_of,
     ),
 }
 
@@ -98,7 +98,7 @@ def describe(data_dir: DataDir = None) -> list[DatasetInfo]:
             train,
             test,
             entry.shape,
-            entry.whence(split, data_dir),
+            entry.source_of(split, data_dir),
             dict(entry.checksums),
             entry.licence,
             entry.description,

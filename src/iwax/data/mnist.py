@@ -15,7 +15,7 @@ from iwax.data.cache import cache_label, keep, keep_or_raise, read_cache, read_u
 from iwax.data.dataset import Dataset
 from iwax.data.npm import from_npm
 from iwax.data.payload import Payload, SourceError, gunzip, verify
-from iwax.data.sources import explicit_folder, first_available, no_source, read_folder, would_ask
+from iwax.data.sources import explicit_folder, first_available, no_source, probe_source, read_folder
 from iwax.data.web import download, from_mirrors
 
 TRAIN = Payload(
@@ -91,9 +91,9 @@ def load_sample(split: str, data_dir: str | os.PathLike[str] | None = None) -> D
     return Dataset(train, test, "mnist-sample", split, checksums, "bundled sample", SAMPLE_NOTICE)
 
 
-def whence(split: str, data_dir: str | os.PathLike[str] | None = None) -> str:
+def source_of(split: str, data_dir: str | os.PathLike[str] | None = None) -> str:
     """The source that `load_mnist` would turn to first here and now; nothing is downloaded or decoded."""
-    return would_ask(PAYLOADS, PAYLOADS, data_dir) or "web mirrors, then npm, then bundled sample"
+    return probe_source(PAYLOADS, PAYLOADS, data_dir) or "web mirrors, then npm, then bundled sample"
 
 
 def pixels(content: bytes) -> np.ndarray:

@@ -14,7 +14,7 @@ from iwax.data.chardata import CHARDATA, load_chardata
 from iwax.data.dataset import Dataset
 from iwax.data.drawings import read_drawings, resize
 from iwax.data.payload import Payload, SourceError
-from iwax.data.sources import explicit_folder, first_available, no_source, read_files, would_ask
+from iwax.data.sources import explicit_folder, first_available, no_source, probe_source, read_files
 from iwax.data.web import download, from_mirrors
 
 BACKGROUND = Payload(
@@ -74,9 +74,9 @@ def fetch_omniglot(split: str, data_dir: DataDir = None) -> Dataset:
     return _dataset(split, content, source, tried, None)
 
 
-def whence(split: str, data_dir: DataDir = None) -> str:
+def source_of(split: str, data_dir: DataDir = None) -> str:
     """The source that `load_omniglot` would turn to first here and now; nothing is downloaded or decoded."""
-    asked = would_ask(ZIPS, [RESIZED], data_dir) or "web mirrors"
+    asked = probe_source(ZIPS, [RESIZED], data_dir) or "web mirrors"
     folder = data_dir or os.environ.get("IWAX_DATA")
     chardata = _chardata(split, (Path(folder), "") if folder else None)
     return str(chardata or asked)

@@ -56,7 +56,7 @@ def read_folder(payloads: Sequence[Payload], folder: Path, origin: str) -> dict[
     return {p.name: verify(p, contents[p.name], find_file(folder, p)) for p in payloads}
 
 
-def would_ask(
+def probe_source(
     files: Sequence[Payload], cached: Sequence[Payload], data_dir: str | os.PathLike[str] | None
 ) -> str | None:
     """The given folder, with what it lacks, or the cache, if one of them would be asked; None for neither."""

@@ -29,7 +29,7 @@ def reachable(urls: Sequence[str], seconds: float = CONNECT_SECONDS) -> list[str
     """
     answered: set[str] = set()
 
-    def knock(url: str) -> None:
+    def probe(url: str) -> None:
         try:
             socket.create_connection(_address(url), timeout=seconds).close()
             answered.add(url)
@@ -37,7 +37,7 @@ def reachable(urls: Sequence[str], seconds: float = CONNECT_SECONDS) -> list[str
             pass
 
     deadline = time.monotonic() + seconds
-    threads = [threading.Thread(target=knock, args=(url,), daemon=True) for url in urls]
+    threads = [threading.Thread(target=probe, args=(url,), daemon=True) for url in urls]
     for thread in threads:
         thread.start()
     for thread in threads:

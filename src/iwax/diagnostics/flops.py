@@ -24,7 +24,7 @@ from iwax.training import Update, phases, soap
 
 __all__ = ["count_flop", "evaluation_flop", "training_flop", "update_flop"]
 
-PERIOD = inspect.signature(soap).parameters["period"].default  # steps from one of SOAP's bases to the next
+FREQUENCY = inspect.signature(soap).parameters["preconditioning_frequency"].default  # SOAP's, in steps
 
 
 def count_flop(function: Callable, *arguments: Any, choice: Callable = max) -> int:
@@ -94,7 +94,7 @@ def update_flop(optimiser: optax.GradientTransformation, parameters: PyTree) -> 
     parameters = eqx.filter(parameters, eqx.is_inexact_array)
     state = optimiser.init(parameters)
     least, most = (count_flop(optimiser.update, parameters, state, choice=choice) for choice in (min, max))
-    return least + (most - least) // PERIOD
+    return least + (most - least) // FREQUENCY
 
 
 def evaluation_flop(model: Any, x: PyTree, num_samples: int) -> int:
@@ -119,7 +119,7 @@ def evaluation_flop(model: Any, x: PyTree, num_samples: int) -> int:
 
 
 CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint")  # of one program
-SAME = ("stop_gradient", "copy")  # what goes in comes out
+IDENTITIES = ("stop_gradient", "copy")  # what goes in comes out
 
 
 def _is_array(leaf: Any) -> bool:
@@ -149,7 +149,7 @@ class _Count:
 
     def _equation(self, equation: Any, inputs: list[Any]) -> list[Any]:
         name, inner = equation.primitive.name, list(jaxprs_in_params(equation.params))
-        if name in SAME:
+        if name in IDENTITIES:
             return inputs
         if len(inner) == 1 and name in CALLS:
             return self.run(inner[0], inputs)

@@ -96,7 +96,7 @@ class GroupSNR:
     def with_mean_of(self, other: "GroupSNR") -> "GroupSNR":
         """The same noise under the signal of another, independent estimator with the same expectation.
 
-        The mean of the plain estimator is soon lost in its noise; that of the doubly-reparameterised one is not.
+        The mean of the plain estimator is soon lost in its noise; that of the doubly-reparameterized one is not.
         """
         none = jax.tree.map(np.zeros_like, self.skewness)  # the two are independent: no covariance of mean and sd
         return dataclasses.replace(self, mean=other.mean, mean_error=other.mean_error, skewness=none)

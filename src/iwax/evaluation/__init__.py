@@ -18,7 +18,13 @@ from iwax.evaluation.pruning import PrunedModel, prune
 from iwax.evaluation.result import Evaluation, standard_error
 from iwax.evaluation.ssim import get_setting, ssim
 from iwax.evaluation.streaming import ROWS, chunk_shape, log_weights
-from iwax.evaluation.units import ACTIVE, count_holding, single_sample_unit_variances, unit_divergences, unit_variances
+from iwax.evaluation.units import (
+    ACTIVE,
+    count_active_by_kl,
+    single_sample_unit_variances,
+    unit_divergences,
+    unit_variances,
+)
 from iwax.evaluation.value_range import range_of
 
 __all__ = [
@@ -33,7 +39,7 @@ __all__ = [
     "PrunedModel",
     "anneal",
     "chunk_shape",
-    "count_holding",
+    "count_active_by_kl",
     "estimator_curves",
     "evaluate",
     "evaluate_batches",

@@ -25,6 +25,7 @@ from iwax.evaluation.value_range import value_range
 __all__ = ["SETTINGS", "Setting", "get_setting", "ssim"]
 
 BORDERS = ("interior", "zero")
+FORMER_NAMES = {"seed002": "pytorch_ssim"}  # which records and commands of before hold
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class Setting:
 SETTINGS: dict[str, Setting] = {
     "wang": Setting(window=11, sigma=1.5),
     "skimage": Setting(window=7, sample_covariance=True),
-    "seed002": Setting(window=11, sigma=1.5, border="zero"),
+    "pytorch_ssim": Setting(window=11, sigma=1.5, border="zero"),
 }
 """Name -> setting: Wang et al. (2004); scikit-image's defaults; the second source report, which used pytorch_ssim."""
 
@@ -115,5 +116,6 @@ def get_setting(setting: str | Setting) -> Setting:
     """
     if isinstance(setting, Setting):
         return setting
+    setting = FORMER_NAMES.get(setting, setting)
     check_choice("setting", setting, SETTINGS)
     return SETTINGS[setting]

@@ -22,15 +22,15 @@ from iwax.models import Bernoulli, DiagonalNormal, MarkovChain
 
 __all__ = [
     "ACTIVE",
-    "HOLDING",
-    "count_holding",
+    "ACTIVE_BY_KL",
+    "count_active_by_kl",
     "single_sample_unit_variances",
     "unit_divergences",
     "unit_variances",
 ]
 
 ACTIVE = 1e-2  # the variance above which a unit is active: Burda et al. (2015)
-HOLDING = 1e-2  # the divergence in nats above which it holds something
+ACTIVE_BY_KL = 1e-2  # the KL divergence in nats above which it is active by KL
 BATCH = 2048  # examples on the device at a time
 
 
@@ -106,13 +106,13 @@ def unit_divergences(
     return tuple(sum(layers) / (len(x) * num_samples) for layers in zip(*batches, strict=True))
 
 
-def count_holding(divergences: tuple[np.ndarray, ...]) -> list[int]:
-    """How many units of each layer hold more than `HOLDING` nats of their own, of what `unit_divergences` gives.
+def count_active_by_kl(divergences: tuple[np.ndarray, ...]) -> list[int]:
+    """How many units of each layer have more than `ACTIVE_BY_KL` nats of their own, of what `unit_divergences` gives.
 
-    >>> count_holding((np.array([2.1, 0.004, 0.3]), np.array([-0.2])))
+    >>> count_active_by_kl((np.array([2.1, 0.004, 0.3]), np.array([-0.2])))
     [2, 0]
     """
-    return [int(np.sum(layer > HOLDING)) for layer in divergences]
+    return [int(np.sum(layer > ACTIVE_BY_KL)) for layer in divergences]
 
 
 def chain_of(density: Any) -> tuple[Any, tuple]:

@@ -1,7 +1,6 @@
 from . import rainforth_snr_report as rainforth_snr_report
 from . import training_snr as training_snr
 from .demonstrate import demonstration_path as demonstration_path
-from .identity import asked as asked
 from .identity import identifier as identifier
 from .identity import run_name as run_name
 from .matching import matching_records as matching_records

@@ -14,9 +14,10 @@ from iwax.data import DATASETS
 from iwax.files import dumps
 from iwax.runs import RunConfig, resolve
 
-__all__ = ["asked", "identifier", "run_name", "stated"]
+__all__ = ["explicit_fields", "identifier", "non_default_fields", "run_name"]
 
 LENGTH = 12  # characters of an ID
+IDENTIFIED_AS = {"beta_rule": {"unconstrained": "seed002"}}  # values whose former names IDs are made of
 
 
 def identifier(asked: Mapping[str, Any], evaluated: Mapping[str, Any]) -> str:
@@ -29,30 +30,33 @@ def identifier(asked: Mapping[str, Any], evaluated: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
-def asked(config: RunConfig) -> dict[str, Any]:
+def non_default_fields(config: RunConfig) -> dict[str, Any]:
     """The fields of a configuration that are not as they would be if left out: the same for however it is written.
 
-    >>> asked(RunConfig(objective="iwae", num_samples=5, batch_size=250, binarize="dynamic"))
+    >>> non_default_fields(RunConfig(objective="iwae", num_samples=5, batch_size=250, binarize="dynamic"))
     {'num_samples': 5}
     """
-    return dict(_asked(config))
+    fields = dict(_non_default_fields(config))
+    return fields | {
+        name: IDENTIFIED_AS[name].get(fields[name], fields[name]) for name in IDENTIFIED_AS if name in fields
+    }
 
 
 @functools.lru_cache(maxsize=4096)
-def _asked(config: RunConfig) -> dict[str, Any]:
+def _non_default_fields(config: RunConfig) -> dict[str, Any]:
     if config.dataset in DATASETS and config.split == next(iter(DATASETS[config.dataset].splits)):
         config = dataclasses.replace(config, split=None)
     whole = resolve(config)
     # By value, as records have it: what it is if left out depends on the likelihood.
     config = dataclasses.replace(config, binarize=None if whole.binarize == "dynamic" else whole.binarize)
     defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(RunConfig)}
-    for name in [name for name in stated(config) if name != "binarize"]:
+    for name in [name for name in explicit_fields(config) if name != "binarize"]:
         shorter = dataclasses.replace(config, **{name: defaults[name]})
         try:
             config = shorter if resolve(shorter) == whole else config
         except ValueError:  # without it the others make no sense
             continue
-    return stated(config)
+    return explicit_fields(config)
 
 
 def run_name(config: RunConfig) -> str:
@@ -60,10 +64,10 @@ def run_name(config: RunConfig) -> str:
     whole = resolve(config)
     sizes = [str(getattr(whole, name)) for name in ("num_groups", "num_samples", "beta") if getattr(whole, name)]
     words = [config.objective, *sizes, config.model, config.dataset, f"seed{config.seed}"]
-    return "-".join([*words, identifier(asked(config), {})])
+    return "-".join([*words, identifier(non_default_fields(config), {})])
 
 
-def stated(config: RunConfig) -> dict[str, Any]:
+def explicit_fields(config: RunConfig) -> dict[str, Any]:
     """The fields of a configuration that are not at their defaults."""
     fields = dataclasses.fields(RunConfig)
     return {f.name: getattr(config, f.name) for f in fields if getattr(config, f.name) != f.default}

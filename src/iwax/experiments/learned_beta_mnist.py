@@ -31,7 +31,7 @@ NUM_STEPS, NUM_SAMPLES, BATCH = 3000, 16, 50
 def one_run(data: Dataset, *, rule: str, beta: float, seed: int, num_steps: int = NUM_STEPS) -> dict[str, Any]:
     """A row of the study: log p^ and IWAE-64 of the trained model on test images in nats, and beta at 100 moments.
 
-    Images are binarised anew at each visit; the test images once, the same for all rows.
+    Images are binarised afresh at each visit; the test images once, the same for all rows.
     """
     begin = time.monotonic()
     images = jnp.asarray(data.train[:IMAGES].reshape(len(data.train[:IMAGES]), -1) / 255, jnp.float32)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from iwax.experiments.identity import asked, stated
+from iwax.experiments.identity import explicit_fields, non_default_fields
 from iwax.experiments.study import ALONG, SAMPLE, Study
 from iwax.runs import RunConfig
 
@@ -28,7 +28,8 @@ def matching_records(
     """
     recipe = dict(study.recipe) if study.keeps_recipe else {}
     wanted, before = (
-        None if c is None else asked(dataclasses.replace(c, **recipe | stated(c))) for c in (config, start)
+        None if c is None else non_default_fields(dataclasses.replace(c, **recipe | explicit_fields(c)))
+        for c in (config, start)
     )
     names, of_start = _compared(study, start), _compared(study, None)
     counting = [record for record in records if study.keeps_recipe or record.scale != "trial"]
@@ -39,7 +40,7 @@ def _compared(study: Study, start: RunConfig | None) -> set[str]:
     """The fields by which a run is told from others with the same start; what none of these names is left open."""
     if study.keeps_recipe:  # then whatever says how counts, too
         return {field.name for field in dataclasses.fields(RunConfig)} - BY_RUN
-    return {*WHAT, *(name for other, before in study.configs if before == start for name in stated(other))}
+    return {*WHAT, *(name for other, before in study.configs if before == start for name in explicit_fields(other))}
 
 
 def _same(wanted: Mapping[str, Any] | None, asked: Mapping[str, Any] | None, names: set[str]) -> bool:

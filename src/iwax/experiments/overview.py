@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from iwax.experiments.identity import asked, run_name
+from iwax.experiments.identity import non_default_fields, run_name
 from iwax.experiments.matching import matching_records
 from iwax.experiments.records import read_records
 from iwax.experiments.reproduction import Reproduction, record_id
@@ -14,7 +14,7 @@ from iwax.runs import STATUS, RunConfig, RunFolder
 
 __all__ = ["run_rows", "study_rows"]
 
-NAMED = (
+IN_RUN_NAME = (
     "objective",
     "num_groups",
     "num_samples",
@@ -36,7 +36,7 @@ def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, 
     """One row for each run: its name, its state, its epochs, its record, and what its name does not say of it."""
     rows, records = [], [record for record in read_records(how.results) if record.scale == how.scale]
     for config in configs:
-        name, id, own = run_name(config), record_id(config, how), asked(config)
+        name, id, own = run_name(config), record_id(config, how), non_default_fields(config)
         folder = RunFolder(how.runs / name)
         status = folder.json(STATUS)
         found = {record.id: record for record in records if record.asked == own}  # judged with whatever k
@@ -47,7 +47,7 @@ def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, 
         if state == "running" and not folder.is_locked:
             state = "interrupted"
         epochs = f"{status['epoch']}/{status['epochs']}" if status else ""
-        recipe = " ".join(f"{field}={value}" for field, value in own.items() if field not in NAMED)
+        recipe = " ".join(f"{field}={value}" for field, value in own.items() if field not in IN_RUN_NAME)
         rows.append({"run": name, "state": state, "epochs": epochs, "record": id, "recipe": recipe})
     return rows
 

@@ -5,7 +5,7 @@
 theta = mu and phi = (A, b) stand at their optimum for 1,024 points drawn from the model, but for random moves of
 standard deviation 0.01 (near) or 0.5 (far). M or K takes 1, 10, 100 and 1,000 samples; each gradient is averaged over
 the points. Slopes of log SNR that theory expects near the optimum: +1/2 in M for both groups; in K +1/2 for theta, -1/2
-for phi, and +1/2 for phi by the doubly-reparameterised estimator.
+for phi, and +1/2 for phi by the doubly-reparameterized estimator.
 
 `iwax snr toy --out DIR` runs it. Reference: Rainforth et al. (2018), arXiv:1802.04537, sections 4 and 5; Tucker et al.
 (2018), arXiv:1810.04152.

@@ -71,7 +71,7 @@ def fit_slope(counts: np.ndarray, snr: np.ndarray, error: np.ndarray) -> Slope:
 def lines(records: Sequence[dict[str, Any]]) -> list[Line]:
     """One for each deviation, estimator and group.
 
-    The plain estimator of phi in K has its signal from the doubly-reparameterised one, whose expectation is the same:
+    The plain estimator of phi in K has its signal from the doubly-reparameterized one, whose expectation is the same:
     its own would be lost in its noise.
     """
     named = ("deviation", "varied", "gradient", "count")

@@ -12,7 +12,7 @@ import numpy as np
 from iwax.data import Dataset, load
 from iwax.diagnostics import evaluation_flop, training_flop, update_flop
 from iwax.evaluation import (
-    count_holding,
+    count_active_by_kl,
     first_examples,
     range_of,
     reconstruct,
@@ -28,10 +28,10 @@ from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder, build_recipe,
 
 __all__ = ["SETTING", "machine", "make_record"]
 
-SETTING = "seed002"  # of SSIM: that of the only source that has one
+SETTING = "pytorch_ssim"  # of SSIM: that of the only source that has one
 POINTS = 200  # of a curve
 SHEET = 10  # images in a row of a sheet
-HELD_BY, DRAWS = 1000, 64  # test images, and draws for each, to tell which units hold something
+HELD_BY, DRAWS = 1000, 64  # test images, and draws for each, to tell which units are active by KL
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # by which sums are rounded otherwise
 GREYS = 15  # levels above black, so that a sheet is small
 ACROSS = {"mnist": "omniglot", "omniglot": "mnist"}  # also judged on
@@ -68,7 +68,7 @@ def make_record(
         training=_training(folder, status) | {"flop": step * status["step"]},
         evaluation=_evaluation(folder, evaluation)
         | {"flop": evaluation["num_examples"] * evaluation_flop(model, _one(data), evaluation["num_samples"])}
-        | {"holding_units": _holding(model, config.test_binarize, data, evaluation["num_examples"])},
+        | {"holding_units": _active_by_kl(model, config.test_binarize, data, evaluation["num_examples"])},
         along=tuple(
             [r["epoch"], {"log_p": r["log_p"], "iwae_64": r["iwae_64"], "minus_kl": r["neg_kl"]}]
             for r in folder.records(EVALUATIONS)
@@ -143,10 +143,12 @@ def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _holding(model: Any, rule: str, data: Dataset, count: int) -> list[int]:
-    """How many units of each layer hold something beyond the layer above."""
+def _active_by_kl(model: Any, rule: str, data: Dataset, count: int) -> list[int]:
+    """How many units of each layer are active by KL."""
     x = first_examples(data, rule, seed=0, count=min(HELD_BY, count))
-    return count_holding(unit_divergences(model, x, stream(jax.random.key(0), "unit divergences"), num_samples=DRAWS))
+    return count_active_by_kl(
+        unit_divergences(model, x, stream(jax.random.key(0), "unit divergences"), num_samples=DRAWS)
+    )
 
 
 def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) -> dict[str, bool]:

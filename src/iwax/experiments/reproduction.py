@@ -12,7 +12,7 @@ from iwax.checks import check_choice
 from iwax.data import Dataset, load
 from iwax.errors import IwaxError
 from iwax.experiments.demonstrate import demonstration_path, run_demonstration
-from iwax.experiments.identity import asked, identifier, run_name
+from iwax.experiments.identity import identifier, non_default_fields, run_name
 from iwax.experiments.recording import make_record
 from iwax.experiments.scales import SCALES
 from iwax.experiments.study import Study
@@ -46,10 +46,10 @@ class Reproduction:
         run_limit: seconds after which a run is judged as it is; as the scale has it if None.
         time_limit: seconds after which everything stops, at a checkpoint.
         force: go on with interrupted runs under another version of the code, too.
-        anew: start interrupted runs again.
+        recompute: start interrupted runs again.
         command: for the records.
         progress: task -> a context that gives `on_progress`, such as `iwax.console.ProgressBar`.
-        say: told what happens.
+        log: told what happens.
     """
 
     scale: str
@@ -59,11 +59,11 @@ class Reproduction:
     run_limit: float | None = None
     time_limit: float | None = None
     force: bool = False
-    anew: bool = False
+    recompute: bool = False
     data_dir: str | None = None
     command: str = ""
     progress: Callable[[str], Any]
-    say: Callable[[str], None] = lambda message: None
+    log: Callable[[str], None] = lambda message: None
 
     def __post_init__(self) -> None:
         check_choice("scale", self.scale, SCALES)
@@ -107,7 +107,7 @@ class Reproduction:
 
 def record_id(config: RunConfig, how: Reproduction) -> str:
     """The ID of a run's record."""
-    return identifier(asked(config), how.evaluated)
+    return identifier(non_default_fields(config), how.evaluated)
 
 
 def reproduce(
@@ -133,11 +133,11 @@ def reproduce(
             tasks[name] = functools.partial(_demonstrated, study, shown, name, how)
     reports: list[RunReport] = []
     for number, (name, task) in enumerate(tasks.items(), 1):
-        how.say(f"[{number}/{len(tasks)}] {name}")
+        how.log(f"[{number}/{len(tasks)}] {name}")
         stopped = any(report.state == "open" for report in reports)
         reports.append(RunReport(name, "open") if stopped else _guarded(name, task))
         if reports[-1].note:
-            how.say(f"  {reports[-1].state}: {reports[-1].note}")
+            how.log(f"  {reports[-1].state}: {reports[-1].note}")
     return reports
 
 
@@ -152,7 +152,7 @@ def _guarded(name: str, make: Callable[[], RunReport]) -> RunReport:
     except StoppedError:
         return RunReport(name, "open", "the time is over")
     except BusyError:
-        return RunReport(name, "busy", "another process is at it")
+        return RunReport(name, "busy", "is already running")
     except Exception as error:
         return RunReport(name, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
 
@@ -168,7 +168,7 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
     before = None if config.init_from is None else by_name[config.init_from]
     data = how.data(config.dataset)
     if before is not None and not _is_finished(start := how.runs / str(config.init_from)):
-        how.say(f"  its start, {start.name}, has no model here: it is trained first")
+        how.log(f"  its start, {start.name}, has no model here: it is trained first")
         _train(before, start, data, how)
     _train(config, path, data, how)
     with how.progress("evaluating") as on_progress:
@@ -179,8 +179,9 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
     if evaluation["state"] == "stopped":
         raise StoppedError
     record = make_record(
-        path, data, how.results, evaluation, id=id, scale=how.scale, asked=asked(config), command=how.command,
-        started_from=None if before is None else asked(before), data_dir=how.data_dir,
+        path, data, how.results, evaluation, id=id, scale=how.scale, command=how.command,
+        asked=non_default_fields(config),
+        started_from=None if before is None else non_default_fields(before), data_dir=how.data_dir,
     )  # fmt: skip
     _write(how.results / f"{id}.json", record.to_json())
     value = record.evaluation["values"]["log_p"]
@@ -195,7 +196,7 @@ def _train(config: RunConfig, path: Path, data: Dataset, how: Reproduction) -> N
     """Train until the run is finished or its time is over; go on where it stopped."""
     folder = RunFolder(path)
     status = folder.json(STATUS)
-    begun = not how.anew and bool(status) and (path / CONFIG).exists()
+    begun = not how.recompute and bool(status) and (path / CONFIG).exists()
     if begun and _is_finished(path):
         return
     limits = [how.left, None if how.run_limit is None else how.run_limit - begun * status.get("seconds", 0.0)]

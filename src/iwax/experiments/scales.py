@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iwax.checks import check_choice
-from iwax.experiments.identity import run_name, stated
+from iwax.experiments.identity import explicit_fields, run_name
 from iwax.experiments.matching import BY_SMOKE
 from iwax.experiments.study import SAMPLE, Study
 from iwax.runs import RunConfig, resolve
@@ -16,10 +16,12 @@ MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the recipe of the scale "short"
 POINTS = 20  # at most twice as many evaluations along training
 FIGURE = {"epochs": 30}  # there, from MANY samples, of the 25 runs of a figure beside a table of methods
-FITTING = {"larger": {"epochs": 96}}  # of 64 samples: what a core makes of that model in less than the scale's minutes
+EPOCHS_OF_LARGE_MODELS = {
+    "larger": {"epochs": 96}
+}  # of 64 samples: what a core makes of that model in less than the scale's minutes
 SECOND_STAGE = 0.03  # of 2187 epochs: 66
 RESAMPLED = {"backward": "resampled", "num_resampled": 8}
-WORTHWHILE = 32  # samples, from which that halves an IWAE's time; others rest on more samples, and lose by it
+RESAMPLED_FROM = 32  # samples, from which that halves an IWAE's time; others rest on more samples, and lose by it
 SLOWER = {"one-layer": {"stages": "0.004:300"}}  # than the rate chosen at one sample: docs/speedrun.md
 
 
@@ -60,7 +62,7 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
         given: fields of the recipe that the caller decides.
 
     Raises:
-        ValueError: an unknown scale, or a configuration that will not do.
+        ValueError: an unknown scale, or an invalid configuration.
     """
     check_choice("scale", scale, SCALES)
     runs: dict[str, RunConfig] = {}
@@ -86,7 +88,7 @@ def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -
 def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[str, Any]) -> RunConfig:
     """The run of a configuration at a scale. What the study's own configuration says of the recipe is kept."""
     recipe = _recipe(study, config, scale) | dict(given)
-    run = dataclasses.replace(config, **recipe | stated(config), seed=seed)
+    run = dataclasses.replace(config, **recipe | explicit_fields(config), seed=seed)
     if scale == "smoke":
         own: dict[str, Any] = dict.fromkeys(BY_SMOKE) | {"dataset": SAMPLE, "train_images": 1000, "batch_size": 100}
         own |= {"epochs": 1, "eval_every": 1, "eval_images": 20, "eval_samples": 64}
@@ -103,14 +105,14 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
         return own
     many = _samples(config) >= MANY
     compares = any(table.ranked for table in study.tables)  # methods: as long, and with gradients as they are
-    fewer = config.objective == "iwae" and _samples(config) >= WORTHWHILE and not compares
+    fewer = config.objective == "iwae" and _samples(config) >= RESAMPLED_FROM and not compares
     lighter: dict[str, Any] = ({"precision": "bfloat16"} if many else {}) | (RESAMPLED if fewer else {})
     if config.stages is not None:  # of the study's own, in batches of the recipe
         return own | lighter | {"schedule_scale": SECOND_STAGE}
     if fewer:
         return lighter | {"protocol": SHORT} | SLOWER.get(config.model, {})
     if many and compares:
-        lighter |= FITTING.get(config.model, {}) if _samples(config) >= WORTHWHILE else FIGURE
+        lighter |= EPOCHS_OF_LARGE_MODELS.get(config.model, {}) if _samples(config) >= RESAMPLED_FROM else FIGURE
     return lighter | {"protocol": SHORT}
 
 

@@ -45,7 +45,7 @@ def sizes(name: str, num_samples: int) -> dict[str, Any]:
 def estimators(name: str, num_samples: int) -> dict[str, Objective]:
     """Gradient estimator -> the objective of that name with `num_samples` samples in all, at its other defaults.
 
-    The doubly-reparameterised one comes first, as its mean serves the plain one.
+    The doubly-reparameterized one comes first, as its mean serves the plain one.
     """
     cls = OBJECTIVES[name]
     gradients = sorted(cls.gradients, key=lambda gradient: gradient != DOUBLY)
@@ -85,7 +85,7 @@ class Settings:
 def measure(model: Any, images: np.ndarray, rule: str, point: Point) -> dict[str, Any]:
     """Summaries by estimator; or, for an objective that does not fit the model, the reason.
 
-    Where the doubly-reparameterised estimator has the same expectation as the plain one, the latter's entry
+    Where the doubly-reparameterized estimator has the same expectation as the plain one, the latter's entry
     "with_doubly_reparameterized_mean" has the former's signal above its own noise.
     """
     image_key, key = jax.random.split(jax.random.key(point["seed"]))
@@ -178,7 +178,7 @@ def rows(records: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[int, dic
 
 
 def mean_snr(summary: dict[str, Any], group: str) -> tuple[float, float]:
-    """Mean SNR of a group and the limit of its error; phi's under the doubly-reparameterised signal if that serves.
+    """Mean SNR of a group and the limit of its error; phi's under the doubly-reparameterized signal if that serves.
 
     NaN for what JSON has as null: a group without any gradient.
     """

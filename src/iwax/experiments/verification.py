@@ -102,7 +102,7 @@ def _again(record: Record, config: RunConfig, folder: Path, data_dir: str | None
 
 def _judged_again(record: Record, path: Path, data_dir: str | None, on_progress: Any) -> dict[str, Any]:
     """The kept model, whose checksum is that of the record, judged again from nothing."""
-    differences = _judgement(record, path, data_dir, on_progress, anew=True)
+    differences = _judgement(record, path, data_dir, on_progress, recompute=True)
     return {"compared": f"the model in {path} judged again; it was not trained again", "differences": differences}
 
 
@@ -126,11 +126,12 @@ def _is_at_hand(path: Path, record: Record) -> bool:
 
 
 def _judgement(
-    record: Record, path: Path, data_dir: str | None, on_progress: Any, anew: bool = False
+    record: Record, path: Path, data_dir: str | None, on_progress: Any, recompute: bool = False
 ) -> dict[str, float]:
     wanted = record.evaluation
     found = evaluate_run(
-        path, num_samples=wanted["num_samples"], test_images=wanted["num_images"], seed=wanted["seed"], anew=anew,
+        path, num_samples=wanted["num_samples"], test_images=wanted["num_images"], seed=wanted["seed"],
+        recompute=recompute,
         keys=EvaluationKeys if "keys" in wanted else FormerEvaluationKeys,
         data_dir=data_dir, on_progress=on_progress,
     )  # fmt: skip

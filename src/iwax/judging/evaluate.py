@@ -20,13 +20,13 @@ from iwax.evaluation import (
     samples_in_blocks,
     unit_variances,
 )
-from iwax.judging.partial import Unfinished, unfinished
+from iwax.judging.partial import PartialEvaluation, partial_evaluation
 from iwax.keys import EvaluationKeys
-from iwax.runs import JUDGED, UNFINISHED, RunFolder, check_time_limit, current_environment, load_run
+from iwax.runs import JUDGED, PARTIAL, RunFolder, check_time_limit, current_environment, load_run
 
 __all__ = ["EvaluationProgress", "evaluate_run"]
 
-SAME = ("versions", "python", "code", "device")  # for an evaluation to go on bit for bit
+REPRODUCED_BY = ("versions", "python", "code", "device")  # for an evaluation to go on bit for bit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +52,19 @@ def evaluate_run(
     test_images: int | None = None,
     seed: int = 0,
     rows: int = ROWS,
-    anew: bool = False,
+    recompute: bool = False,
     keys: type[EvaluationKeys] = EvaluationKeys,
     time_limit: float | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
     on_progress: Callable[[EvaluationProgress], None] | None = None,
-    say: Callable[[str], None] = lambda message: None,
+    log: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Any]:
     """The summary of a run's `evaluate`, also written to evaluation.json; values per image to evaluation.npz.
 
     Finished images are kept as it goes: after an interruption, the same call goes on with the next one, and what comes
     out is the same to the bit. Once all are finished it returns what was written. Any other setting, model, code, or
-    version starts anew.
+    version starts again.
 
     Arguments:
         path: the run's folder.
@@ -73,16 +73,16 @@ def evaluate_run(
         test_images: the first this many test images; all if left out.
         seed: of the binarisation and the samples.
         rows: (image, sample) pairs on the device at a time; changes rounding and speed only.
-        anew: compute everything again.
+        recompute: compute everything again.
         keys: by which keys binarisation and samples are drawn; the former ones are for records that were.
         time_limit: stop after the batch in which so many seconds have passed; the result's "state" is then "stopped".
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
         on_progress: called now and then.
-        say: told what was found, and what starts anew and why.
+        log: told what was found, and what starts again and why.
 
     Raises:
-        ValueError: no run, settings that will not do, or another process is evaluating it.
+        ValueError: no run, invalid settings, or another process is evaluating it.
     """
     check_time_limit(time_limit)
     begin, folder = time.monotonic(), RunFolder(path)
@@ -93,14 +93,14 @@ def evaluate_run(
     settings = {
         **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "keys": keys.__name__},
         **{"num_examples": len(x), "binarize": config.test_binarize, "test_hash": test_set_hash(x)},
-        **_surroundings(folder, loaded),
+        **_same_conditions(folder, loaded),
     }
-    if not anew and (written := _written(folder, settings)) is not None:
-        say(f"{JUDGED} holds this evaluation already; --anew computes it again.")
+    if not recompute and (written := _written(folder, settings)) is not None:
+        log(f"{JUDGED} holds this evaluation already; --recompute computes it again.")
         return written
     own = keys.of_seed(seed)
-    with unfinished(folder.path / UNFINISHED, settings) as finished:
-        before = _take_up(finished, chunk_shape(len(x), num_samples, rows)[0], anew, say)
+    with partial_evaluation(folder.path / PARTIAL, settings) as finished:
+        before = _take_up(finished, chunk_shape(len(x), num_samples, rows)[0], recompute, log)
         parts = [finished.values] if before else []
         for examples, batch in evaluate_batches(
             model, x, own.samples, num_samples=num_samples, block_sizes=sizes, rows=rows, start=before
@@ -118,14 +118,14 @@ def evaluate_run(
         summary = _summary(result, config.objective, settings, time.monotonic() - begin, before)
         folder.write("evaluation.npz", _arrays(result))
         folder.write_json(JUDGED, summary)
-        (folder.path / UNFINISHED).unlink()
+        (folder.path / PARTIAL).unlink()
     return summary
 
 
-def _surroundings(folder: RunFolder, data: Dataset) -> dict[str, Any]:
+def _same_conditions(folder: RunFolder, data: Dataset) -> dict[str, Any]:
     """What must be the same for an evaluation to go on bit for bit: the model, the code, and what it runs on."""
     now = current_environment(data)
-    return {"checkpoint": folder.checkpoint().sha256, **{name: now[name] for name in SAME}}
+    return {"checkpoint": folder.checkpoint().sha256, **{name: now[name] for name in REPRODUCED_BY}}
 
 
 def _written(folder: RunFolder, settings: dict[str, Any]) -> dict[str, Any] | None:
@@ -134,14 +134,14 @@ def _written(folder: RunFolder, settings: dict[str, Any]) -> dict[str, Any] | No
     return summary if summary.get("settings") == settings and (folder.path / "evaluation.npz").exists() else None
 
 
-def _take_up(finished: Unfinished, batch: int, anew: bool, say: Callable[[str], None]) -> int:
+def _take_up(finished: PartialEvaluation, batch: int, recompute: bool, log: Callable[[str], None]) -> int:
     """How many examples need not be computed again: whole batches of them."""
-    whole = 0 if anew else len(finished) // batch * batch
+    whole = 0 if recompute else len(finished) // batch * batch
     finished.keep(whole)
     if finished.differences:
-        say(f"An unfinished evaluation had other settings ({', '.join(finished.differences)}): starting anew.")
+        log(f"A partial evaluation had other settings ({', '.join(finished.differences)}): starting again.")
     elif whole:
-        say(f"Going on with an unfinished evaluation: {whole} images are finished.")
+        log(f"Going on with a partial evaluation: {whole} images are finished.")
     return whole
 
 

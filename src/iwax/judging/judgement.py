@@ -1,4 +1,4 @@
-"""The whole judgement of a run: its evaluation and everything that says what that is worth."""
+"""The whole judgement of a run: its evaluation and its diagnostics."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from iwax.data import Dataset
 from iwax.evaluation import (
     ACTIVE,
-    count_holding,
+    count_active_by_kl,
     estimator_curves,
     first_examples,
     log_likelihood,
@@ -37,7 +37,7 @@ def judge_run(
     seed: int = 0,
     data_dir: str | None = None,
     data: Dataset | None = None,
-    say: Callable[[str], None] = lambda message: None,
+    log: Callable[[str], None] = lambda message: None,
     **options: Any,
 ) -> dict[str, Any]:
     """Everything there is to say of a finished run, also written to judgement.json, with pictures in figures/.
@@ -52,7 +52,7 @@ def judge_run(
         seed: of the binarisation and of all samples.
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
-        say: told of each part before it starts.
+        log: told of each part before it starts.
         options: further options of `evaluate_run`.
 
     Returns:
@@ -60,8 +60,8 @@ def judge_run(
         posterior; missing.
     """
     common: dict[str, Any] = {"seed": seed, "data_dir": data_dir, "data": data}
-    say("evaluation")
-    evaluation = evaluate_run(path, num_samples=num_samples, say=say, **common, **options)
+    log("evaluation")
+    evaluation = evaluate_run(path, num_samples=num_samples, log=log, **common, **options)
     if evaluation["state"] == "stopped":
         return {"state": "stopped", "evaluation": evaluation}
     plot_evaluation(path)
@@ -76,7 +76,7 @@ def judge_run(
     result: dict[str, Any] = {"state": "finished", "evaluation": evaluation}
     missing: dict[str, str] = {}
     for name, part in parts.items():
-        say(name)
+        log(name)
         try:
             result[name] = part()
         except (ImportError, NotImplementedError, TypeError, ValueError) as error:
@@ -132,7 +132,7 @@ def pruned_run(
         "active_units": [int(layer.sum()) for layer in active],
         "units": [len(layer) for layer in active],
         "active_units_single_sample": [int(np.sum(layer > ACTIVE)) for layer in single],
-        "active_units_by_divergence": count_holding(divergences),
+        "active_units_by_divergence": count_active_by_kl(divergences),
         "num_examples": len(x),
         "num_samples": num_samples,
     }

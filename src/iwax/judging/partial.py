@@ -12,10 +12,10 @@ import numpy as np
 from iwax.files import dumps
 from iwax.runs import BusyError, differences, try_lock
 
-__all__ = ["Unfinished", "unfinished"]
+__all__ = ["PartialEvaluation", "partial_evaluation"]
 
 
-class Unfinished:
+class PartialEvaluation:
     """An open file of finished examples: a line of JSON (settings and columns), then a row of float64 for each.
 
     A batch is handed to the operating system as soon as it is done, so that killing the process loses none.
@@ -69,20 +69,20 @@ class Unfinished:
 
 
 @contextmanager
-def unfinished(path: Path, settings: dict[str, Any]) -> Iterator[Unfinished]:
+def partial_evaluation(path: Path, settings: dict[str, Any]) -> Iterator[PartialEvaluation]:
     """The finished examples in a file, which nobody else can open meanwhile; it is made if there is none.
 
     Raises:
-        BusyError: another process is at it.
+        BusyError: is already running.
         OSError: it cannot be written.
     """
     with open(path, "a+b") as file:
         if not try_lock(file):
             raise BusyError(
-                f"Expected {path.parent} to be evaluated by one process at a time; another one is at it. Wait for it."
+                f"Expected {path.parent} to be evaluated by one process at a time; one is already running. Wait for it."
             )
         try:
-            yield Unfinished(file, settings)
+            yield PartialEvaluation(file, settings)
         finally:
             file.flush()
             if path.exists() and os.path.getsize(path) == 0:

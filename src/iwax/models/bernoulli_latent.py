@@ -1,4 +1,4 @@
-"""A model with binary latent variables, for estimators that need no reparametrisation."""
+"""A model with binary latent variables, for estimators that need no reparameterization."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ class _Generative(eqx.Module):
 class BernoulliLatent(eqx.Module):
     """p(z) = Bernoulli(prior), p(x | z) and q(z | x) Bernoulli by networks; z holds zeros and ones.
 
-    Its draws cannot be reparameterised: RWS, VIMCO, OVIS and TVO train it, the others refuse it by name.
+    Its draws cannot be reparameterized: RWS, VIMCO, OVIS and TVO train it, the others refuse it by name.
 
     Arguments:
         data_size: number of values of one example.

@@ -73,7 +73,7 @@ class OwnModel:
             ValueError: the file fails, or holds no such function.
         """
         name = f"iwax_own_model_{self.sha256[:16]}"
-        if name not in sys.modules:  # the same code is the same classes, so that nothing is compiled anew
+        if name not in sys.modules:  # the same code is the same classes, so that nothing is compiled afresh
             module = types.ModuleType(name)
             module.__file__ = self.path
             sys.modules[name] = module  # dataclasses look their module up

@@ -54,7 +54,7 @@ class DiagonalNormal(eqx.Module):
 
 
 class Bernoulli(eqx.Module):
-    """Independent binary values over the last axis, from logits (*batch, event). Not reparameterisable."""
+    """Independent binary values over the last axis, from logits (*batch, event). Not reparameterizable."""
 
     logits: Float[Array, "*batch event"]
 

@@ -20,7 +20,7 @@ class AISLE(Objective):
     - divergence "kl", "doubly-reparameterized": path coefficient w~, that of IWAE with sticking the landing, whose
       bias for the bound's gradient is thereby explained: it is another objective's gradient.
     - divergence "kl", "score-function": the wake-phi update of reweighted wake-sleep, with the same limit.
-    - divergence "chi-square", "doubly-reparameterized": 2 K w~^2, that of the doubly-reparameterised IWAE times 2 K,
+    - divergence "chi-square", "doubly-reparameterized": 2 K w~^2, that of the doubly-reparameterized IWAE times 2 K,
       a factor that an optimiser like Adam does not see.
     - divergence "chi-square", "score-function": K w~^2 times the score.
 

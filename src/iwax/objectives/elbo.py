@@ -19,7 +19,7 @@ class ELBO(Objective):
 
     Its expectation is log p(x) - KL(q(z|x) || p(z|x)) for every K, which only lowers the variance. It is what
     Burda et al. call "VAE" with k samples, and the VAE itself at K = 1. Sticking the landing is unbiased for it, and
-    the same as the doubly-reparameterised gradient.
+    the same as the doubly-reparameterized gradient.
 
     References: Kingma and Welling, "Auto-Encoding Variational Bayes" (2013), arXiv:1312.6114; Rezende, Mohamed and
     Wierstra, "Stochastic Backpropagation and Approximate Inference in Deep Generative Models" (2014),

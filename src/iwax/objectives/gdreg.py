@@ -1,4 +1,4 @@
-"""The IWAE bound with the generalised doubly-reparameterised gradient, for learned and conditional priors."""
+"""The IWAE bound with the generalised doubly-reparameterized gradient, for learned and conditional priors."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ __all__ = ["GDReG"]
 
 
 class GDReG(Objective):
-    """The IWAE bound, the prior's gradient doubly reparameterised too: log (1/K) sum_k w_k.
+    """The IWAE bound, the prior's gradient doubly reparameterized too: log (1/K) sum_k w_k.
 
     The gradient in the inference parameters is that of IWAE with "doubly-reparameterized". That in the parameters of
     the prior p(z) (in a hierarchy, p(z_1 | z_2) ...) is carried by z as well: with z = T(e) the prior's own
-    reparametrisation of the same draw,
+    reparameterization of the same draw,
 
         sum_k [w~_k d/dz log p(x | z_k) - w~_k^2 d/dz log w_k] dT(e_k)/dtheta
 
@@ -45,7 +45,7 @@ class GDReG(Objective):
 
     @property
     def beyond_log_weights(self) -> str:
-        return "the prior's own reparametrisation; use IWAE with gradient='doubly-reparameterized'"
+        return "the prior's own reparameterization; use IWAE with gradient='doubly-reparameterized'"
 
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w)

@@ -13,7 +13,7 @@ class IWAE(Objective):
     """The log of the mean of K weights: log (1/K) sum_k w_k.
 
     A lower bound on log p(x) in expectation, tighter with every K, equal to the ELBO at K = 1. The
-    doubly-reparameterised gradient is unbiased. Sticking the landing is **biased** for it from K = 2 on: its
+    doubly-reparameterized gradient is unbiased. Sticking the landing is **biased** for it from K = 2 on: its
     expectation is the bound's gradient plus the wake-phi update of reweighted wake-sleep.
 
     References: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2015), arXiv:1509.00519; Tucker,

@@ -18,6 +18,8 @@ from iwax.weights import log_mean_exp, normalised_weights
 
 __all__ = ["CIWAE", "MIWAE", "PIWAE"]
 
+FORMER_RULES = {"seed002": "unconstrained"}  # which configurations of before hold
+
 
 def _in_groups(log_w: Array, num_groups: int) -> Array:
     """(M * K, *batch) -> (M, K, *batch): sample s is number k of group m, s = m K + k."""
@@ -117,9 +119,9 @@ class CIWAE(Objective):
     - "descend": beta descends the bound that the networks ascend, equation (16) of the report that proposed learning
       beta, as printed. **beta goes to 1**: this is the ELBO with a detour.
 
-    - "seed002": what the program of that report does: beta itself, without bounds, ascends the bound, whose ELBO takes
-      a sample of its own. There are 1 + K samples, the ELBO's first. From K = 2 on **beta passes 0 and falls on**,
-      where the value is no bound any more; at K = 1 it wanders at random.
+    - "unconstrained": what the program of that report does ("seed002" in older configurations): beta itself, without
+      bounds, ascends the bound, whose ELBO takes a sample of its own. There are 1 + K samples, the ELBO's first. From
+      K = 2 on **beta passes 0 and falls on**, where the value is no bound any more; at K = 1 it wanders at random.
 
     None has an interior optimum; they are here to show that. Sticking the landing is biased from K = 2 on.
 
@@ -138,7 +140,7 @@ class CIWAE(Objective):
     beta_parameter: Float[Array, "..."]
     beta_rule: str = eqx.field(static=True, kw_only=True)
 
-    beta_rules = ("fixed", "ascend", "descend", "seed002")
+    beta_rules = ("fixed", "ascend", "descend", "unconstrained")
     reported = ("beta",)
 
     def __init__(
@@ -152,6 +154,7 @@ class CIWAE(Objective):
         backward: str = "all",
         num_resampled: int | None = None,
     ) -> None:
+        beta_rule = FORMER_RULES.get(beta_rule, beta_rule)
         if beta_rule not in self.beta_rules:
             raise IwaxError(f"Expected beta_rule to be one of {', '.join(self.beta_rules)}; got {beta_rule!r}.")
         if isinstance(beta, int | float) and not 0 <= beta <= 1:
@@ -173,11 +176,11 @@ class CIWAE(Objective):
 
     @property
     def total_samples(self) -> int:
-        return self.num_samples + (self.beta_rule == "seed002")
+        return self.num_samples + (self.beta_rule == "unconstrained")
 
     @property
     def needs_independence(self) -> bool:
-        return super().needs_independence or self.beta_rule == "seed002"
+        return super().needs_independence or self.beta_rule == "unconstrained"
 
     @property
     def beta(self) -> Float[Array, "..."]:
@@ -194,13 +197,13 @@ class CIWAE(Objective):
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         # At its end points the mixture is one of the bounds, even where the other is -inf (0 * inf is no number).
         beta = self.beta.astype(log_w.dtype)
-        for_elbo, for_iwae = (log_w[:1], log_w[1:]) if self.beta_rule == "seed002" else (log_w, log_w)
+        for_elbo, for_iwae = (log_w[:1], log_w[1:]) if self.beta_rule == "unconstrained" else (log_w, log_w)
         elbo = jnp.where(beta == 0, 0, beta * jnp.mean(for_elbo, axis=0))
         iwae = jnp.where(beta == 1, 0, (1 - beta) * log_mean_exp(for_iwae))
         return elbo + iwae
 
     def path_fraction(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"]:
-        if self.beta_rule == "seed002":
+        if self.beta_rule == "unconstrained":
             return jnp.concatenate([jnp.ones_like(log_w[:1]), normalised_weights(log_w[1:])])
         # (beta/K + (1 - beta) w~^2) / (beta/K + (1 - beta) w~), without dividing by what may underflow.
         w, beta = normalised_weights(log_w), self.beta.astype(log_w.dtype)

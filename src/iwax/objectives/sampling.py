@@ -1,8 +1,8 @@
 """Dependent draws: antithetic pairs and scrambled Sobol points, each draw alone still from the posterior.
 
 A posterior takes part by a method `from_noise(noise)` that turns standard normal numbers (samples, *batch, size) into
-draws z and their log-density. Only what does not need independent draws may use these: a plain reparameterised
-gradient does not, the doubly-reparameterised and score-function ones do.
+draws z and their log-density. Only what does not need independent draws may use these: a plain reparameterized
+gradient does not, the doubly-reparameterized and score-function ones do.
 """
 
 import math
@@ -29,7 +29,7 @@ def draw_dependent(
     Arguments:
         posterior: offers `from_noise`; those of the built-in models with Gaussian layers do.
         sampling: "antithetic" (samples 2 i and 2 i + 1 have opposite noise) or "sobol" (a point set in as many
-            dimensions as z has, scrambled anew for each example).
+            dimensions as z has, scrambled afresh for each example).
 
     References: Wu, Goodman and Ermon, "Differentiable Antithetic Sampling for Variance Reduction in Stochastic
     Variational Inference" (2019), arXiv:1810.02555; Buchholz, Wenzel and Mandt, "Quasi-Monte Carlo Variational

@@ -1,4 +1,4 @@
-"""Score-function gradients of the IWAE bound, for latent variables that cannot be reparameterised.
+"""Score-function gradients of the IWAE bound, for latent variables that cannot be reparameterized.
 
 With a learning signal d_k = L - w~_k for sample k, where L is the bound, and a baseline h_k for it,
 

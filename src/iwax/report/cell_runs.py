@@ -34,8 +34,8 @@ class Found:
         return _by_layer(self.values) if self.metric == "active_units" else fmean(self.values)
 
     @property
-    def holding(self) -> tuple[float, ...] | None:
-        """How many units hold something beyond the layer above, by layer; None if not known."""
+    def active_by_kl(self) -> tuple[float, ...] | None:
+        """How many units are active by KL, by layer; None if not known."""
         counts = [record.evaluation.get("holding_units") for record in self.records]
         return None if any(count is None for count in counts) else _by_layer(counts)
 

@@ -71,7 +71,7 @@ def _line(found: Found | None, cell: Cell, letters: dict[str, str], marks: dict[
 def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
     """Ours ± its spread over seeds; below, how far from the published recipe it was trained, and what was published.
 
-    Of active units also how many hold something, where these are others.
+    Of active units also how many are active by KL, where these are others.
     """
     published = "; ".join(_printed(one, cell.metric) + letters[one.source] for one in cell.published)
     if found is None:
@@ -80,8 +80,8 @@ def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
     spread = f" ± {found.spread:.{_digits(cell.metric)}f}" if found.spread is not None else ""
     label = "" if found.scale == "full" else f"{found.scale}, {found.epochs:,} epochs"
     biased = BIASED if any(record.has_biased_backward for record in found.records) else ""
-    differs = cell.metric == "active_units" and found.holding not in (None, found.value)
-    held = f"{number(found.holding, cell.metric).text} hold" if differs else ""
+    differs = cell.metric == "active_units" and found.active_by_kl not in (None, found.value)
+    held = f"{number(found.active_by_kl, cell.metric).text} by KL" if differs else ""
     below = tuple(filter(None, (held, label, biased, published)))
     return Datum(ours.text + spread, ours.key, below, "smoke" if found.scale == "smoke" else "")
 

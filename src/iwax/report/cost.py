@@ -35,7 +35,7 @@ def worth(records: Sequence[Record]) -> str:
     for dataset, here in _drawn(records).items():
         averages = _averages(here)
         front = "; ".join(f"{averages[p]}: {nats(p[1])} for {arithmetic(p[0])} FLOP" for p in pareto(list(averages)))
-        sentences.append(f"On {dataset} the prices worth paying, means over seeds: {front}.")
+        sentences.append(f"On {dataset} the Pareto front, means over seeds: {front}.")
     return " ".join(sentences)
 
 

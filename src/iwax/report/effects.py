@@ -54,7 +54,7 @@ def effects(study: Study, records: Sequence[Record]) -> Sheet | None:
             rows.append((Datum(name), count, *(here or (OPEN, NONE, NONE)), *(there or (NONE, NONE, NONE))))
     columns = ("choice", "levels", "ours (nats)", "settings", "best", "published (nats)", "settings", "best")
     notes = (*_by_size(rows), NOTE)
-    return Sheet(f"{study.name}-effects", "What matters how much", columns, tuple(rows), notes) if rows else None
+    return Sheet(f"{study.name}-effects", "Effect sizes", columns, tuple(rows), notes) if rows else None
 
 
 def ranges(cells: Sequence[Cell], fields: Sequence[str], measure: Measure) -> Levels:

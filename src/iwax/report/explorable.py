@@ -25,13 +25,13 @@ Loader = Callable[[], tuple[Any, np.ndarray]]
 """Loads a model, and test images as it is judged on."""
 
 
-def explorable(runs: Sequence[Run], data_dir: str | None, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def explorable(runs: Sequence[Run], data_dir: str | None, log: Callable[[str], None]) -> list[dict[str, Any]]:
     """Up to `MODELS` models with their titles, packed for the explorer.
 
     Arguments:
         runs: the best of each data set first; one for each data set and architecture is taken.
         data_dir: folder of the data sets.
-        say: told what had to be left out, and why.
+        log: told what had to be left out, and why.
     """
     packed: list[dict[str, Any]] = []
     for title, loader in [*_of_runs(runs, data_dir), *_trained(runs, data_dir)]:
@@ -40,7 +40,7 @@ def explorable(runs: Sequence[Run], data_dir: str | None, say: Callable[[str], N
         try:
             model, x = loader()
         except (ValueError, OSError) as error:
-            say(f"The explorer leaves out {title}: {error}")
+            log(f"The explorer leaves out {title}: {error}")
             continue
         if is_explorable(model):
             packed.append({"title": title, "packed": pack(model, x, jax.random.key(0))})

@@ -1,4 +1,4 @@
-"""What a report is made of: the records of studies, and folders of runs; nothing is trained, or judged anew."""
+"""What a report is made of: the records of studies, and folders of runs; nothing is trained, or judged again."""
 
 import dataclasses
 import datetime
@@ -70,10 +70,10 @@ def _folders(path: str | Path) -> list[Path]:
 
 def _record(folder: RunFolder) -> Record:
     """A run's folder in the form of a record."""
-    from iwax.experiments import asked
+    from iwax.experiments import non_default_fields
 
-    config, surroundings, status = folder.config(), folder.json(ENVIRONMENT), folder.json(STATUS)
-    own, checkpoint = asked(config), folder.checkpoint()
+    config, environment, status = folder.config(), folder.json(ENVIRONMENT), folder.json(STATUS)
+    own, checkpoint = non_default_fields(config), folder.checkpoint()
     changed = (folder.path / CHECKPOINT).stat().st_mtime
     return Record(
         id=identifier(own, {}),
@@ -84,10 +84,10 @@ def _record(folder: RunFolder) -> Record:
         evaluation=_evaluation(folder.judged()),
         along=tuple([r["epoch"], _values(r)] for r in folder.records(EVALUATIONS)),
         sheets={kind: f"{kind}.png" for kind in ("samples", "reconstructions")},
-        machine={name: surroundings.get(name) for name in ("platform", "cores", "device")},
-        versions=surroundings.get("versions", {}),
-        commit=surroundings.get("commit"),
-        command=" ".join(surroundings.get("command", [])),
+        machine={name: environment.get(name) for name in ("platform", "cores", "device")},
+        versions=environment.get("versions", {}),
+        commit=environment.get("commit"),
+        command=" ".join(environment.get("command", [])),
         date=datetime.datetime.fromtimestamp(changed, datetime.UTC).date().isoformat(),
         checkpoint_sha256=checkpoint.sha256,
     )

@@ -28,7 +28,7 @@ PICTURED = {
     "reconstructions": ("reconstructions",),
     "across": ("across",),
 }
-SAID = (  # elsewhere than in the name of a line, or of no effect on it
+NOT_IN_LINE_NAMES = (  # elsewhere than in the name of a line, or of no effect on it
     *("seed", "dataset", "model", "split", "batch_size", "held_out", "backward", "num_resampled"),
     *ALONG,
 )
@@ -142,7 +142,7 @@ def _place(group: Sequence[Record]) -> tuple[str, str]:
 
 def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The fields in which configurations differ, of those that nothing else in a figure says."""
-    names = [name for name in configs[0] if name not in SAID]
+    names = [name for name in configs[0] if name not in NOT_IN_LINE_NAMES]
     return [name for name in names if len({str(config.get(name)) for config in configs}) > 1]
 
 

@@ -29,7 +29,7 @@ def write_report(
     *,
     studies: Sequence[Study],
     data_dir: str | None = None,
-    say: Callable[[str], None] = lambda message: None,
+    log: Callable[[str], None] = lambda message: None,
 ) -> Path:
     """Write out/index.html, out/tables and out/figures; returns the page. Nothing is trained.
 
@@ -38,7 +38,7 @@ def write_report(
         runs: folder of runs; those without a record have curves, pictures and the explorer, too.
         studies: whose tables and figures to fill.
         data_dir: folder of the data sets.
-        say: told what had to be left out, and why.
+        log: told what had to be left out, and why.
 
     Raises:
         ValueError: there is nothing to report.
@@ -60,7 +60,7 @@ def write_report(
         "studies": [_study(study, records, parts, results) for study in studies],
         "cost": parts.cost(),
         "sheets": parts.sheets(),
-        "models": explorable(parts.runs, data_dir, say),
+        "models": explorable(parts.runs, data_dir, log),
         "diagrams": parts.diagrams(),
         "runs": runs_sheet(found),
         "made_by": made_by(found),

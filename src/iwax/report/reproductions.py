@@ -24,7 +24,7 @@ command that made it, its commit, machine, errors and checks are in `results/ID.
 """
 COMMAND = (
     "`iwax reproduce {name} --scale short` makes these records: where they are there already, as in a clone, it finds "
-    "them, and with `--results mine` it makes them anew."
+    "them, and with `--results mine` it makes them afresh."
 )
 
 

@@ -1,4 +1,4 @@
-"""Does it hold? The claims of studies against the records, by the pairs of numbers that each of them orders."""
+"""Claims The claims of studies against the records, by the pairs of numbers that each of them orders."""
 
 import itertools
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ def verdicts(studies: Sequence[Study], records: Sequence[Record]) -> Sheet | Non
     """A line for each claim; None if there is none."""
     of_scale = counting(records)
     rows = tuple(_row(study, claim, of_scale) for study in studies for claim in study.claims)
-    columns = ("study", "claim", "not in", "holds", "unequal", "open")
-    return Sheet("verdicts", "Does it hold?", columns, rows, (NOTE,), labels=3) if rows else None
+    columns = ("study", "claim", "fails in", "holds", "unequal", "open")
+    return Sheet("verdicts", "Claims", columns, rows, (NOTE,), labels=3) if rows else None
 
 
 def _row(study: Study, claim: Claim, records: Sequence[Record]) -> tuple[Datum, ...]:

@@ -21,8 +21,8 @@ from .folder import CONFIG as CONFIG
 from .folder import ENVIRONMENT as ENVIRONMENT
 from .folder import EVALUATIONS as EVALUATIONS
 from .folder import JUDGED as JUDGED
+from .folder import PARTIAL as PARTIAL
 from .folder import STATUS as STATUS
-from .folder import UNFINISHED as UNFINISHED
 from .folder import BusyError as BusyError
 from .folder import RunFolder as RunFolder
 from .folder import list_runs as list_runs

@@ -26,7 +26,7 @@ RECIPE_FIELDS = tuple(
     if field.name not in ("name", "source", "by_dataset", "by_model", "gradient", "parts")
 )
 EVALUATION = {"eval_images": 500, "eval_samples": 640}
-OF_VAE = ("likelihood", "init", "output_bias", "scale_map")  # choices that a model of your own makes itself
+VAE_ONLY = ("likelihood", "init", "output_bias", "scale_map")  # choices that a model of your own makes itself
 
 _CHOICES: dict[str, Any] = {
     "model": ARCHITECTURES,
@@ -139,7 +139,7 @@ def resolve(config: RunConfig) -> RunConfig:
         filled |= _left_to_own(config)
     config = dataclasses.replace(config, **filled)
     for name, choices in _CHOICES.items():
-        if not (own and name in ("model", *OF_VAE)):
+        if not (own and name in ("model", *VAE_ONLY)):
             check_choice(name, getattr(config, name), choices)
     check_likelihood(REAL_VALUED[config.likelihood], np.zeros(0), str(config.binarize))  # as far as no data are needed
     return config
@@ -215,14 +215,14 @@ def _filled_evaluation(config: RunConfig) -> dict[str, int]:
 
 def _left_to_own(config: RunConfig) -> dict[str, Any]:
     """What the record of a model of one's own leaves open; raises ValueError where it was given."""
-    for name in OF_VAE:
+    for name in VAE_ONLY:
         default = getattr(RunConfig, name)
         if getattr(config, name) != default:
             raise IwaxError(
                 f"Expected no {name} with a model of your own; got {getattr(config, name)!r}. Choose it in "
                 f"{config.model}."
             )
-    return {name: getattr(RunConfig, name) for name in OF_VAE}
+    return {name: getattr(RunConfig, name) for name in VAE_ONLY}
 
 
 def _written(stages: Stages) -> str:

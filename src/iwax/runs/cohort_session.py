@@ -1,4 +1,4 @@
-"""One sitting of several runs: as one program, or side by side, one on each core."""
+"""One session of several runs: as one program, or side by side, one on each core."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from iwax.runs.environment import cores
-from iwax.runs.session import STRETCH_SECONDS, Clock, Progress, Session
+from iwax.runs.session import CHUNK_SECONDS, Clock, Progress, Session
 from iwax.training import Cohort, CohortState, NonFiniteLossError, TrainState
 
 __all__ = ["train_as_one", "train_side_by_side", "vectorized_is_quicker"]
@@ -40,7 +40,7 @@ def train_as_one(sessions: list[Session], states: list[TrainState], on_progress:
         clocks = [session.begin(member) for session, member in zip(sessions, states, strict=True)]
         clock = clocks[0]
         try:
-            for after in cohort.stretches(state, total_steps, STRETCH_SECONDS):
+            for after in cohort.chunks(state, total_steps, CHUNK_SECONDS):
                 for i in list(alive):
                     error = cohort.failure(after, i, int(state.step))
                     if error is not None:
@@ -124,7 +124,7 @@ class _Heard:
 
 
 def _keep(alive: dict[int, Session], state: CohortState, clock: Clock, name: str) -> None:
-    """What is written after a stretch; all checkpoints or none, since the runs go on from one step."""
+    """What is written after a chunk of steps; all checkpoints or none, since the runs go on from one step."""
     save = clock.due or name != "running"
     for i, session in alive.items():
         if save or int(state.step) % session.trainer.steps_per_epoch == 0:

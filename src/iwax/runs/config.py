@@ -26,7 +26,7 @@ class RunConfig:
     beta: float | None = _field(
         None, "Weight of the ELBO in ciwae, from 0 (IWAE) to 1 (ELBO); where it starts if learned."
     )
-    beta_rule: str | None = _field(None, "How ciwae's beta changes: fixed, ascend, descend or seed002.")
+    beta_rule: str | None = _field(None, "How ciwae's beta changes: fixed, ascend, descend or unconstrained.")
     alpha: float | None = _field(None, "Order of vr-iwae, from 0 (IWAE) towards 1 (ELBO).")
     order: int | None = _field(None, "Order of the jackknife (jvi).")
     divergence: str | None = _field(None, "What aisle's phi descends: kl or chi-square.")
@@ -50,7 +50,7 @@ class RunConfig:
     train_images: int | None = _field(None, "Use only the first this many training images; all if left out.")
     binarize: str | None = _field(
         None,
-        "dynamic (anew at each visit), fixed (once), threshold, intensities (grey values / 255), or none (values as "
+        "dynamic (afresh at each visit), fixed (once), threshold, intensities (grey values / 255), or none (values as "
         "they are). If left out as the likelihood takes them: dynamic; gaussian: intensities, or none of a path.",
     )
     protocol: str = _field("fast", "Training recipe; the options down to held-out are its, if left out.")
@@ -60,7 +60,7 @@ class RunConfig:
     decay: str | None = _field(None, "Of the rate: stages, or cosine (from the first stage's to zero over all epochs).")
     warm_up: float | None = _field(None, "Part of the epochs in which a cosine's rate rises first.")
     algorithm: str | None = _field(None, "What turns gradients into steps: adam or soap.")
-    clip: float | None = _field(None, "Clip gradients longer than this many times the usual; 0: none.")
+    clip: float | None = _field(None, "Clip gradients of more than this many times the usual norm; 0: none.")
     gradient_scale: str | None = _field(None, "Gradient of a minibatch: mean or sum over its images.")
     beta1: float | None = _field(None, "Adam's decay of the first moment.")
     beta2: float | None = _field(None, "Adam's decay of the second moment.")
@@ -71,7 +71,7 @@ class RunConfig:
     init: str | None = _field(None, "Initial weights: glorot, glorot-123, uniform (+-1/sqrt(n)) or torch.")
     output_bias: str | None = _field(None, "Where the output bias starts: data-mean, zero or init.")
     scale_map: str | None = _field(None, "How sigma is kept positive: exp or softplus.")
-    shuffle: str | None = _field(None, "Order of the training images: anew each epoch, never, or permuted once.")
+    shuffle: str | None = _field(None, "Order of the training images: afresh each epoch, never, or permuted once.")
     held_out: int | None = _field(None, "Training images, from the end, that are not trained on.")
     epochs: int | None = _field(None, "Passes over the data; cuts the recipe's schedule off there.")
     precision: str = _field(
@@ -92,7 +92,7 @@ class RunConfig:
 
     @property
     def test_binarize(self) -> str:
-        """How test images are binarised: once, where training images are drawn anew. Of a resolved configuration."""
+        """How test images are binarised: once, where training images are drawn afresh. Of a resolved configuration."""
         if self.binarize is None:
             raise IwaxError("Expected binarize to be filled in; got None. Resolve the configuration first.")
         return "fixed" if self.binarize == "dynamic" else self.binarize

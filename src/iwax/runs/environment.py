@@ -19,7 +19,7 @@ LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
 
 
 def current_environment(data: Dataset, command: list[str] | None = None) -> dict[str, Any]:
-    """The record of a run's surroundings; `command` is the process's own if left out."""
+    """The record of a run's environment; `command` is the process's own if left out."""
     return {
         "versions": _versions(),
         "code": _code(),

@@ -60,7 +60,7 @@ def new_run(
         on_progress: called about twice a second.
 
     Raises:
-        ValueError: a configuration or folder that will not do.
+        ValueError: an invalid configuration or folder.
         OSError: the folder cannot be written.
         NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
     """
@@ -86,20 +86,20 @@ def create(
     own = check_own(config)
     config = dataclasses.replace(config, dataset=data.name, split=data.split, init_from=absolute(config.init_from))
     trainer, state = prepare(config, data, own, check=True)
-    surroundings = current_environment(data, command) | (more or {})
-    surroundings["protocol"] = {
+    environment = current_environment(data, command) | (more or {})
+    environment["protocol"] = {
         "name": config.protocol,
         "source": get_recipe(config.protocol).source,
         "overridden": overridden(config),
     }
-    surroundings["objective"] = {name: getattr(state.objective, name) for name in ("is_unbiased", "target")}
+    environment["objective"] = {name: getattr(state.objective, name) for name in ("is_unbiased", "target")}
     if own is not None:
-        surroundings["model"] = {"file": own.path, "function": own.function, "sha256": own.sha256}
+        environment["model"] = {"file": own.path, "function": own.function, "sha256": own.sha256}
     if config.init_from is not None:
-        model, surroundings["init_from"] = _model_of(config.init_from, config, own, state.model)
+        model, environment["init_from"] = _model_of(config.init_from, config, own, state.model)
         state = dataclasses.replace(state, model=model)
     folder = RunFolder(path)
-    folder.create(config, surroundings, overwrite=overwrite, model=None if own is None else own.source)
+    folder.create(config, environment, overwrite=overwrite, model=None if own is None else own.source)
     return Session(folder=folder, config=config, trainer=trainer, data=data), state
 
 

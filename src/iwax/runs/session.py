@@ -1,4 +1,4 @@
-"""One sitting of a run: training between two looks at the clock, and what is written and reported then."""
+"""One session of a run: training between two looks at the clock, and what is written and reported then."""
 
 import dataclasses
 import threading
@@ -15,15 +15,15 @@ from iwax.runs.config import RunConfig
 from iwax.runs.folder import EVALUATIONS, METRICS, STATUS, RunFolder
 from iwax.training import NonFiniteLossError, Trainer, TrainState
 
-__all__ = ["STRETCH_SECONDS", "Clock", "Progress", "Session"]
+__all__ = ["CHUNK_SECONDS", "Clock", "Progress", "Session"]
 
-STRETCH_SECONDS = 0.5  # how long the device works between two looks at the clock
+CHUNK_SECONDS = 0.5  # how long the device works between two looks at the clock
 CHECKPOINT_SECONDS = 60.0  # how much work a crash may lose
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Where a run is: bound of the latest step in nats, seconds in all its sittings, rate in steps per second.
+    """Where a run is: bound of the latest step in nats, seconds in all its sessions, rate in steps per second.
 
     Of several runs at once, steps, epochs and rates are of all of them, and the bound is their mean.
     """
@@ -68,7 +68,7 @@ class Session:
         with self.folder.lock():
             clock = self.begin(state)
             try:
-                for after in self.trainer.stretches(state, self.total_steps, STRETCH_SECONDS):
+                for after in self.trainer.chunks(state, self.total_steps, CHUNK_SECONDS):
                     name = self.name_of(int(after.step), clock)
                     self.keep(after, clock, name, save=clock.due or name != "running")
                     state = after  # not before its record is written: what an interruption saves is `state`
@@ -88,7 +88,7 @@ class Session:
         return self.config.epochs * self.trainer.steps_per_epoch
 
     def begin(self, state: TrainState) -> "Clock":
-        """What is written before the first step of a sitting, whose clock starts here."""
+        """What is written before the first step of a session, whose clock starts here."""
         self.folder.rewind(int(state.step), self._epochs(state))
         clock = Clock(self.folder.json(STATUS).get("seconds", 0.0), int(state.step))
         if int(state.step) == 0:
@@ -97,7 +97,7 @@ class Session:
         return clock
 
     def keep(self, state: TrainState, clock: "Clock", name: str, *, save: bool) -> None:
-        """What is written after a stretch: the record of an epoch that has just ended, and a checkpoint on request."""
+        """What is written after a chunk of steps: the record of an epoch just ended, and a checkpoint on request."""
         if int(state.step) % self.trainer.steps_per_epoch == 0:
             self._write_records(state)
         if save:
@@ -159,7 +159,7 @@ class Session:
 
 
 class Clock:
-    """Seconds of a run (`before`, in earlier sittings, and now) and its pace."""
+    """Seconds of a run (`before`, in earlier sessions, and now) and its pace."""
 
     def __init__(self, before: float, step: int) -> None:
         self.before, self.begin = before, time.monotonic()

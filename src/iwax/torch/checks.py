@@ -120,7 +120,7 @@ def _check_computed_at(name: str, density: Tensor, layers: Sequence[Tensor]) -> 
             f"Expected {name} to be computed at the z that is given; got one whose graph "
             f"{'reaches what z was made from beside it' if others else 'does not lead to z'} (of shape "
             f"{tuple(z.shape)}). Equal values do not do: give the tensor that the densities were computed from, not a "
-            "clone of it, one computed anew, or another output of the same compiled or wrapped module."
+            "clone of it, one computed afresh, or another output of the same compiled or wrapped module."
         )
 
 

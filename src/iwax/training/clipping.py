@@ -1,6 +1,6 @@
-"""Gradients far longer than usual, clipped: what one extreme image does to a step is limited.
+"""Gradients of far more than the usual norm, clipped: what one extreme image does to a step is limited.
 
-With g_t the gradient of step t = 1, 2, ..., and |g| its length over all parameters:
+With g_t the gradient of step t = 1, 2, ..., and |g| its norm over all parameters:
 
     c_t = min(1, factor u_{t-1} / |g_t|)                  c_1 = 1
     u_t = mean of |c_s g_s| over s <= t, with weights decay^(t - s)
@@ -22,8 +22,8 @@ from jaxtyping import Array, Float, PyTree
 __all__ = ["clip_outliers"]
 
 
-class LengthState(NamedTuple):
-    """The number of gradients seen, and the weighted sum of their lengths."""
+class NormState(NamedTuple):
+    """The number of gradients seen, and the weighted sum of their norms."""
 
     step: Array
     total: Float[Array, ""]
@@ -33,8 +33,8 @@ def clip_outliers(factor: float, decay: float = 0.99) -> optax.GradientTransform
     """Clipping as the module's docstring has it, to be chained before an optimiser.
 
     Arguments:
-        factor: how many times as long as usual a gradient may be.
-        decay: of the weight of a length, by step.
+        factor: how many times the usual norm a gradient may have.
+        decay: of the weight of a norm, by step.
 
     >>> clip = clip_outliers(10.0)
     >>> _, state = clip.update(jnp.array([3.0, 4.0]), clip.init(jnp.zeros(2)))
@@ -43,15 +43,15 @@ def clip_outliers(factor: float, decay: float = 0.99) -> optax.GradientTransform
     [30.0, 40.0]
     """
 
-    def init(parameters: PyTree) -> LengthState:
-        return LengthState(jnp.zeros([], jnp.int32), jnp.zeros([]))
+    def init(parameters: PyTree) -> NormState:
+        return NormState(jnp.zeros([], jnp.int32), jnp.zeros([]))
 
-    def update(gradient: PyTree, state: LengthState, parameters: PyTree = None) -> tuple[PyTree, LengthState]:
-        length = optax.tree.norm(gradient)
-        weights = (1 - decay**state.step) / (1 - decay)  # of the lengths in the total
+    def update(gradient: PyTree, state: NormState, parameters: PyTree = None) -> tuple[PyTree, NormState]:
+        norm = optax.tree.norm(gradient)
+        weights = (1 - decay**state.step) / (1 - decay)  # of the norms in the total
         most = jnp.where(state.step == 0, jnp.inf, factor * state.total / weights)
-        share = jnp.where(length > most, most / length, 1.0)
+        share = jnp.where(norm > most, most / norm, 1.0)
         clipped = jax.tree.map(lambda g: share * g, gradient)
-        return clipped, LengthState(state.step + 1, decay * state.total + share * length)
+        return clipped, NormState(state.step + 1, decay * state.total + share * norm)
 
     return optax.GradientTransformation(init, update)

@@ -18,7 +18,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
 from iwax.models import matrix_precision
-from iwax.training.fit import NonFiniteLossError, Trainer, in_stretches
+from iwax.training.fit import NonFiniteLossError, Trainer, in_chunks
 from iwax.training.optimisers import Decay
 from iwax.training.recipe import Recipe, Stages
 from iwax.training.steps import TrainState, steps
@@ -96,9 +96,9 @@ class Cohort:
         with matrix_precision(first.precision):
             return _run(state, images, keys, numbers, first.stop(int(state.step), num_steps), program, self.mesh)
 
-    def stretches(self, state: CohortState, total_steps: int, seconds: float | None = None) -> Iterator[CohortState]:
+    def chunks(self, state: CohortState, total_steps: int, seconds: float | None = None) -> Iterator[CohortState]:
         """As those of a `Trainer`."""
-        return in_stretches(self, state, total_steps, seconds)
+        return in_chunks(self, state, total_steps, seconds)
 
     def failure(self, state: CohortState, index: int, since: int) -> NonFiniteLossError | None:
         """What run `index` would have raised alone within the steps after step `since`, if anything."""
@@ -113,7 +113,7 @@ class Cohort:
             self.trainers[index].check_finite(member, not lost.any())
         except NonFiniteLossError as error:
             return error
-        raise AssertionError("what is lost here is lost alone")
+        raise AssertionError("cannot be reached")
 
 
 def _is_count(leaf: Array) -> bool:

@@ -21,7 +21,7 @@ GRADIENT_SCALES = ("mean", "sum")
 SHUFFLES = ("epoch", "never", "once")
 DECAYS = ("stages", "cosine")
 ALGORITHMS = ("adam", "soap")
-OF_ADAM = {"epsilon_hat": False, "second_moment": 0.0, "previous_moments": False}  # as they are in SOAP
+ADAM_ONLY = {"epsilon_hat": False, "second_moment": 0.0, "previous_moments": False}  # as they are in SOAP
 OUTPUT_BIASES = ("data-mean", "zero", "init")
 PERMUTATION_SEED = 123  # of "once"
 
@@ -52,7 +52,7 @@ class Recipe:
     algorithm: str = "adam"
     """What turns gradients into steps: "adam", or "soap"."""
     clip: float = 0.0
-    """A gradient longer than this many times the usual is clipped to that (`iwax.training.clipping`); 0: none is."""
+    """A gradient of more than this many times the usual norm is clipped to it (`iwax.training.clipping`); 0: none."""
     parts: int | None = None
     """Into how many equal parts a minibatch goes through the networks, one after another, each with a key of its own;
     None: as many as keep one in a CPU's cache (`iwax.training.steps.num_parts`), on every device, so that draws do not
@@ -115,7 +115,7 @@ class Recipe:
             raise IwaxError(
                 f"Expected warm_up to be at least 0 and below 1, and 0 unless decay is cosine; got {self.warm_up!r}."
             )
-        for name, plain in OF_ADAM.items():
+        for name, plain in ADAM_ONLY.items():
             if self.algorithm != "adam" and getattr(self, name) != plain:
                 raise IwaxError(f"Expected no {name} with {self.algorithm}; got {getattr(self, name)!r}.")
         if not self.stages or not all(0 <= rate < float("inf") and epochs >= 1 for rate, epochs in self.stages):

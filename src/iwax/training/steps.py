@@ -2,7 +2,7 @@
 
 The data stay on the device as they are stored (uint8); shuffling, binarisation, noise and updates happen inside one
 loop. Every random number is keyed by (seed, epoch) or (seed, step), and the step to stop at is an argument of the
-program, so how a run is cut into stretches changes nothing, bit for bit.
+program, so how a run is cut into chunks changes nothing, bit for bit.
 """
 
 from typing import Any

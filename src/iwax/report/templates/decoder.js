@@ -71,7 +71,7 @@ const Decoder = (() => {
     return apply(block.heads.logits, hidden(block, z)).map((logit) => 1 / (1 + Math.exp(-logit)));
   }
 
-  // All layers below `layer` (0 is the one nearest the data), which are set anew from it and `noise`, then the picture.
+  // All layers below `layer` (0 is the one nearest the data), which are set afresh from it and `noise`, then the picture.
   function decode(model, z, noise, layer) {
     const depth = model.blocks.length;
     for (let l = layer; l > 0; l--) z[l - 1] = below(model.blocks[depth - 1 - l], z[l], noise[l - 1]);
