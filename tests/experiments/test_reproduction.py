@@ -17,9 +17,11 @@ import made
 from iwax.cli import main
 from iwax.experiments import STUDIES, verification
 from iwax.experiments.identity import run_name
+from iwax.experiments.matching import matching_records
 from iwax.experiments.recording import machine
 from iwax.experiments.records import read_records
 from iwax.experiments.reproduction import Reproduction, reproduce
+from iwax.experiments.scales import plan
 from iwax.experiments.study import Study
 from iwax.judging.partial import partial_evaluation
 from iwax.runs.config import RunConfig

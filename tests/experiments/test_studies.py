@@ -8,6 +8,7 @@ import pytest
 
 from iwax.experiments import STUDIES
 from iwax.experiments.identity import explicit_fields, identifier, non_default_fields, run_name
+from iwax.experiments.matching import matching_records
 from iwax.experiments.scales import plan
 from iwax.experiments.study import Cell, Published, Study, Table
 from iwax.runs.build import resolve

@@ -2,6 +2,7 @@ from . import rainforth_snr_report as rainforth_snr_report
 from . import training_snr as training_snr
 from .demonstrate import demonstration_path as demonstration_path
 from .identity import identifier as identifier
+from .identity import non_default_fields as non_default_fields
 from .identity import run_name as run_name
 from .matching import matching_records as matching_records
 from .overview import run_rows as run_rows
