@@ -41,8 +41,7 @@ def load(name: str, *, folder: str | Path | None = None) -> VAE:
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no such file"
     if found != record["sha256"]:
         raise IwaxError(
-            f"Expected {path.name} to have the SHA-256 of its record, {record['sha256']}; got {found}. Install iwax "
-            "anew."
+            f"Expected {path.name} to have the SHA-256 of its record, {record['sha256']}; got {found}. Reinstall iwax."
         )
     template = ARCHITECTURES[record["model"]](
         key=jax.random.key(0),

@@ -115,7 +115,7 @@ def check_guide_densities(
         site = guide_trace[name]
         if gradient != SCORE_FUNCTION and not site["fn"].has_rsample:
             raise IwaxError(
-                f"Expected guide sites with reparameterised samples for gradient={gradient!r}; got "
+                f"Expected guide sites with reparameterized samples for gradient={gradient!r}; got "
                 f"{_kind(site['fn'])} at site {name!r}. Use an objective with a score-function gradient, such "
                 "as iwax.objectives.VIMCO."
             )

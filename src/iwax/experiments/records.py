@@ -29,9 +29,9 @@ class Record:
         config: the whole configuration, every default filled in.
         training: epochs, steps, seconds, flop, final_bound (nats), curve: [[epoch, bound], ...], at most 200 of them.
         evaluation: num_images, num_samples, binarize, seed; values, mc_error and data_error of log_p, iwae_64, elbo
-            and minus_kl in nats; active_units by layer, and holding_units, those that hold something beyond the layer
+            and minus_kl in nats; active_units by layer, and holding_units, those active by KL given the layer
             above, where known; khat_quantiles, khat_above_0.5 and khat_above_0.7 in newer ones; seconds, of all images
-            at the rate of the last sitting; flop.
+            at the rate of the last session; flop.
         along: [[epoch, {"log_p", "iwae_64", "minus_kl"}], ...] of some test images, if asked for.
         ssim: data set judged on -> {"ssim", "ssim_std", "ssim_test_error", "num_examples"}.
         sheets: "samples", "reconstructions" and "across", those of another data set -> name of a picture in the folder
@@ -85,7 +85,7 @@ class Record:
         values = json.loads(text)
         if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
             raise IwaxError(
-                f"Expected a record of schema {SCHEMA}; got other JSON. Make it anew with `iwax reproduce`."
+                f"Expected a record of schema {SCHEMA}; got other JSON. Make it afresh with `iwax reproduce`."
             )
         try:
             return cls(**values | {"along": tuple(values.get("along", ()))})

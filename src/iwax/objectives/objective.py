@@ -9,7 +9,7 @@ L(log w); everything else follows from its weight u = dL/dlog w:
     reparameterized           a = b = c = u
     sticking-the-landing      a = b = u,  c = 0
     doubly-reparameterized    a = u,  b = u - du_s/dlog w_s,  c = 0
-    score-function            b = 0,  a and c by the objective; needs no reparameterised samples
+    score-function            b = 0,  a and c by the objective; needs no reparameterized samples
 
 The coefficients are constants to differentiation, so one surrogate serves all of them (sg: stop-gradient):
 
@@ -192,7 +192,7 @@ class Objective(eqx.Module):
     def path_fraction(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, "samples *batch"] | None:
         """(u - du_s/dlog w_s) / u in closed form, where there is one and it lies in [0, 1].
 
-        With it the doubly-reparameterised gradient needs one pass through the decoder, as the plain one does. Not to
+        With it the doubly-reparameterized gradient needs one pass through the decoder, as the plain one does. Not to
         be computed by division: u underflows.
         """
         return None
@@ -252,12 +252,12 @@ class Objective(eqx.Module):
         """`total_samples` draws z and their log q(z | x), dependent if `sampling` says so.
 
         Raises:
-            ValueError: the gradient needs reparameterised samples, or the sampling `from_noise`, and the posterior
+            ValueError: the gradient needs reparameterized samples, or the sampling `from_noise`, and the posterior
                 has none.
         """
         if self.gradient != SCORE_FUNCTION and not getattr(posterior, "has_rsample", True):
             raise IwaxError(
-                f"Expected a posterior with reparameterised samples for gradient={self.gradient!r}; got "
+                f"Expected a posterior with reparameterized samples for gradient={self.gradient!r}; got "
                 f"{type(posterior).__name__}, whose has_rsample is false. Use an objective with a score-function "
                 "gradient, such as VIMCO."
             )

@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, its surroundings, its metrics, and a checkpoint from which it goes on.
+"""The folder of a run: its configuration, its environment, its metrics, and a checkpoint from which it goes on.
 
 config.json              the resolved RunConfig
 environment.json         versions, code, device, commit, command, data and their checksums, later sessions
@@ -41,9 +41,9 @@ CHECKPOINT, PREVIOUS, NEW = (
 LOCK = ".lock"
 MODEL = "model.py"
 JUDGED = "evaluation.json"
-UNFINISHED = "evaluation.partial"
+PARTIAL = "evaluation.partial"
 RESULTS = (  # of judging; see iwax.judging.evaluate, judgement, annealing, similarity and implicit
-    *(JUDGED, "evaluation.npz", UNFINISHED, "judgement.json", "samples.png", "reconstructions.png"),
+    *(JUDGED, "evaluation.npz", PARTIAL, "judgement.json", "samples.png", "reconstructions.png"),
     *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json"),
 )
 
@@ -59,7 +59,7 @@ class RunFolder:
         self.path = Path(path)
 
     def create(
-        self, config: RunConfig, surroundings: dict[str, Any], *, overwrite: bool = False, model: str | None = None
+        self, config: RunConfig, environment: dict[str, Any], *, overwrite: bool = False, model: str | None = None
     ) -> None:
         """Start a run's folder; `model` is the text of the file of a model of one's own.
 
@@ -81,7 +81,7 @@ class RunFolder:
                 (self.path / name).unlink(missing_ok=True)
             if model is not None:
                 self.write(MODEL, model)
-            self.write_json(ENVIRONMENT, surroundings)
+            self.write_json(ENVIRONMENT, environment)
             self.write(CONFIG, config.to_json())
 
     def write(self, name: str, content: str | bytes) -> None:
@@ -116,7 +116,7 @@ class RunFolder:
         with file:
             if not try_lock(file):
                 raise BusyError(
-                    f"Expected {self.path} to be trained by one process at a time; another one is at it. Wait for it."
+                    f"Expected {self.path} to be trained by one process at a time; one is already running. Wait for it."
                 )
             for leftover in self.path.glob(".*.part"):
                 leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Training: a run's data and recipe, cut into stretches of compiled steps; and `fit`, all of it in one call."""
+"""Training: a run's data and recipe, cut into chunks of compiled steps; and `fit`, all of it in one call."""
 
 import dataclasses
 import time
@@ -50,7 +50,7 @@ class Trainer:
     """One training run: its compiled step and its data, without its state.
 
     Arguments:
-        images: training data, (N, *event), or a pytree of such arrays, as stored; binarised anew at each visit where
+        images: training data, (N, *event), or a pytree of such arrays, as stored; binarised afresh at each visit where
             `binarize` is "dynamic".
         recipe: the recipe, as it is for these data.
         key: seed of the whole run.
@@ -119,12 +119,12 @@ class Trainer:
         """Where `num_steps` more steps from `step` end: at the end of the epoch at the latest."""
         return jnp.asarray(min(step + num_steps, (step // self.steps_per_epoch + 1) * self.steps_per_epoch))
 
-    def stretches(self, state: TrainState, total_steps: int, seconds: float | None = None) -> Iterator[TrainState]:
-        """The state after each stretch of about so many seconds, and after each epoch, up to `total_steps`.
+    def chunks(self, state: TrainState, total_steps: int, seconds: float | None = None) -> Iterator[TrainState]:
+        """The state after each chunk of steps, of about so many seconds, and after each epoch, up to `total_steps`.
 
         Without `seconds`, after each epoch only.
         """
-        return in_stretches(self, state, total_steps, seconds)
+        return in_chunks(self, state, total_steps, seconds)
 
     def check_finite(self, state: TrainState, parameters_are: bool) -> None:
         """Raises NonFiniteLossError where the last step went wrong."""
@@ -142,16 +142,16 @@ class Trainer:
         )
 
 
-def in_stretches(trainer: Any, state: Any, total_steps: int, seconds: float | None = None) -> Iterator[Any]:
-    """The stretches of a `Trainer`, or of whatever advances a state as it does."""
-    images, stretch = trainer.on_device(), trainer.steps_per_epoch if seconds is None else 1
+def in_chunks(trainer: Any, state: Any, total_steps: int, seconds: float | None = None) -> Iterator[Any]:
+    """The chunks of a `Trainer`, or of whatever advances a state as it does."""
+    images, chunk = trainer.on_device(), trainer.steps_per_epoch if seconds is None else 1
     while int(state.step) < total_steps:
         started, first = time.monotonic(), int(state.step)
-        state = trainer.advance(state, images, min(stretch, total_steps - first))
+        state = trainer.advance(state, images, min(chunk, total_steps - first))
         rate = (int(state.step) - first) / (time.monotonic() - started)
         # At most twice as long as the last, since the first of all is mostly compilation.
         if seconds is not None:
-            stretch = max(1, min(2 * stretch, int(seconds * rate)))
+            chunk = max(1, min(2 * chunk, int(seconds * rate)))
         yield state
 
 
@@ -183,7 +183,7 @@ def fit(
         key: seed of everything random: shuffling, binarisation, samples of z.
         epochs: passes over the data; the whole schedule of the recipe if left out, else it is cut off there.
         batch_size: the recipe's if left out.
-        binarize: "dynamic" (anew at each visit), "fixed", "threshold", "intensities" (grey values / 255) or "none"
+        binarize: "dynamic" (afresh at each visit), "fixed", "threshold", "intensities" (grey values / 255) or "none"
             (values as they are); see `iwax.data.binarize`. What the model's likelihood is no density of is refused, if
             the model says what it is by `real_valued`, as `iwax.VAE` does.
         update: "joint", or `Alternating(inference=..., generative=...)`, each with an objective of its own; then
@@ -228,7 +228,7 @@ def fit(
         update=update,
     )
     records = []
-    for state in trainer.stretches(trainer.start(model, objective), epochs * trainer.steps_per_epoch):
+    for state in trainer.chunks(trainer.start(model, objective), epochs * trainer.steps_per_epoch):
         records.append(trainer.record(state))
         if on_epoch is not None:
             on_epoch(records[-1])
