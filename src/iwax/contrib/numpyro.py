@@ -2,7 +2,6 @@
 
 Each particle runs the guide for its draws r, and then both programs again on these draws, to take two kinds of
 derivative apart (sg: stop-gradient). Model and guide may share parameters: what a parameter is to the gradient follows
-from iwax.errors import IwaxError, IwaxTypeError, MissingExtraError
 from the run in which it is live.
 
     num_A, log q_A    parameters live, draws constant
@@ -23,6 +22,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from iwax.errors import IwaxError, IwaxTypeError, MissingExtraError
 
 try:
     from numpyro.handlers import seed, substitute, trace
