@@ -6,10 +6,14 @@ writes or prints goes through here; finite values come out as `json.dumps` has t
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-__all__ = ["dumps"]
+from iwax.errors import IwaxError
+
+__all__ = ["dumps", "loads", "read_json", "read_text"]
 
 
 def dumps(value: Any, *, default: Callable[[Any], Any] | None = None, **options: Any) -> str:
@@ -35,6 +39,31 @@ def dumps(value: Any, *, default: Callable[[Any], Any] | None = None, **options:
         return _finite(default(value))
 
     return json.dumps(_finite(value), default=plain, allow_nan=False, **options)
+
+
+def loads(text: str, origin: object = "text") -> Any:
+    """The value of JSON text; IwaxError, which names `origin`, for text that is none.
+
+    >>> loads('{"error": null}')
+    {'error': None}
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise IwaxError(f"Expected {origin} to be JSON; got {error}.") from error
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file in UTF-8; IwaxError for bytes that are none, OSError for a file that cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise IwaxError(f"Expected {path} to be text in UTF-8; got {error}.") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value of a JSON file. Raises as `read_text` and `loads`."""
+    return loads(read_text(path), path)
 
 
 def _finite(value: Any) -> Any:

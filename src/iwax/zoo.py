@@ -1,7 +1,6 @@
 """Trained models that come with the package: half-precision weights, each with the record of what it is worth."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jaxtyping import PyTree
 from iwax.checks import check_choice
 from iwax.data import Dataset
 from iwax.errors import IwaxError
+from iwax.files import read_json
 from iwax.models import ARCHITECTURES, VAE
 from iwax.runs import pack_checkpoint, read_checkpoint
 
@@ -54,7 +54,7 @@ def load(name: str, *, folder: str | Path | None = None) -> VAE:
 def records(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
     """What models there are: name -> record, with log p in nats of the model as `load` gives it."""
     paths = sorted(Path(folder or FOLDER).glob("*.json"))
-    return {path.stem: json.loads(path.read_text()) for path in paths}
+    return {path.stem: read_json(path) for path in paths}
 
 
 def export(

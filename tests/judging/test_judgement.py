@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import iwax.judging.judgement
+from iwax.errors import IwaxTypeError
 from iwax.evaluation.estimators import EstimatorCurves
 from iwax.evaluation.evaluate import log_likelihood
 from iwax.judging.judgement import judge_run, plot_evaluation
@@ -60,7 +61,7 @@ def test_units_that_are_inactive_by_decree_are_replaced(run, judged, monkeypatch
 
 def test_what_cannot_be_had_is_named_and_the_rest_is_done(run, monkeypatch):
     def refuse(*args, **options):
-        raise TypeError("Expected the model to have `prior`.\nMore.")
+        raise IwaxTypeError("Expected the model to have `prior`.\nMore.")
 
     short(monkeypatch)
     monkeypatch.setattr(iwax.judging.judgement, "pruned_run", refuse)

@@ -74,20 +74,17 @@ def split_at_random(array: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarra
 
 
 def _parse(rule: str) -> tuple[float, int]:
-    values = {"test_fraction": "0.1", "seed": "0"}
+    given = dict(part.partition("=")[::2] for part in rule.split(","))
+    values = {"test_fraction": "0.1", "seed": "0"} | given
     try:
-        given = dict(part.split("=") for part in rule.split(","))
-        if unknown := given.keys() - values.keys():
-            raise IwaxError(unknown)
-        values |= given
         fraction, seed = float(values["test_fraction"]), int(values["seed"])
-        if not (0 < fraction < 1 and 0 <= seed < 2**32):
-            raise IwaxError(rule)
-    except ValueError as error:
+    except ValueError:
+        fraction, seed = 0.0, 0
+    if len(values) > 2 or not (0 < fraction < 1 and 0 <= seed < 2**32):
         raise IwaxError(
             f"Expected split of the form {DEFAULT_SPLIT!r}, fraction in (0, 1), seed in [0, 2^32); got {rule!r}. "
             "Leave it out for that default."
-        ) from error
+        )
     return fraction, seed
 
 
@@ -122,7 +119,7 @@ def _read_idx(path: Path) -> np.ndarray:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         magic, *shape = np.frombuffer(content[:16], ">u4").tolist()
         if magic != 0x0803:
-            raise IwaxError(f"magic number {magic:#x}")
+            raise ValueError(f"magic number {magic:#x}")
         return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise IwaxError(f"Expected {path} to be a whole IDX file of images; got {error}. Fetch it again.") from error

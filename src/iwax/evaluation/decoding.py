@@ -101,7 +101,11 @@ def known_mean(density: Any) -> PyTree | None:
     """
     try:
         return density.mean
-    except (AttributeError, NotImplementedError):
+    except NotImplementedError:
+        return None
+    except AttributeError as error:
+        if error.name != "mean":  # a fault within the property
+            raise
         return None
 
 

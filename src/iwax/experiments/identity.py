@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iwax.data import DATASETS
+from iwax.errors import IwaxError
 from iwax.files import dumps
 from iwax.runs import RunConfig, resolve
 
@@ -54,7 +55,7 @@ def _non_default_fields(config: RunConfig) -> dict[str, Any]:
         shorter = dataclasses.replace(config, **{name: defaults[name]})
         try:
             config = shorter if resolve(shorter) == whole else config
-        except ValueError:  # without it the others make no sense
+        except IwaxError:  # without it the others make no sense
             continue
     return explicit_fields(config)
 

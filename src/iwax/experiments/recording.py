@@ -11,6 +11,7 @@ import numpy as np
 
 from iwax.data import Dataset, load
 from iwax.diagnostics import evaluation_flop, training_flop, update_flop
+from iwax.errors import IwaxError
 from iwax.evaluation import (
     count_active_by_kl,
     first_examples,
@@ -168,7 +169,7 @@ def _across(data: Dataset, data_dir: str | None) -> Dataset | None:
         return None
     try:
         found = load(ACROSS[data.name], None, data_dir)
-    except ValueError:  # no source has it
+    except IwaxError:  # no source has it
         return None
     return found if found.name == ACROSS[data.name] else None  # a sample of it is not it
 

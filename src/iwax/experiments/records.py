@@ -4,13 +4,12 @@ ID is made by `iwax.experiments.identity`.
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from iwax.errors import IwaxError
-from iwax.files import dumps
+from iwax.files import dumps, loads
 
 __all__ = ["SCHEMA", "Record", "read_records"]
 
@@ -82,15 +81,17 @@ class Record:
     @classmethod
     def from_json(cls, text: str) -> "Record":
         """Raises ValueError for text that is no record of this schema."""
-        values = json.loads(text)
+        values = loads(text)
         if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
             raise IwaxError(
                 f"Expected a record of schema {SCHEMA}; got other JSON. Make it afresh with `iwax reproduce`."
             )
-        try:
-            return cls(**values | {"along": tuple(values.get("along", ()))})
-        except TypeError as error:
-            raise IwaxError(f"Expected a record with the fields of schema {SCHEMA}; got {error}.") from None
+        needed = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING}
+        missing, unknown = needed - values.keys(), values.keys() - {field.name for field in dataclasses.fields(cls)}
+        if missing or unknown:
+            got = [f"no {name}" for name in sorted(missing)] + [f"an unknown {name}" for name in sorted(unknown)]
+            raise IwaxError(f"Expected a record with the fields of schema {SCHEMA}; got {', '.join(got)}.")
+        return cls(**values | {"along": tuple(values.get("along", ()))})
 
 
 def read_records(folder: str | Path) -> list[Record]:
@@ -106,7 +107,7 @@ def _read(paths: Iterable[Path]) -> Iterable[Record]:
     for path in paths:
         try:
             record = Record.from_json(path.read_text())
-        except ValueError as error:
+        except IwaxError as error:
             raise IwaxError(f"Expected {path} to be a record; {error}") from None
         if record.id != path.stem:
             raise IwaxError(f"Expected {path} to hold the record of that name; got {record.id}.")

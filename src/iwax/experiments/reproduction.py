@@ -10,7 +10,7 @@ from typing import Any
 
 from iwax.checks import check_choice
 from iwax.data import Dataset, load
-from iwax.errors import IwaxError
+from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.experiments.demonstrate import demonstration_path, run_demonstration
 from iwax.experiments.identity import identifier, non_default_fields, run_name
 from iwax.experiments.recording import make_record
@@ -115,6 +115,8 @@ def reproduce(
 ) -> list[RunReport]:
     """Make the runs that have no record yet, then the study's demonstrations; a run that fails stops no other.
 
+    Nor does a fault of iwax's own in one of them, which is raised once all have had their turn.
+
     Arguments:
         study: for its demonstrations.
         configs: its runs, as `Study.runs` gives them.
@@ -131,13 +133,15 @@ def reproduce(
         if _chosen(shown.name, only):
             name = f"demonstration {shown.name}"
             tasks[name] = functools.partial(_demonstrated, study, shown, name, how)
-    reports: list[RunReport] = []
+    reports, faults = list[RunReport](), list[Exception]()
     for number, (name, task) in enumerate(tasks.items(), 1):
         how.log(f"[{number}/{len(tasks)}] {name}")
         stopped = any(report.state == "open" for report in reports)
-        reports.append(RunReport(name, "open") if stopped else _guarded(name, task))
+        reports.append(RunReport(name, "open") if stopped else _guarded(name, task, faults))
         if reports[-1].note:
             how.log(f"  {reports[-1].state}: {reports[-1].note}")
+    if faults:
+        raise faults[0]
     return reports
 
 
@@ -145,15 +149,19 @@ def _chosen(name: str, only: Sequence[str]) -> bool:
     return not only or any(text in name for text in only)
 
 
-def _guarded(name: str, make: Callable[[], RunReport]) -> RunReport:
-    """What became of it, whatever happens; only the user's own interruption passes."""
+def _guarded(name: str, make: Callable[[], RunReport], faults: list[Exception]) -> RunReport:
+    """What became of it; what no run ought to raise goes into `faults`, and the user's own interruption passes."""
     try:
         return make()
     except StoppedError:
         return RunReport(name, "open", "the time is over")
     except BusyError:
         return RunReport(name, "busy", "is already running")
+    except IwaxError as error:
+        return RunReport(name, "failed", " ".join(str(error).split()))
     except Exception as error:
+        if not isinstance(error, NonFiniteLossError | NotImplementedError | OSError):
+            faults.append(error)
         return RunReport(name, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 

@@ -23,6 +23,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from iwax.checks import check_choice, check_positive_integer
 from iwax.data import Dataset, binarize
 from iwax.diagnostics import GradientSNR, gradient_snr
+from iwax.errors import IwaxError
 from iwax.experiments.points import Point, StudyProgress, measure_points
 from iwax.figures import COLOURS, plot
 from iwax.objectives import OBJECTIVES, Objective
@@ -98,7 +99,7 @@ def measure(model: Any, images: np.ndarray, rule: str, point: Point) -> dict[str
         own_key = jax.random.fold_in(key, zlib.crc32(f"{point['objective']} {gradient}".encode()))
         try:
             found[gradient] = gradient_snr(model, objective, x, own_key, num_replicates=point["num_replicates"])
-        except ValueError as error:
+        except IwaxError as error:
             summaries[gradient] = {"refused": str(error)}
             continue
         summaries[gradient] = found[gradient].summary() | {"unbiased": objective.is_unbiased}

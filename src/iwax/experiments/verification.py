@@ -121,7 +121,7 @@ def _first_epochs(
 def _is_at_hand(path: Path, record: Record) -> bool:
     try:
         return RunFolder(path).checkpoint().sha256 == record.checkpoint_sha256
-    except ValueError:
+    except IwaxError:
         return False
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from iwax.data import Dataset
+from iwax.errors import IwaxError
 from iwax.evaluation import (
     ACTIVE,
     count_active_by_kl,
@@ -79,7 +80,7 @@ def judge_run(
         log(name)
         try:
             result[name] = part()
-        except (ImportError, NotImplementedError, TypeError, ValueError) as error:
+        except (IwaxError, NotImplementedError) as error:  # a fault of iwax's own is none of them
             missing[name] = (str(error) or type(error).__name__).splitlines()[0]
     RunFolder(path).write_json(JUDGEMENT, result := {**result, "missing": missing})
     return result

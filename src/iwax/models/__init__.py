@@ -2,7 +2,7 @@
 
 from iwax.models.batched import batched
 from iwax.models.check import check_model
-from iwax.models.custom import OwnModel, is_own
+from iwax.models.custom import OWN_MODULE, OwnModel, is_own
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 from iwax.models.linear_gaussian import LinearGaussian
 from iwax.models.model import checked_log_joint, draw, freeze
@@ -14,6 +14,7 @@ __all__ = [
     "ARCHITECTURES",
     "INITS",
     "LIKELIHOODS",
+    "OWN_MODULE",
     "PRECISIONS",
     "SCALE_MAPS",
     "VAE",

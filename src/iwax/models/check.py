@@ -88,7 +88,7 @@ def _attempt(what: str, function: Callable, *arguments: Any) -> Any:
         return function(*arguments)
     except Exception as error:
         raise _BrokenError(
-            f"Expected {what} to work; got {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"Expected {what} to work; got {type(error).__name__}: {str(error).partition(chr(10))[0]}"
         ) from error
 
 

@@ -17,8 +17,9 @@ from jaxtyping import PRNGKeyArray
 from iwax.errors import IwaxError
 from iwax.models.check import check_model
 
-__all__ = ["OwnModel", "is_own"]
+__all__ = ["OWN_MODULE", "OwnModel", "is_own"]
 
+OWN_MODULE = "iwax_own_model_"  # how the names of modules begin that hold a user's code
 FORM = "FILE.py:FUNCTION"
 
 
@@ -72,7 +73,7 @@ class OwnModel:
         Raises:
             ValueError: the file fails, or holds no such function.
         """
-        name = f"iwax_own_model_{self.sha256[:16]}"
+        name = f"{OWN_MODULE}{self.sha256[:16]}"
         if name not in sys.modules:  # the same code is the same classes, so that nothing is compiled afresh
             module = types.ModuleType(name)
             module.__file__ = self.path

@@ -1,11 +1,11 @@
 """What the studies' demonstrations have shown: each a small table with a finding, as results/demonstrations has it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from iwax.experiments import Demonstration, Study, demonstration_path
+from iwax.files import read_json
 from iwax.report.cell_runs import SCALES
 from iwax.report.tables import Datum, Sheet
 
@@ -28,7 +28,7 @@ def read_shown(study: Study, demonstration: Demonstration, results: str | Path) 
     for scale in reversed(SCALES):
         path = demonstration_path(Path(results), study, demonstration, scale)
         if path.exists():
-            return json.loads(path.read_text())
+            return read_json(path)
     return {}
 
 

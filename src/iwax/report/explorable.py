@@ -10,6 +10,7 @@ import numpy as np
 
 from iwax import zoo
 from iwax.data import Dataset, load
+from iwax.errors import IwaxError
 from iwax.evaluation import first_examples
 from iwax.report.explorer import is_explorable, pack
 from iwax.report.format import nats
@@ -39,7 +40,7 @@ def explorable(runs: Sequence[Run], data_dir: str | None, log: Callable[[str], N
             break
         try:
             model, x = loader()
-        except (ValueError, OSError) as error:
+        except (IwaxError, OSError) as error:
             log(f"The explorer leaves out {title}: {error}")
             continue
         if is_explorable(model):

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from iwax.errors import IwaxError
 from iwax.experiments import Record, identifier, read_records
 from iwax.models import is_own
 from iwax.report.format import nats, objective_name
@@ -49,7 +50,7 @@ def gather(results: str | Path, runs: str | Path) -> list[Run]:
     for folder in _folders(runs):
         try:
             record = _record(RunFolder(folder))
-        except (ValueError, KeyError):
+        except IwaxError:
             continue  # `iwax runs` says of them what is wrong
         if record.checkpoint_sha256 not in recorded | folders.keys():
             others.append(Run(record, folder, folder))

@@ -1,7 +1,6 @@
 """Checkpoints: the arrays of a pytree in a safetensors file, with the checksum of their content. No pickle."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import equinox as eqx
@@ -13,7 +12,7 @@ from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 
 from iwax.errors import IwaxError
-from iwax.files import dumps
+from iwax.files import dumps, loads
 
 __all__ = ["Checkpoint", "pack_checkpoint", "read_checkpoint"]
 
@@ -68,14 +67,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {})["iwax"])
+            text = (file.metadata() or {}).get("iwax", "null")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        checkpoint = Checkpoint(tensors, header["notes"])
-        expected = header["sha256"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        header = loads(text)
+    except (OSError, SafetensorError, IwaxError) as error:
         raise IwaxError(f"Expected {path} to be a whole checkpoint; it cannot be read ({error!r}).") from error
-    if checkpoint.sha256 != expected:
-        raise IwaxError(f"Expected {path} to have checksum {expected}; got {checkpoint.sha256}.")
+    if not isinstance(header, dict) or not {"notes", "sha256"} <= header.keys():
+        raise IwaxError(f"Expected {path} to be a checkpoint of iwax; it is another safetensors file.")
+    checkpoint = Checkpoint(tensors, header["notes"])
+    if checkpoint.sha256 != header["sha256"]:
+        raise IwaxError(f"Expected {path} to have checksum {header['sha256']}; got {checkpoint.sha256}.")
     return checkpoint
 
 

@@ -5,13 +5,13 @@ NAME/                    the folder of each run, as that of any other
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from iwax.data import Dataset, load
 from iwax.errors import IwaxError
+from iwax.files import read_json
 from iwax.runs.build import resolve
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.cohort_session import train_as_one, train_side_by_side, vectorized_is_quicker
@@ -173,7 +173,7 @@ def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
         raise IwaxError(f"Expected {path} to be a new folder; it exists. Pass --overwrite to replace its runs.")
     if not (path / COHORT).is_file():
         raise IwaxError(f"Expected {path} to hold several runs to overwrite; got a folder without {COHORT}.")
-    more = sorted(set(json.loads((path / COHORT).read_text())["runs"]) - set(names))
+    more = sorted(set(read_json(path / COHORT)["runs"]) - set(names))
     if more:
         raise IwaxError(f"Expected {path} to hold no other runs than the new ones; got {', '.join(more)}. Delete them.")
 

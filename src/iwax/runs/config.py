@@ -1,13 +1,12 @@
 """The configuration of a run: one flat value, and its JSON. It imports no JAX, so that the command line starts fast."""
 
 import dataclasses
-import json
 import math
 from typing import Any, get_type_hints
 
 from iwax.checks import nearest
 from iwax.errors import IwaxError
-from iwax.files import dumps
+from iwax.files import dumps, loads
 
 __all__ = ["RunConfig"]
 
@@ -107,7 +106,7 @@ class RunConfig:
     @classmethod
     def from_json(cls, text: str) -> "RunConfig":
         """Raises ValueError for a key that is no field, and for a value of the wrong type."""
-        values = json.loads(text)
+        values = loads(text)
         if not isinstance(values, dict):
             raise IwaxError(f"Expected a configuration to be a JSON object; got {type(values).__name__}.")
         hints = get_type_hints(cls)

@@ -10,7 +10,6 @@ checkpoint.safetensors   parameters, optimiser, step; the one before is kept as 
 """
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import IO, Any
 from jaxtyping import PyTree
 
 from iwax.errors import IwaxError
-from iwax.files import dumps
+from iwax.files import dumps, loads, read_json, read_text
 from iwax.runs.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
 from iwax.runs.config import RunConfig
 
@@ -137,8 +136,8 @@ class RunFolder:
             ValueError: the folder is no run, or its configuration is damaged.
         """
         try:
-            return RunConfig.from_json((self.path / CONFIG).read_text())
-        except (OSError, ValueError) as error:
+            return RunConfig.from_json(read_text(self.path / CONFIG))
+        except (OSError, IwaxError) as error:
             raise IwaxError(f"Expected {self.path} to be the folder of a run; its {CONFIG}: {error}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -150,7 +149,7 @@ class RunFolder:
         path = self.path / name
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+        return [loads(line, path) for line in read_text(path).split("\n")[:-1]]
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add a record to a .jsonl file."""
@@ -179,7 +178,7 @@ class RunFolder:
     def json(self, name: str) -> dict[str, Any]:
         """A JSON file of the run, or {} where there is none."""
         path = self.path / name
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     def judged(self) -> dict[str, Any]:
         """The evaluation of the run; {} without one, and if it was trained on since."""
@@ -203,7 +202,7 @@ class RunFolder:
             if (self.path / name).exists():
                 try:
                     yield read_checkpoint(self.path / name)
-                except ValueError as error:
+                except IwaxError as error:
                     if problems is not None:
                         problems.append(str(error))
 
@@ -232,8 +231,8 @@ class RunFolder:
             ) from error
 
 
-class _NotWritableError(OSError):
-    """A file of a run could not be written."""
+class _NotWritableError(IwaxError, OSError):
+    """A file of a run cannot be written."""
 
 
 def try_lock(file: IO) -> bool:
@@ -261,7 +260,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     try:
         config, status, records = folder.config(), folder.json(STATUS), folder.metrics()
         judged = folder.judged() or (folder.records(EVALUATIONS) or [{}])[-1]
-    except ValueError:
+    except IwaxError:
         return row | {"state": "damaged"}
     state = status.get("state", "new")
     return row | {

@@ -1,7 +1,6 @@
 """Start, continue and reload a run: from a configuration or a folder to the session that trains it."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import jax
 
 from iwax.data import Dataset, binarize, check_likelihood, load
 from iwax.errors import IwaxError
+from iwax.files import loads
 from iwax.keys import TrainingKeys, stream
 from iwax.models import OwnModel, is_own
 from iwax.objectives import Objective
@@ -144,7 +144,7 @@ def reopen(
     """What trains a run on, and the state to go on from: that of its last checkpoint, or the one given."""
     config = folder.config()
     checkpoint = folder.checkpoint() if checkpoint is None else checkpoint
-    _check_config(folder, config, json.loads(checkpoint.notes.get("config", "null")), options or {})
+    _check_config(folder, config, loads(checkpoint.notes.get("config", "null")), options or {})
     data = data_of_run(config, data_dir) if data is None else data
     _go_on(folder, current_environment(data, command), force)
     trainer, template = prepare(config, data, _kept(folder, config))
