@@ -1,6 +1,8 @@
 """What iwax refuses is told apart from its own faults: no fault is called bad input, "missing", "failed" or damaged."""
 
+import ast
 import io
+import pathlib
 import re
 import tarfile
 
@@ -28,6 +30,8 @@ from iwax.files import read_json, read_text
 from iwax.runs import RunConfig, RunFolder, checkpoint, list_runs
 from iwax.runs.config import RunConfig as Config
 from tiny import tiny_data
+
+SOURCE = pathlib.Path(iwax.__file__).parent
 
 
 def run(capsys, *arguments):
@@ -185,14 +189,14 @@ def of_an_identity(path, patch, fault):
         return whole(config)
 
     patch.setattr(iwax.experiments.identity, "resolve", resolve)
-    iwax.experiments.identity.asked(RunConfig(seed=123_456, epochs=7))
+    iwax.experiments.identity.non_default_fields(RunConfig(seed=123_456, epochs=7))
 
 
 def of_a_reproduction(path, patch, fault):
     said = []
     patch.setattr(iwax.experiments.reproduction, "_one", raising(fault))
     how = iwax.experiments.reproduction.Reproduction(
-        scale="smoke", runs=path, results=path, progress=lambda task: None, say=said.append
+        scale="smoke", runs=path, results=path, progress=lambda task: None, log=said.append
     )
     try:
         iwax.experiments.reproduction.reproduce(Study("x", "x", "x"), [RunConfig(), RunConfig(seed=1)], how)
@@ -247,7 +251,7 @@ def of_the_other_data_set(path, patch, fault):
 
 def of_a_source(path, patch, fault):
     patch.setattr(sources, "explicit_folder", raising(fault))
-    sources.would_ask([], [], None)
+    sources.probe_source([], [], None)
 
 
 PLACES = [
@@ -282,3 +286,22 @@ def test_a_damaged_run_is_called_damaged(tmp_path, file):
     assert [row["state"] for row in list_runs(tmp_path)] == ["new"]
     (folder.path / file).write_text("{\n")
     assert [row["state"] for row in list_runs(tmp_path)] == ["damaged"]
+
+
+FAULTS_RAISED = {  # (file, exception): raised for iwax's own mistakes, or caught where they are raised
+    ("files.py", "TypeError"),
+    ("keys.py", "ValueError"),
+    ("data/custom.py", "ValueError"),
+}
+
+
+def test_what_users_input_does_wrong_raises_iwaxs_own_errors():
+    """Python's own would be called a fault of iwax by the command line."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name):
+                found.add((path.relative_to(SOURCE).as_posix(), node.exc.func.id))
+    plain = {(file, name) for file, name in found if name in ("ValueError", "TypeError", "ImportError", "KeyError")}
+    assert plain == FAULTS_RAISED
+    assert len(found) > 60

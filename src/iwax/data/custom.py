@@ -119,7 +119,7 @@ def _read_idx(path: Path) -> np.ndarray:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         magic, *shape = np.frombuffer(content[:16], ">u4").tolist()
         if magic != 0x0803:
-            raise ValueError(f"magic number {magic:#x}")
+            raise ValueError(f"magic number {magic:#x}")  # refused below
         return np.frombuffer(content, np.uint8, offset=16).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise IwaxError(f"Expected {path} to be a whole IDX file of images; got {error}. Fetch it again.") from error

@@ -21,7 +21,7 @@ from iwax.data import (
     is_tree,
     num_examples,
 )
-from iwax.errors import IwaxError, NonFiniteLossError
+from iwax.errors import IwaxError, IwaxTypeError, NonFiniteLossError
 from iwax.keys import TrainingKeys
 from iwax.models import PRECISIONS, matrix_precision
 from iwax.objectives import Objective
@@ -240,7 +240,7 @@ def _one_of(recipe: str | Recipe | None, protocol: str | Recipe | None) -> str |
     given = [value for value in (recipe, protocol) if value is not None]
     if len(given) != 1:
         values = f"recipe={_named(recipe)} and protocol={_named(protocol)}"
-        raise TypeError(f"Expected recipe, or protocol as it was called before, to be given once; got {values}.")
+        raise IwaxTypeError(f"Expected recipe, or protocol as it was called before, to be given once; got {values}.")
     return given[0]
 
 
