@@ -17,11 +17,15 @@ _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.1.0"
 
+SHORTER = {"judge_log_weights": "evaluation"}  # public names of rooms that are written iwax.NAME; __all__ is full
+
 
 def __getattr__(name: str) -> Any:
     """A public name, or a module of the package, which would else be there only once something had imported it."""
     if name in __all__:
         return _public(name)
+    if name in SHORTER:
+        return getattr(importlib.import_module(f"{__name__}.{SHORTER[name]}"), name)
     if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

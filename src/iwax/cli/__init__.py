@@ -7,7 +7,7 @@ import traceback
 import click
 
 from iwax import __version__
-from iwax.cli import diagnosing, judging, listing, posterior, reporting, reproducing, training
+from iwax.cli import diagnosing, judging, listing, posterior, reporting, reproducing, training, weights
 from iwax.cli.outcome import FLAG, outcome, without_flag
 from iwax.cli.startup import keep_compiled_programs
 
@@ -19,6 +19,7 @@ __all__ = ["main"]
     commands=[
         training.train,
         judging.evaluate,
+        weights.judge,
         judging.sample,
         judging.reconstruct,
         posterior.anneal,

@@ -9,7 +9,7 @@ from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, notices, number, print_table
 from iwax.files import dumps
 
-__all__ = ["evaluate", "reconstruct", "sample"]
+__all__ = ["evaluate", "evaluation_rows", "reconstruct", "sample"]
 
 
 @click.command()
@@ -64,7 +64,7 @@ def evaluate(
     print_table(
         f"{run}: {evaluation['num_examples']} test images, k = {evaluation['num_samples']} (nats)",
         ["quantity", "value", "error"],
-        _evaluation_rows(evaluation),
+        evaluation_rows(evaluation),
     )
     if everything:
         print_table(f"{run}: diagnostics", ["quantity", "value", "error"], _judgement_rows(result))
@@ -73,8 +73,8 @@ def evaluate(
         notices.print(warning, style="bold yellow", markup=False)
 
 
-def _evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
-    """The table of an evaluation: every number beside its errors."""
+def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[list[str]]:
+    """The table of an evaluation: every number beside its errors; `examples` says what it was of."""
 
     def nats(label: str, name: str, *errors: tuple[str, str]) -> list[list[str]]:
         notes = [f"{number(result[error])} {what}" for error, what in errors] or [""]
@@ -84,10 +84,10 @@ def _evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
         if result[name] is None:
             return [[label, number(None), ""]]
         low, middle, high = (number(result[name][q], f".{digits}f") for q in ("0.05", "0.5", "0.95"))
-        return [[label, middle, f"{low} to {high} in 90 % of images"]]
+        return [[label, middle, f"{low} to {high} in 90 % of {examples}"]]
 
     bounds = [name for name in result if name.startswith("iwae_") and name != "iwae_samples"]
-    over_images = "over test images"
+    over_images = "over test images" if examples == "images" else f"over {examples}"
     khat = _khat(result, "0.5")
     rows = [
         *nats(
@@ -104,11 +104,15 @@ def _evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
         *(nats("  E_q log p(x|z)", "reconstruction") + nats("  KL(q||p)", "kl") if "kl" in result else []),
         *spread("effective samples", "ess_quantiles", 1),
     ]
-    rows.append(["Pareto k-hat", khat, f"{_khat(result, '0.05')} to {_khat(result, '0.95')} in 90 % of images"])
+    rows.append(["Pareto k-hat", khat, f"{_khat(result, '0.05')} to {_khat(result, '0.95')} in 90 % of {examples}"])
     if result["khat_quantiles"] is not None:
-        rows += [["", f"{result[f'khat_above_{limit}']:.1%}", f"of images above {limit}"] for limit in ("0.5", "0.7")]
-    rows.append(["active units", " + ".join(map(str, result["active_units"])), "A_u above 0.01"])
-    rows.append(["test set", result["test_hash"][:16], "SHA-256"])
+        rows += [
+            ["", f"{result[f'khat_above_{limit}']:.1%}", f"of {examples} above {limit}"] for limit in ("0.5", "0.7")
+        ]
+    if result["active_units"]:
+        rows.append(["active units", " + ".join(map(str, result["active_units"])), "A_u above 0.01"])
+    if result["test_hash"]:
+        rows.append(["test set", result["test_hash"][:16], "SHA-256"])
     return rows
 
 

@@ -12,6 +12,8 @@ from iwax.evaluation.evaluate import (
     test_examples,
 )
 from iwax.evaluation.examples import first_examples
+from iwax.evaluation.exports import from_arrays
+from iwax.evaluation.from_weights import judge_log_weights
 from iwax.evaluation.implicit import implicit_log_density, implicit_posterior, implicit_weights
 from iwax.evaluation.pareto import LIMIT, has_tail
 from iwax.evaluation.pruning import PrunedModel, prune
@@ -44,12 +46,14 @@ __all__ = [
     "evaluate",
     "evaluate_batches",
     "first_examples",
+    "from_arrays",
     "gather",
     "get_setting",
     "has_tail",
     "implicit_log_density",
     "implicit_posterior",
     "implicit_weights",
+    "judge_log_weights",
     "log_likelihood",
     "log_weights",
     "prune",

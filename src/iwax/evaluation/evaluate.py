@@ -39,7 +39,7 @@ from iwax.evaluation.streaming import ROWS, Tally, tallies
 from iwax.evaluation.units import unit_variances
 from iwax.keys import EvaluationKeys
 
-__all__ = ["evaluate", "evaluate_batches", "log_likelihood", "samples_in_blocks"]
+__all__ = ["evaluate", "evaluate_batches", "gather", "log_likelihood", "samples_in_blocks", "tally_values"]
 
 BLOCK_SIZE = 64  # the K of Rainforth et al. (2018), Table 1
 NO_KHAT = "k-hat is missing, as it needs 25 samples: nothing says whether the errors are to be trusted."
@@ -149,7 +149,7 @@ def evaluate_batches(
         model, x, key, num_samples=num_samples, rows=rows, start=start, split=split, block_sizes=block_sizes,
         tail_size=kept_size(num_samples),
     ):  # fmt: skip
-        yield examples, _values(tally, split)
+        yield examples, tally_values(tally, split)
 
 
 def samples_in_blocks(num_samples: int, sizes: Sequence[int]) -> int:
@@ -182,11 +182,13 @@ def gather(
     variances: tuple[np.ndarray, ...],
     num_samples: int,
     test_hash: str,
+    *,
+    notes: Sequence[str] | None = None,
 ) -> Evaluation:
-    """An `Evaluation` from what `evaluate_batches` found."""
+    """An `Evaluation` from what `evaluate_batches` found; `notes` come first, those of a model if left out."""
     bounds = {size: values[f"iwae_{size}"] for size in sizes}
     rest: dict[str, Any] = {name: value for name, value in values.items() if not name.startswith("iwae_")}
-    notes = [NO_SPLIT] if "kl" not in rest else []
+    notes = [*notes] if notes is not None else [NO_SPLIT] if "kl" not in rest else []
     notes += [] if has_tail(num_samples) else [NO_KHAT]
     if unknown := int(np.sum(~np.isfinite(values["log_likelihood"]))):
         notes.append(
@@ -228,7 +230,7 @@ def test_examples(data: Dataset | PyTree, rule: str, key: PRNGKeyArray) -> PyTre
 test_examples.__test__ = False  # type: ignore[attr-defined]  # or pytest would collect it
 
 
-def _values(tally: Tally, split: bool) -> dict[str, np.ndarray]:
+def tally_values(tally: Tally, split: bool) -> dict[str, np.ndarray]:
     """Per example: the fields of `Evaluation` of that shape, and iwae_K for each K."""
     log_mean, variance, k = tally.log_mean, tally.relative_variance, tally.num_samples
     tail = np.partition(tally.tail, -tail_size(k) - 1, axis=1)[:, -tail_size(k) - 1 :]

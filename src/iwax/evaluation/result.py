@@ -14,9 +14,9 @@ __all__ = ["Evaluation", "standard_error"]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What `evaluate` found, per example, in nats: float64 arrays (N,).
+    """What `evaluate` found, per example, in nats: float64 arrays (N,). Printed, a small table of their means.
 
     Attributes:
         log_likelihood: log p^(x) from `num_samples` samples, a stochastic lower bound.
@@ -32,7 +32,7 @@ class Evaluation:
         unit_variances: for each stochastic layer, the variance over examples of each unit's posterior mean.
         num_samples: k, samples per example.
         block_size: K of `iwae` and `neg_kl`.
-        test_hash: SHA-256 of the examples as they were evaluated (binarised).
+        test_hash: SHA-256 of the examples as they were evaluated (binarised); "" where they are not known.
         notes: what is missing and why.
         jackknife_bias: bias of log_likelihood by leaving out one sample at a time, not above `bias`; NaN as `mc_error`.
         jackknife_error: its standard error by the same; both hold up longer where weights are bad.
@@ -102,6 +102,37 @@ class Evaluation:
         """What to do about weights that are not to be trusted; None if all are."""
         return khat_advice(self.khat_above_limit, self.khat_above_half)
 
+    def __repr__(self) -> str:
+        from iwax.evaluation.exports import as_text
+
+        return as_text(self)
+
+    def to_numpy(self) -> dict[str, np.ndarray]:
+        """Every number per example, (N,), and A_u of each layer's units: what evaluation.npz of a run holds."""
+        from iwax.evaluation.exports import as_arrays
+
+        return as_arrays(self)
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with one row for each example, in nats.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        from iwax.evaluation.exports import as_frame
+
+        return as_frame(self)
+
+    def to_arviz(self) -> Any:
+        """An `arviz.InferenceData` with the group `evaluation`: every number per example, along the dimension example.
+
+        Raises:
+            ImportError: ArviZ is not installed.
+        """
+        from iwax.evaluation.exports import as_inference_data
+
+        return as_inference_data(self)
+
     def summary(self) -> dict[str, Any]:
         """Means over the examples in nats, each beside its errors: Monte-Carlo, bias, and over examples, apart.
 
@@ -166,7 +197,8 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     found = {}
     for q in QUANTILES:
         low, high = (float(np.quantile(values, q, method=method)) for method in ("lower", "higher"))
-        found[f"{q:g}"] = float(np.quantile(values, q)) if math.isfinite(low) and math.isfinite(high) else high
+        between = low != high and math.isfinite(low) and math.isfinite(high)  # else NumPy may multiply infinity by 0
+        found[f"{q:g}"] = float(np.quantile(values, q)) if between else high
     return found
 
 

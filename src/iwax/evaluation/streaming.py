@@ -86,6 +86,9 @@ class Tally:
                 bound.add(log_w)
         if log_ratio is not None:
             self.kl_sum += log_ratio.sum(axis=1)
+        self._keep_largest(log_w)
+
+    def _keep_largest(self, log_w: np.ndarray) -> None:
         if size := self.tail.shape[1]:
             self.tail = np.partition(np.concatenate([self.tail, log_w], axis=1), -size, axis=1)[:, -size:]
 

@@ -7,3 +7,6 @@ from .pictures import sample_sheet as sample_sheet
 from .posterior import implicit_run as implicit_run
 from .posterior import posterior_picture as posterior_picture
 from .ssim import ssim_run as ssim_run
+from .weights import judge_weights as judge_weights
+from .weights import read_evaluation as read_evaluation
+from .weights import write_evaluation as write_evaluation

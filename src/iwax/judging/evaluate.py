@@ -1,7 +1,6 @@
 """Judge a finished run: its evaluation, its samples and its reconstructions, written beside it."""
 
 import dataclasses
-import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from iwax.evaluation import (
     unit_variances,
 )
 from iwax.judging.partial import PartialEvaluation, partial_evaluation
+from iwax.judging.weights import pack_arrays
 from iwax.keys import EvaluationKeys
 from iwax.runs import JUDGED, PARTIAL, RunFolder, check_time_limit, current_environment, load_run
 
@@ -116,7 +116,7 @@ def evaluate_run(
         variances = unit_variances(model, x, own.units)
         result = gather(values, sizes, variances, num_samples, settings["test_hash"])
         summary = _summary(result, config.objective, settings, time.monotonic() - begin, before)
-        folder.write("evaluation.npz", _arrays(result))
+        folder.write("evaluation.npz", pack_arrays(result))
         folder.write_json(JUDGED, summary)
         (folder.path / PARTIAL).unlink()
     return summary
@@ -157,16 +157,3 @@ def _summary(
         **{"seconds": seconds, "found_finished": before, "images_per_second": num_new / seconds},
         "settings": settings,
     }
-
-
-def _arrays(result: Evaluation) -> bytes:
-    """The content of evaluation.npz: every number per image, in nats, and A_u of every unit of each layer."""
-    names = ("log_likelihood", "iwae", "neg_kl", "mc_error", "bias", "ess", "khat", "elbo", "elbo_error")
-    per_example = {name: getattr(result, name) for name in (*names, "jackknife_bias", "jackknife_error")}
-    if result.kl is not None:
-        per_example |= {"reconstruction": result.reconstruction, "kl": result.kl}
-    bounds = {f"iwae_{size}": bound for size, bound in result.bounds.items()}
-    layers = {f"unit_variances_{i + 1}": layer for i, layer in enumerate(result.unit_variances)}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **per_example, **bounds, **layers)
-    return buffer.getvalue()
