@@ -1,7 +1,8 @@
 """Pictures, with one look: vector plots for print, sheets of images, and training curves.
 
 Plots are drawn on matplotlib's `Figure` objects: no global state is read or set, and no window is opened.
-Matplotlib and Pillow are imported when the first picture is drawn.
+Matplotlib and Pillow, which the extra `report` brings, are imported when the first picture is drawn; where they are not
+installed, whatever draws raises MissingExtraError.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from iwax.extras import check_installed
 
 __all__ = [
     "COLOURS",
@@ -57,6 +60,7 @@ def plot(
         width: of the whole figure, in inches.
         height: of the whole figure, in inches.
     """
+    check_installed("matplotlib", "pictures")
     import matplotlib
     from cycler import cycler
     from matplotlib.figure import Figure
@@ -89,6 +93,7 @@ def image_sheet(
     `shades` are the values that are black and white, beyond which all is; `scale` is how many screen pixels wide a
     pixel is.
     """
+    check_installed("PIL", "pictures")
     from PIL import Image
 
     images = in_shades(images, shades)
@@ -114,6 +119,7 @@ def image_rows(
 
     `shades` are the values that are black and white; `captions`, if given, stand below the columns.
     """
+    check_installed("matplotlib", "pictures")
     from matplotlib.figure import Figure
 
     mosaic = _mosaic([in_shades(images, shades) for images in rows.values()])
@@ -162,9 +168,9 @@ def curves(
         path: a .png, .pdf or .svg file.
         axes: further properties of the axes (title, xscale, ...).
     """
-    from matplotlib.ticker import MaxNLocator
-
     with plot(path) as axis:
+        from matplotlib.ticker import MaxNLocator
+
         for i, (label, (x, y)) in enumerate(lines.items()):
             style = LINE_STYLES[i % len(LINE_STYLES)]
             axis.plot(x, y, label=label, color=COLOURS[i % len(COLOURS)], linestyle=style, marker="o", ms=3)

@@ -292,5 +292,6 @@ import iwax.contrib.numpyro
 def test_iwax_does_without_numpyro_and_its_part_says_what_to_install():
     result = subprocess.run([sys.executable, "-c", WITHOUT_NUMPYRO], capture_output=True, text=True, check=False)
     assert result.stderr.strip().splitlines()[-1] == (
-        'ModuleNotFoundError: iwax.contrib.numpyro needs NumPyro: pip install "iwax[numpyro]".'
+        "iwax.errors.MissingExtraError: Expected numpyro to be installed for iwax.contrib.numpyro; "
+        'pip install "iwax[numpyro]" brings it.'
     )

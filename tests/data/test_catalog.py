@@ -52,7 +52,7 @@ def test_every_row_of_the_table_is_described():
         assert all(len(checksum) == 64 for checksum in row.checksums.values())
         assert row.licence
     assert [row.source for row in rows] == [
-        "web mirrors, then npm, then bundled sample",
+        "web mirrors, then bundled sample",
         "bundled sample",
         "web mirrors",
         "web mirrors",

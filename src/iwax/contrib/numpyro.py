@@ -23,13 +23,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from iwax.errors import IwaxError, IwaxTypeError, MissingExtraError
+from iwax.errors import IwaxError, IwaxTypeError
+from iwax.extras import missing
 
 try:
     from numpyro.handlers import seed, substitute, trace
     from numpyro.infer import elbo
 except ModuleNotFoundError as error:
-    raise MissingExtraError('iwax.contrib.numpyro needs NumPyro: pip install "iwax[numpyro]".') from error
+    raise missing("numpyro", "iwax.contrib.numpyro") from error
 
 from iwax.contrib._plates import (
     Layout,

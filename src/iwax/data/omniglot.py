@@ -16,6 +16,7 @@ from iwax.data.drawings import read_drawings, resize
 from iwax.data.payload import Payload, SourceError
 from iwax.data.sources import explicit_folder, first_available, no_source, probe_source, read_files
 from iwax.data.web import download, from_mirrors
+from iwax.extras import check_installed
 
 BACKGROUND = Payload(
     "omniglot",
@@ -58,7 +59,8 @@ def load_omniglot(split: str, data_dir: DataDir = None) -> Dataset:
     """Omniglot from `data_dir` or IWAX_DATA (then only that), the cache, or the web.
 
     A `chardata.mat` in the given folder is taken for the split "burda" instead of the drawings.
-    Raises ChecksumError for an altered file, ValueError if nothing has the data.
+    Raises ChecksumError for an altered file, ValueError if nothing has the data, and MissingExtraError where drawings
+    are to be decoded and Pillow is not installed.
     """
     explicit = explicit_folder(data_dir)
     if chardata := _chardata(split, explicit):
@@ -111,6 +113,7 @@ def _chardata(split: str, explicit: tuple[Path, str] | None) -> Path | None:
 
 def resized_bytes(zips: dict[str, bytes], origin: object) -> bytes:
     """The verified drawings of both zips, background first, as 28x28 bytes (N * 784). Raises ChecksumError."""
+    check_installed("PIL", "the drawings of Omniglot")
     return b"".join(resize(read_drawings(zips[p.name], p, f"{origin}/{p.name}")).tobytes() for p in ZIPS)
 
 
@@ -155,6 +158,7 @@ def _contents(payloads: list[Payload], content: bytes) -> dict[str, bytes]:
 
 
 def _from_mirror(mirror: str) -> bytes:
+    check_installed("PIL", "the drawings of Omniglot")  # before 15 MB are fetched
     return resized_bytes({p.name: download(mirror + p.name) for p in ZIPS}, mirror.rstrip("/"))
 
 

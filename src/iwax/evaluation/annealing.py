@@ -135,7 +135,7 @@ def anneal(
     Raises:
         ValueError: a number below one, or an unknown start.
         TypeError: z is not continuous, or the model has no prior to start from.
-        ImportError: blackjax is not installed.
+        MissingExtraError: blackjax is not installed.
 
     >>> import iwax
     >>> model = iwax.LinearGaussian.isotropic(2)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from iwax.errors import MissingExtraError
+from iwax.extras import check_installed
 
 __all__ = ["hamiltonian_step", "pilot_step_sizes", "walk"]
 
@@ -28,15 +28,11 @@ def hamiltonian_step(log_terms: Callable, variances: Float[Array, " size"], leap
         leapfrog_steps: gradients per step.
 
     Raises:
-        ImportError: blackjax is not installed.
+        MissingExtraError: blackjax is not installed.
     """
-    try:
-        from blackjax.mcmc import hmc
-    except ImportError as error:
-        raise MissingExtraError(
-            "Expected blackjax, for its Hamiltonian Monte Carlo; it is not installed. "
-            'Run pip install "iwax[diagnostics]".'
-        ) from error
+    check_installed("blackjax", "Hamiltonian Monte Carlo")
+    from blackjax.mcmc import hmc
+
     kernel = hmc.build_kernel()
 
     def move(z: Array, t: Array, step_size: Array, key: Array) -> tuple[Array, Array]:

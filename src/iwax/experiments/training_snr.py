@@ -18,7 +18,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.data import Dataset, binarize
@@ -205,6 +204,8 @@ def figure(records: Sequence[dict[str, Any]], path: Path) -> None:
     found = list(rows(records))
     epochs = sorted({record["point"]["epoch"] for record in records})
     with plot(path, columns=2, width=7.2, height=1 + 0.2 * len(found)) as axes:
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         left, right = np.ravel(axes)
         for axis, (group, symbol) in zip((left, right), SYMBOLS.items(), strict=True):
             for i, (epoch, colour) in enumerate(zip(epochs, COLOURS, strict=False)):

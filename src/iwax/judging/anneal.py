@@ -27,6 +27,7 @@ from iwax.evaluation import (
     simulate,
     standard_error,
 )
+from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
 from iwax.files import dumps
 from iwax.keys import EvaluationKeys, stream
@@ -107,7 +108,8 @@ def anneal_run(
         return {"state": "stopped"} | done | {"seconds": time.monotonic() - begin}
     summary = {"state": "finished"} | settings | {"num_samples": num_samples} | _summary(results, iwae)
     folder.write_json("annealing.json", summary)
-    _draw(folder.path / "figures", results, iwae, num_samples)
+    with beside_numbers("figures/annealing"):
+        _draw(folder.path / "figures", results, iwae, num_samples)
     return summary
 
 

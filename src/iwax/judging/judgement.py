@@ -20,6 +20,7 @@ from iwax.evaluation import (
     standard_error,
     unit_divergences,
 )
+from iwax.extras import beside_numbers
 from iwax.judging.evaluate import evaluate_run
 from iwax.keys import EvaluationKeys, stream
 from iwax.runs import RunFolder, load_run
@@ -65,7 +66,8 @@ def judge_run(
     evaluation = evaluate_run(path, num_samples=num_samples, log=log, **common, **options)
     if evaluation["state"] == "stopped":
         return {"state": "stopped", "evaluation": evaluation}
-    plot_evaluation(path)
+    with beside_numbers("figures/trust and figures/active-units"):
+        plot_evaluation(path)
     few = min(images, evaluation["num_examples"])
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "pruned": lambda: pruned_run(path, num_images=few, num_samples=num_samples, **common),
@@ -87,7 +89,11 @@ def judge_run(
 
 
 def plot_evaluation(path: str | Path) -> list[Path]:
-    """The pictures of a run's evaluation, from evaluation.npz: figures/trust and figures/active-units."""
+    """The pictures of a run's evaluation, from evaluation.npz: figures/trust and figures/active-units.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     from iwax.judging.plots import trust_plot, unit_plot
 
     folder = RunFolder(path)
@@ -153,8 +159,9 @@ def estimators_run(
 
     model, x, sample_key = _examples(path, num_images, seed, data_dir, data)
     curves = estimator_curves(model, x, sample_key, num_samples=num_samples)
-    for figure in _figures(path, "estimators"):
-        estimator_plot(curves, figure)
+    with beside_numbers("figures/estimators"):
+        for figure in _figures(path, "estimators"):
+            estimator_plot(curves, figure)
     return curves.summary()
 
 

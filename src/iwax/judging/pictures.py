@@ -8,6 +8,7 @@ import numpy as np
 from iwax.checks import check_positive_integer
 from iwax.data import Dataset
 from iwax.evaluation import first_examples, range_of, reconstruct, sample_images
+from iwax.extras import check_installed
 from iwax.figures import image_rows, image_sheet
 from iwax.keys import stream
 from iwax.runs import load_run
@@ -26,6 +27,7 @@ def sample_sheet(
 ) -> Path:
     """A picture of images drawn from the model of a run, in the range of its test images; returns where it is."""
     check_positive_integer("num_images", num_images)
+    check_installed("PIL", "pictures")  # before anything is computed
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     out = out or Path(path) / "samples.png"
     images = _as_images(sample_images(model, num_images, stream(jax.random.key(seed), "samples")), loaded)
@@ -44,6 +46,7 @@ def reconstruction_sheet(
 ) -> Path:
     """A picture of test images above what the model of a run makes of them; returns where it is."""
     check_positive_integer("num_images", num_images)
+    check_installed("matplotlib", "pictures")
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
     key = stream(jax.random.key(seed), "reconstructions")
     x = first_examples(loaded, config.test_binarize, seed=seed, count=num_images)

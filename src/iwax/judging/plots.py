@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from iwax.evaluation import ACTIVE, LIMIT, EstimatorCurves, has_tail
 from iwax.figures import COLOURS, LINE_STYLES, plot
@@ -53,6 +52,8 @@ def estimator_plot(curves: EstimatorCurves, path: str | Path) -> None:
     """Bias and standard deviation of each estimator of log p(x) against K, over the examples."""
     summary = curves.summary()["estimators"]
     with plot(path, columns=2, width=7.4, height=3.0) as axes:
+        from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
         left, right = axes[0]
         for i, (name, found) in enumerate(summary.items()):
             style = {"color": COLOURS[i], "linestyle": LINE_STYLES[i], "marker": "o", "ms": 3, "label": name}

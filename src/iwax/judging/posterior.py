@@ -20,6 +20,7 @@ from iwax.checks import check_positive_integer
 from iwax.data import Dataset
 from iwax.errors import IwaxError
 from iwax.evaluation import first_examples, implicit_log_density, implicit_posterior, implicit_weights
+from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
 from iwax.keys import stream
 from iwax.models import draw
@@ -61,6 +62,9 @@ def posterior_picture(
     Returns:
         For each example: coordinates (from 0), ess, log_p (by the whole pool) and bounds (K -> L_K) in nats, exact
         (whether the posterior drawn is).
+
+    Warns:
+        MissingPictureWarning: matplotlib is not installed; the numbers are returned all the same.
     """
     for k in num_samples:
         check_positive_integer("num_samples", k)
@@ -80,8 +84,9 @@ def posterior_picture(
         ess = float(1 / np.sum(weights[POOL] ** 2))
         found.append({"coordinates": pair, "ess": ess, "log_p": bounds.pop(POOL), "bounds": bounds, "edges": edges})
         found[-1]["exact"] = z.shape[1] == 2
-    for path in [paths] if isinstance(paths, str | Path) else paths:
-        _draw(path, rows, found, ks, labels or [f"example {i}" for i in range(len(x))])
+    with beside_numbers("the picture of the posterior"):
+        for path in [paths] if isinstance(paths, str | Path) else paths:
+            _draw(path, rows, found, ks, labels or [f"example {i}" for i in range(len(x))])
     return [{name: value for name, value in row.items() if name != "edges"} for row in found]
 
 

@@ -11,6 +11,7 @@ from iwax.checks import check_choice
 from iwax.data import Dataset, load
 from iwax.errors import IwaxError
 from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, ssim, standard_error
+from iwax.extras import beside_numbers, check_installed
 from iwax.figures import image_rows, image_shape
 from iwax.keys import stream
 from iwax.runs import RunFolder, load_run
@@ -53,7 +54,9 @@ def ssim_run(
 
     Raises:
         ValueError: no run, an unknown name, or images of another size than the model's.
+        MissingExtraError: scikit-image is not installed.
     """
+    check_installed("skimage", "SSIM")
     chosen = get_setting(setting)
     if data_range is not None:
         chosen = dataclasses.replace(chosen, data_range=data_range)
@@ -100,7 +103,8 @@ def _write(
     (folder.path / "figures").mkdir(exist_ok=True)
     rows = {summary["dataset"]: images[:SHOWN], "decoded": decoded[:SHOWN]}
     captions = [f"{value:.2f}" for value in values[:SHOWN]]
-    image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions)
+    with beside_numbers(f"figures/{name}.png"):
+        image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions)
 
 
 def _check_size(own: Dataset, other: Dataset) -> None:

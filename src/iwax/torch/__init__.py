@@ -16,16 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iwax.errors import IwaxError, MissingExtraError
+from iwax.errors import IwaxError
+from iwax.extras import missing
 from iwax.objectives import PATH_ONLY, SCORE_FUNCTION, Objective
 
 try:
     import torch
     from torch import Tensor
-except ImportError as error:
-    raise MissingExtraError(
-        'Expected PyTorch to be installed for iwax.torch; pip install "iwax[torch]" brings it.'
-    ) from error
+except ModuleNotFoundError as error:
+    raise missing("torch", "iwax.torch") from error
 
 from iwax.torch.autograd import BoundLoss, EstimatorLoss
 from iwax.torch.checks import (
