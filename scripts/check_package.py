@@ -1,5 +1,7 @@
 """Build the package, install it into empty environments outside the repository, and use it there as a stranger would.
 
+The light install (no extra) trains, evaluates, and misses what draws in one line; with the extra `report`, it draws.
+
 python scripts/check_package.py [FOLDER]     FOLDER: where to work and leave everything; a temporary one if left out
 
 Needs a package registry and takes some minutes; `make package` runs it.
@@ -16,6 +18,13 @@ import venv
 import zipfile
 from pathlib import Path
 
+PICTURES = {  # commands that only draw, or need what draws, and the package that they miss first
+    ("sample", "runs/first"): "pillow",
+    ("reconstruct", "runs/first"): "matplotlib",
+    ("ssim", "runs/first", "--test-images", "5"): "scikit-image",
+    ("report",): "jinja2",
+}
+MISSED = r'iwax: Expected {} to be installed for [^\n]*; pip install "iwax\[report\]" brings it\.\n'
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 900
 PROBE = """
@@ -28,6 +37,8 @@ assert files.joinpath("py.typed").is_file()
 assert iwax.__version__ == importlib.metadata.version("iwax")
 assert all(getattr(iwax, name) is not None for name in iwax.__all__)
 assert "torch" not in sys.modules and "numpyro" not in sys.modules
+from iwax.extras import EXTRAS, is_installed
+assert not any(map(is_installed, EXTRAS)), "an extra is installed"
 """
 
 
@@ -38,6 +49,7 @@ def main(folder: Path) -> None:
     check_sdist(sdist)
     for archive in (wheel, sdist):
         smoke(archive, folder / archive.name.removesuffix(".gz").replace(".", "-"))
+    draw(wheel, folder / wheel.name.removesuffix(".gz").replace(".", "-"))
     print(f"{wheel.name} and {sdist.name} install and work.")
 
 
@@ -88,23 +100,44 @@ def smoke(archive: Path, folder: Path) -> None:
     evaluation = ["--num-samples", "640", "--test-images", "20", "--json"]
     require('"log_p"' in run(iwax, "evaluate", "runs/first", *evaluation, where=where), "iwax evaluate")
     run(iwax, "objectives", where=where)
+    drawing = run(iwax, "evaluate", "runs/first", *evaluation, "--figures", where=where, also_errors=True)
+    require("Left out figures/trust" in drawing and '"log_p"' in drawing, f"evaluate --figures: {drawing}")
+    for command, package in PICTURES.items():
+        told = run(iwax, *command, where=where, status=2, also_errors=True)
+        require(bool(re.fullmatch(MISSED.format(package), told)), f"iwax {' '.join(command)} says {told}")
     for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[:1]:
         require("+-" in run(python, "-c", block, where=where), "the README's Python")
     print(f"{archive.name} works in {where}", flush=True)
 
 
+def draw(archive: Path, folder: Path) -> None:
+    """Adds the extra `report` to the environment of `smoke`, in which the same commands then draw."""
+    python = str(environment_python(folder / "environment"))
+    run(python, "-m", "pip", "install", f"{archive}[report]")
+    iwax, where = str(Path(python).with_name("iwax")), folder / "elsewhere"
+    for command in PICTURES:
+        run(iwax, *command, where=where)
+    for name in ("runs/first/samples.png", "runs/first/ssim.json", "build/report/index.html"):
+        require((where / name).is_file(), f"with the extra report, there is no {name}")
+    print(f"{archive.name}[report] draws in {where}", flush=True)
+
+
 def environment(folder: Path) -> str:
     """The interpreter of a new, empty environment."""
     venv.create(folder, with_pip=True)
-    return str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+    return str(environment_python(folder))
 
 
-def run(*command: str, where: Path | None = None) -> str:
-    """What a command prints; SystemExit with all it said if it fails."""
+def environment_python(folder: Path) -> Path:
+    return folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+
+
+def run(*command: str, where: Path | None = None, status: int = 0, also_errors: bool = False) -> str:
+    """What a command prints; SystemExit with all it said unless it ends with the `status`."""
     done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=SECONDS, check=False)
     shown = " ".join(command).split("\n")[0]
-    require(done.returncode == 0, f"{shown}\nfailed with status {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+    require(done.returncode == status, f"{shown}\nended with status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr * also_errors
 
 
 def one(names: set[str], pattern: str) -> str:

