@@ -23,12 +23,12 @@ from .folder import EVALUATIONS as EVALUATIONS
 from .folder import JUDGED as JUDGED
 from .folder import PARTIAL as PARTIAL
 from .folder import STATUS as STATUS
-from .folder import BusyError as BusyError
 from .folder import RunFolder as RunFolder
 from .folder import list_runs as list_runs
-from .folder import try_lock as try_lock
 from .launch import check_own as check_own
 from .launch import check_time_limit as check_time_limit
 from .launch import load_run as load_run
 from .launch import new_run as new_run
 from .launch import resume_run as resume_run
+from .lock import BusyError as BusyError
+from .lock import try_lock as try_lock

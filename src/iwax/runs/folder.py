@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from jaxtyping import PyTree
 
@@ -22,13 +22,9 @@ from iwax.errors import IwaxError
 from iwax.files import dumps, loads, read_json, read_text
 from iwax.runs.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
 from iwax.runs.config import RunConfig
+from iwax.runs.lock import BusyError, is_free, try_lock
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where nothing keeps two processes from one run
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATIONS", "METRICS", "STATUS", "BusyError", "RunFolder", "list_runs"]
+__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATIONS", "METRICS", "STATUS", "RunFolder", "list_runs"]
 
 CONFIG, ENVIRONMENT, STATUS = "config.json", "environment.json", "status.json"
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
@@ -45,10 +41,6 @@ RESULTS = (  # of judging; see iwax.judging.evaluate, judgement, annealing, simi
     *(JUDGED, "evaluation.npz", PARTIAL, "judgement.json", "samples.png", "reconstructions.png"),
     *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json"),
 )
-
-
-class BusyError(IwaxError):
-    """Another process works on the same thing."""
 
 
 class RunFolder:
@@ -127,7 +119,7 @@ class RunFolder:
         if not (self.path / LOCK).exists():
             return False
         with open(self.path / LOCK) as file:
-            return not try_lock(file)
+            return not is_free(file)
 
     def config(self) -> RunConfig:
         """The run's configuration.
@@ -233,17 +225,6 @@ class RunFolder:
 
 class _NotWritableError(IwaxError, OSError):
     """A file of a run cannot be written."""
-
-
-def try_lock(file: IO) -> bool:
-    """Whether the lock on an open file was free; it is held until the file is closed."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def list_runs(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
