@@ -2,6 +2,7 @@
 # make test    lint, types, doctests and the core's tests
 # make check   the same, and everything slow or optional
 # make bench   time iwax beside PyTorch, Pythae and NumPyro (an hour; ARGS=--quick: 15 minutes), into runs/bench
+# make pages   write anew what is generated from the code and the records: options, tables, pages (seconds)
 # make docs    build the site, links checked, into build/site
 # make package build wheel and source archive, install each into an empty environment, and use it there (some minutes)
 # make lock    write requirements.lock afresh
@@ -9,7 +10,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs package lint lock clean
+.PHONY: demo test check bench pages docs package lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
@@ -28,6 +29,14 @@ bench: .venv/installed .venv-peers/installed
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	touch $@
+
+# The options first: what comes after imports them.
+pages: .venv/installed
+	$(BIN)/python scripts/objective_options.py
+	$(BIN)/python scripts/gradients_page.py
+	$(BIN)/python scripts/readme.py
+	$(BIN)/python scripts/reproductions_page.py
+	$(BIN)/python scripts/speedrun_page.py
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

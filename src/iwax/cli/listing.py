@@ -73,7 +73,7 @@ def fetch(name: str, source: str | None, data_dir: str | None) -> None:
 def objectives(name: str | None, as_json: bool) -> None:
     """List the objectives: bound, options, and what each gradient estimator is unbiased for. NAME: all about one."""
     from iwax.checks import check_choice
-    from iwax.objectives import OBJECTIVES, describe
+    from iwax.objectives import OBJECTIVES, describe, options
 
     if name is not None:
         check_choice("objective", name, OBJECTIVES)
@@ -82,6 +82,7 @@ def objectives(name: str | None, as_json: bool) -> None:
         click.echo(dumps([dataclasses.asdict(row) for row in rows], indent=2))
     elif name is not None:
         click.echo(inspect.cleandoc(OBJECTIVES[name].__doc__ or ""))
+        click.echo("\nOptions of `iwax train` for it:\n" + _options_text(options(OBJECTIVES[name])))
     else:
         for row in rows:
             click.echo(_objective_text(row))
@@ -93,6 +94,12 @@ def _objective_text(row: Any) -> str:
     targets = "".join(f"\n    {gradient:{width}}  {target}" for gradient, target in row.targets.items())
     learned = "".join(f"\n    beta_rule={rule}: {what}" for rule, what in row.learned.items())
     return f"{row.name}: {row.bound}\n    {row.class_name}({options}){targets}{learned}\n    {row.reference}\n"
+
+
+def _options_text(options: Any) -> str:
+    flags = {"--" + option.name.replace("_", "-"): option for option in options.values()}
+    width = max(map(len, flags))
+    return "\n".join(f"    {flag:{width}}  {o.help}  [default: {o.default}]" for flag, o in flags.items())
 
 
 def _shown(value: Any) -> str:

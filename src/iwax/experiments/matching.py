@@ -6,13 +6,12 @@ from typing import Any
 
 from iwax.experiments.identity import explicit_fields, non_default_fields
 from iwax.experiments.study import ALONG, SAMPLE, Study
-from iwax.runs import RunConfig
+from iwax.runs import OBJECTIVE_FIELDS, RunConfig
 
 __all__ = ["BY_SMOKE", "matching_records"]
 
 WHAT = (  # the fields of a configuration that say what is trained; all others say how
-    *("objective", "num_groups", "num_samples", "beta", "beta_rule", "alpha", "order", "divergence", "baseline"),
-    *("num_auxiliary", "gamma", "num_intervals", "first_point", "sampling", "gradient"),
+    *("objective", *(name for name in OBJECTIVE_FIELDS if name not in ("backward", "num_resampled"))),
     *("model", "likelihood", "dataset", "binarize", "update"),
 )
 BY_RUN = {"seed", "init_from", *ALONG}  # no part of a recipe

@@ -10,6 +10,7 @@ from iwax.objectives.iwae import IWAE
 from iwax.objectives.jackknife import JVI
 from iwax.objectives.loss import as_differentiable_as, loss, per_example_loss
 from iwax.objectives.objective import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
+from iwax.objectives.options import Option, every_option, options
 from iwax.objectives.rainforth import CIWAE, MIWAE, PIWAE
 from iwax.objectives.renyi import VRIWAE
 from iwax.objectives.score_function import OVIS, VIMCO
@@ -56,9 +57,12 @@ __all__ = [
     "GDReG",
     "Objective",
     "ObjectiveInfo",
+    "Option",
     "as_differentiable_as",
     "describe",
+    "every_option",
     "loss",
+    "options",
     "per_example_loss",
     "value_with_gradient_of",
     "weighted_sum",

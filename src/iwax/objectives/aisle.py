@@ -36,7 +36,12 @@ class AISLE(Objective):
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True, default=50)
-    divergence: str = eqx.field(static=True, kw_only=True, default="kl")
+    divergence: str = eqx.field(
+        static=True,
+        kw_only=True,
+        default="kl",
+        metadata={"help": "What phi descends: kl or chi-square.", "label": "{}"},
+    )
     gradient: str = eqx.field(static=True, kw_only=True, default=DOUBLY_REPARAMETERIZED)
 
     gradients = (DOUBLY_REPARAMETERIZED, SCORE_FUNCTION)

@@ -43,7 +43,7 @@ class JVI(Objective):
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True, default=50)
-    order: int = eqx.field(static=True, kw_only=True, default=1)
+    order: int = eqx.field(static=True, kw_only=True, default=1, metadata={"help": "Order of the jackknife."})
 
     @property
     def needs_independence(self) -> bool:

@@ -69,11 +69,41 @@ class Objective(eqx.Module):
             Non-Gaussian Nonlinear State Space Models", 1996); 1 if left out.
     """
 
-    num_samples: int = eqx.field(static=True, kw_only=True)
-    gradient: str = eqx.field(static=True, kw_only=True, default=REPARAMETERIZED)
-    sampling: str = eqx.field(static=True, kw_only=True, default="independent")
-    backward: str = eqx.field(static=True, kw_only=True, default="all")
-    num_resampled: int | None = eqx.field(static=True, kw_only=True, default=None)
+    num_samples: int = eqx.field(
+        static=True,
+        kw_only=True,
+        metadata={"help": "K: importance samples per image, and per group where there are groups."},
+    )
+    backward: str = eqx.field(
+        static=True,
+        kw_only=True,
+        default="all",
+        metadata={"help": "Samples that the backward pass takes: all, or resampled (some)."},
+    )
+    num_resampled: int | None = eqx.field(
+        static=True,
+        kw_only=True,
+        default=None,
+        metadata={"help": "How many samples are drawn for a resampled backward pass; 1 if left out."},
+    )
+    sampling: str = eqx.field(
+        static=True,
+        kw_only=True,
+        default="independent",
+        metadata={
+            "help": "Draws of z: independent, antithetic or sobol (where the estimator allows).",
+            "label": "{} draws",
+        },
+    )
+    gradient: str = eqx.field(
+        static=True,
+        kw_only=True,
+        default=REPARAMETERIZED,
+        metadata={
+            "help": "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized or score-function; if "
+            "left out the recipe's, if the objective has it, or the objective's first."
+        },
+    )
 
     gradients: ClassVar[tuple[str, ...]] = (REPARAMETERIZED, STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)
     reported: ClassVar[tuple[str, ...]] = ()  # names of scalar attributes that belong in every record (such as beta)

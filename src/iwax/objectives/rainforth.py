@@ -40,7 +40,7 @@ class MIWAE(Objective):
     -0.3465735912322998
     """
 
-    num_groups: int = eqx.field(static=True, kw_only=True, default=8)
+    num_groups: int = eqx.field(static=True, kw_only=True, default=8, metadata={"help": "M: groups of samples."})
     num_samples: int = eqx.field(static=True, kw_only=True, default=8)
 
     def __check_init__(self) -> None:
@@ -69,7 +69,7 @@ class PIWAE(Objective):
     0.0
     """
 
-    num_groups: int = eqx.field(static=True, kw_only=True, default=8)
+    num_groups: int = eqx.field(static=True, kw_only=True, default=8, metadata={"help": "M: groups of samples."})
     num_samples: int = eqx.field(static=True, kw_only=True, default=8)
 
     has_weights_as_coefficients = True
@@ -137,8 +137,18 @@ class CIWAE(Objective):
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True)
-    beta_parameter: Float[Array, "..."]
-    beta_rule: str = eqx.field(static=True, kw_only=True)
+    beta_parameter: Float[Array, "..."] = eqx.field(
+        metadata={
+            "option": "beta",
+            "help": "Weight of the ELBO, from 0 (IWAE) to 1 (ELBO); where it starts if learned.",
+            "label": "β {}",
+        }
+    )
+    beta_rule: str = eqx.field(
+        static=True,
+        kw_only=True,
+        metadata={"help": "How beta changes: fixed, ascend, descend or unconstrained.", "label": "learned ({})"},
+    )
 
     beta_rules = ("fixed", "ascend", "descend", "unconstrained")
     reported = ("beta",)

@@ -38,7 +38,12 @@ class VRIWAE(Objective):
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True, default=64)
-    alpha: Float[Array, "..."] = eqx.field(kw_only=True, default=0.5, converter=_checked_alpha)
+    alpha: Float[Array, "..."] = eqx.field(
+        kw_only=True,
+        default=0.5,
+        metadata={"help": "Order, from 0 (IWAE) towards 1 (ELBO).", "label": "α {}"},
+        converter=_checked_alpha,
+    )
 
     reported = ("alpha",)
 

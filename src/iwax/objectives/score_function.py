@@ -38,7 +38,12 @@ class VIMCO(Objective):
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True, default=50)
-    baseline: str = eqx.field(static=True, kw_only=True, default="geometric")
+    baseline: str = eqx.field(
+        static=True,
+        kw_only=True,
+        default="geometric",
+        metadata={"help": "Baseline: geometric or arithmetic.", "label": "{} baseline"},
+    )
     gradient: str = eqx.field(static=True, kw_only=True, default=SCORE_FUNCTION)
 
     gradients = (SCORE_FUNCTION,)
@@ -84,8 +89,18 @@ class OVIS(Objective):
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True, default=50)
-    num_auxiliary: int = eqx.field(static=True, kw_only=True, default=0)
-    gamma: float = eqx.field(static=True, kw_only=True, default=0.0)
+    num_auxiliary: int = eqx.field(
+        static=True,
+        kw_only=True,
+        default=0,
+        metadata={"help": "Auxiliary samples of the baseline; 0 for its approximation.", "label": "{} auxiliary"},
+    )
+    gamma: float = eqx.field(
+        static=True,
+        kw_only=True,
+        default=0.0,
+        metadata={"help": "Of the baseline's approximation: 0 is unbiased.", "label": "γ {}"},
+    )
     gradient: str = eqx.field(static=True, kw_only=True, default=SCORE_FUNCTION)
 
     gradients = (SCORE_FUNCTION,)

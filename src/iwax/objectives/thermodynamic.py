@@ -52,8 +52,18 @@ class TVO(Objective):
     """
 
     num_samples: int = eqx.field(static=True, kw_only=True, default=50)
-    num_intervals: int = eqx.field(static=True, kw_only=True, default=5)
-    first_point: float = eqx.field(static=True, kw_only=True, default=0.1)
+    num_intervals: int = eqx.field(
+        static=True,
+        kw_only=True,
+        default=5,
+        metadata={"help": "Intervals of the Riemann sum.", "label": "{} intervals"},
+    )
+    first_point: float = eqx.field(
+        static=True,
+        kw_only=True,
+        default=0.1,
+        metadata={"help": "First inverse temperature after 0.", "label": "first point {}"},
+    )
     gradient: str = eqx.field(static=True, kw_only=True, default=SCORE_FUNCTION)
 
     gradients = (SCORE_FUNCTION,)

@@ -11,10 +11,11 @@ from iwax.report.cell_runs import counting, find_all
 from iwax.report.cells import OPEN
 from iwax.report.format import objective_name
 from iwax.report.tables import Datum, Sheet
+from iwax.runs import OBJECTIVE_FIELDS
 
 __all__ = ["FACTORS", "effects", "ranges"]
 
-METHOD = ("objective", "num_groups", "num_samples", "beta", "gradient")
+METHOD = ("objective", *OBJECTIVE_FIELDS)
 FACTORS: dict[str, tuple[str, ...]] = {
     "architecture": ("model",),
     "method": METHOD,

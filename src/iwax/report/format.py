@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from iwax.objectives import OBJECTIVES, options
+
 __all__ = ["METRICS", "arithmetic", "backward", "nats", "objective_name", "processor", "signed"]
 
 METRICS = {
@@ -17,14 +19,19 @@ METRICS = {
     "ssim": "SSIM",
 }
 ESTIMATORS = {"sticking-the-landing": "STL", "doubly-reparameterized": "DReG", "score-function": "score"}
+OTHERWISE_WORDED = ("num_groups", "num_samples", "gradient", "backward", "num_resampled")  # options of objectives
 EXPONENT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def objective_name(config: Mapping[str, Any]) -> str:
     """The objective of a configuration with every default filled in, such as "IWAE(50)" or "PIWAE(8, 8), DReG".
 
+    Its options are worded as its class words them: those that every record reports, and those not at their defaults.
+
     >>> objective_name({"objective": "ciwae", "num_samples": 64, "beta": 0.5, "beta_rule": "fixed"})
     'CIWAE(64), β 0.5'
+    >>> objective_name({"objective": "ovis", "num_samples": 5, "gamma": 0.5, "num_auxiliary": 0})
+    'OVIS(5), γ 0.5'
     >>> objective_name({"objective": "elbo", "num_samples": 5, "gradient": "reparameterized"})
     'VAE(5)'
     >>> objective_name({"objective": "iwae", "num_samples": 50, "init_from": "runs/vae"})
@@ -33,14 +40,26 @@ def objective_name(config: Mapping[str, Any]) -> str:
     name = "VAE" if config["objective"] == "elbo" else str(config["objective"]).upper()
     counts = [config.get("num_groups"), config.get("num_samples")]
     text = f"{name}({', '.join(str(count) for count in counts if count is not None)})".replace("()", "")
-    if config.get("beta") is not None:
-        learned = config.get("beta_rule") not in (None, "fixed")
-        text += f", β {config['beta']:g}" + (f" learned ({config['beta_rule']})" if learned else "")
-    text += f", α {config['alpha']:g}" if config.get("alpha") is not None else ""
-    text += f", {ESTIMATORS[config['gradient']]}" if config.get("gradient") in ESTIMATORS else ""
-    text += f", {backward(config)} resampled" if backward(config) != "all" else ""
-    text += ", alternating" if config.get("update") == "alternating" else ""
-    return text + (", from a trained model" if config.get("init_from") else "")
+    words = [text, *_option_words(config)]
+    words += [ESTIMATORS[config["gradient"]]] if config.get("gradient") in ESTIMATORS else []
+    words += [f"{backward(config)} resampled"] if backward(config) != "all" else []
+    words += ["alternating"] if config.get("update") == "alternating" else []
+    words += ["from a trained model"] if config.get("init_from") else []
+    return ", ".join(words)
+
+
+def _option_words(config: Mapping[str, Any]) -> list[str]:
+    """What tells the configuration from another of its objective; nothing of an objective that is not ours."""
+    objective = OBJECTIVES.get(config["objective"])
+    if objective is None:
+        return []
+    worded = [option for option in options(objective).values() if option.name not in OTHERWISE_WORDED]
+    given = [(option, config.get(option.name)) for option in worded]
+    return [
+        option.words(value)
+        for option, value in given
+        if value is not None and (option.name in objective.reported or value != option.default)
+    ]
 
 
 def backward(config: Mapping[str, Any]) -> str:

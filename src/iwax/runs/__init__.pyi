@@ -11,6 +11,7 @@ from .cohorts import COHORT as COHORT
 from .cohorts import new_cohort as new_cohort
 from .cohorts import resume_cohort as resume_cohort
 from .cohorts import seeds as seeds
+from .config import OBJECTIVE_FIELDS as OBJECTIVE_FIELDS
 from .config import RunConfig as RunConfig
 from .environment import cores as cores
 from .environment import current_environment as current_environment

@@ -13,13 +13,11 @@ from iwax.errors import IwaxError
 from iwax.keys import TrainingKeys
 from iwax.models import ARCHITECTURES, INITS, LIKELIHOODS, PRECISIONS, SCALE_MAPS, OwnModel, is_own
 from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, REPARAMETERIZED, Objective
-from iwax.runs.config import RunConfig
+from iwax.runs.config import OBJECTIVE_FIELDS, RunConfig
 from iwax.training import RECIPES, UPDATES, Alternating, Recipe, Stages, Update
 
 __all__ = ["build_model", "build_objective", "build_recipe", "build_update", "overridden", "resolve"]
 
-_FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
-OBJECTIVE_FIELDS = tuple(_FIELDS[_FIELDS.index("objective") + 1 : _FIELDS.index("model")])
 RECIPE_FIELDS = tuple(
     field.name
     for field in dataclasses.fields(Recipe)

@@ -7,8 +7,12 @@ from typing import Any, get_type_hints
 from iwax.checks import nearest
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads
+from iwax.runs.objective_options import ObjectiveOptions
 
-__all__ = ["RunConfig"]
+__all__ = ["OBJECTIVE_FIELDS", "RunConfig"]
+
+OBJECTIVE_FIELDS = tuple(field.name for field in dataclasses.fields(ObjectiveOptions) if field.name != "objective")
+"""The fields that are options of objectives, all of them."""
 
 
 def _field(default: Any, help: str) -> Any:
@@ -16,32 +20,9 @@ def _field(default: Any, help: str) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(ObjectiveOptions):
     """Everything that decides what a training run computes. None means: as the objective or the recipe has it."""
 
-    objective: str = _field("iwae", "Bound to maximise; `iwax objectives` lists them.")
-    num_groups: int | None = _field(None, "M: groups of samples (miwae, piwae).")
-    num_samples: int | None = _field(None, "K: importance samples per image (per group for miwae, piwae).")
-    beta: float | None = _field(
-        None, "Weight of the ELBO in ciwae, from 0 (IWAE) to 1 (ELBO); where it starts if learned."
-    )
-    beta_rule: str | None = _field(None, "How ciwae's beta changes: fixed, ascend, descend or unconstrained.")
-    alpha: float | None = _field(None, "Order of vr-iwae, from 0 (IWAE) towards 1 (ELBO).")
-    order: int | None = _field(None, "Order of the jackknife (jvi).")
-    divergence: str | None = _field(None, "What aisle's phi descends: kl or chi-square.")
-    baseline: str | None = _field(None, "Of vimco: geometric or arithmetic.")
-    num_auxiliary: int | None = _field(None, "Auxiliary samples of ovis's baseline; 0 for its approximation.")
-    gamma: float | None = _field(None, "Of ovis's approximation: 0 is unbiased.")
-    num_intervals: int | None = _field(None, "Intervals of tvo's Riemann sum.")
-    first_point: float | None = _field(None, "First inverse temperature of tvo after 0.")
-    backward: str | None = _field(None, "Samples that the backward pass takes: all, or resampled (some).")
-    num_resampled: int | None = _field(None, "How many samples are drawn for a resampled backward pass; 1 if left out.")
-    sampling: str | None = _field(None, "Draws of z: independent, antithetic or sobol (where the estimator allows).")
-    gradient: str | None = _field(
-        None,
-        "Estimator: reparameterized, sticking-the-landing, doubly-reparameterized or score-function; if left out the "
-        "recipe's, if the objective has it, or the objective's first.",
-    )
     model: str = _field("one-layer", "one-layer, two-layer, larger, or your own: FILE.py:FUNCTION.")
     likelihood: str | None = _field(None, "p(x|z): bernoulli (if left out), or gaussian for real data.")
     dataset: str = _field("mnist", "Data set (`iwax data` lists them), or a path to .npy, .npz or a folder of images.")
