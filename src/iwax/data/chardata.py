@@ -22,7 +22,7 @@ def load_chardata(path: Path) -> Dataset:
     arrays = _read(path)
     train, test = (_images(path, key, arrays.get(key)) for key in COUNTS)
     checksums = {"chardata.mat:data": array_sha256(train), "chardata.mat:testdata": array_sha256(test)}
-    return Dataset(train, test, "omniglot", "burda", checksums, str(path), f"Omniglot 28x28 from your own {path}.")
+    return Dataset(train, test, "omniglot", "burda", checksums, str(path), f"Omniglot 28x28, file {path}.")
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -58,7 +58,15 @@ def load_own(path: str | os.PathLike[str], split: str | None = None) -> Dataset:
             f"{test.shape[1:]}. Resize one of them."
         )
     checksums = {"train": array_sha256(train), "test": array_sha256(test)}
-    return Dataset(train, test, str(path), split, checksums, f"your own {path}", " ".join(notices) or None)
+    return Dataset(
+        train,
+        test,
+        str(path),
+        split,
+        checksums,
+        f"{'folder' if path.is_dir() else 'file'} {path}",
+        " ".join(notices) or None,
+    )
 
 
 def split_at_random(array: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarray, str]:

@@ -30,7 +30,7 @@ class DiagonalNormal(eqx.Module):
     def sample_and_log_prob(
         self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()
     ) -> tuple[Float[Array, "*shape event"], Float[Array, "*shape"]]:
-        """Reparameterised draws, (*sample_shape, *batch, event), and their log-density, (*sample_shape, *batch)."""
+        """Reparameterized draws, (*sample_shape, *batch, event), and their log-density, (*sample_shape, *batch)."""
         return self.from_noise(jax.random.normal(key, sample_shape + jnp.shape(self.loc), self.loc.dtype))
 
     def from_noise(
@@ -86,7 +86,7 @@ class MarkovChain(eqx.Module):
     def sample_and_log_prob(
         self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()
     ) -> tuple[Array | tuple[Array, ...], Float[Array, "*shape"]]:
-        """Reparameterised draws of every layer and their joint log-density in nats."""
+        """Reparameterized draws of every layer and their joint log-density in nats."""
         keys = jax.random.split(key, 1 + len(self.conditionals))
         z, log_prob = self.first.sample_and_log_prob(keys[0], sample_shape)
         layers = [z]

@@ -30,7 +30,7 @@ class Posterior(Protocol):
     """An inference density q(z | x) for a batch of x."""
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...]) -> PyTree:
-        """Reparameterised draws; every leaf is (*sample_shape, *batch, *event)."""
+        """Reparameterized draws; every leaf is (*sample_shape, *batch, *event)."""
 
     def log_prob(self, z: PyTree) -> Float[Array, "..."]:
         """log q(z | x) in nats, summed over the event: (*sample_shape, *batch)."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from iwax.experiments import Cell, Published, Record, Study, Table
 from iwax.report.cell_runs import SCALES, Found, find
-from iwax.report.format import METRICS, arithmetic, backward, nats, signed
+from iwax.report.format import METRICS, arithmetic, backward, counted, nats, signed
 from iwax.report.ranking import orders
 from iwax.report.tables import PLAIN, RAISED, Datum, Sheet
 
@@ -78,7 +78,7 @@ def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
         return dataclasses.replace(OPEN, below=(published,) if published else ())
     ours = number(found.value, cell.metric)
     spread = f" ± {found.spread:.{_digits(cell.metric)}f}" if found.spread is not None else ""
-    label = "" if found.scale == "full" else f"{found.scale}, {found.epochs:,} epochs"
+    label = "" if found.scale == "full" else f"{found.scale}, {counted(found.epochs, 'epoch')}"
     biased = BIASED if any(record.has_biased_backward for record in found.records) else ""
     differs = cell.metric == "active_units" and found.active_by_kl not in (None, found.value)
     held = f"{number(found.active_by_kl, cell.metric).text} by KL" if differs else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from iwax.objectives import OBJECTIVES, options
 
-__all__ = ["METRICS", "arithmetic", "backward", "nats", "objective_name", "processor", "signed"]
+__all__ = ["METRICS", "arithmetic", "backward", "counted", "nats", "objective_name", "processor", "signed"]
 
 METRICS = {
     "nll": "NLL",
@@ -21,6 +21,15 @@ METRICS = {
 ESTIMATORS = {"sticking-the-landing": "STL", "doubly-reparameterized": "DReG", "score-function": "score"}
 OTHERWISE_WORDED = ("num_groups", "num_samples", "gradient", "backward", "num_resampled")  # options of objectives
 EXPONENT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: one, or several.
+
+    >>> counted(1, "epoch"), counted(3280, "epoch")
+    ('1 epoch', '3,280 epochs')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def objective_name(config: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from iwax.report.cost import cost_figure, priced, worth
 from iwax.report.demonstrations import read_shown
 from iwax.report.diagram import architecture_diagram
 from iwax.report.figures import FIGURES, sheets_figure, snr_figure
-from iwax.report.format import objective_name
+from iwax.report.format import counted, objective_name
 from iwax.report.gather import OWN, Run, pictures
 from iwax.report.page import inline_svg, picture_data
 
@@ -114,7 +114,7 @@ def caption(record: Record, kind: str) -> str:
     trained_on = record.config["dataset"]
     judged_on = next((name for name in record.ssim if name != trained_on), "") if kind == "across" else trained_on
     shown = f"{judged_on} reconstructed" if kind == "across" else kind
-    place = f"{record.config['model']}, {trained_on}, {record.training['epochs']} epochs"
+    place = f"{record.config['model']}, {trained_on}, {counted(record.training['epochs'], 'epoch')}"
     measured = record.ssim.get(judged_on, {}) if kind != "samples" else {}
     similarity = f", SSIM {measured['ssim']:.3f} ± {measured['ssim_std']:.3f}" if measured else ""
     return "\n".join([objective_name(record.config), place, shown + similarity])

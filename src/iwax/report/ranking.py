@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from iwax.experiments import Cell, Record, Study, Table
 from iwax.report.cell_runs import counting, find_all
-from iwax.report.format import nats
+from iwax.report.format import counted, nats
 
 __all__ = ["orders"]
 
@@ -38,7 +38,7 @@ def _line(study: Study, row: str, cells: Sequence[Cell], records: Sequence[Recor
         return ""
     ranked = ", ".join(f"{name} {nats(values[name])}" for name in _highest_first(values))
     others = [f"{source}: {', '.join(_highest_first(printed))}" for source, printed in theirs.items()]
-    return f"{row}, highest first, after {epochs:,} epochs each: {'. '.join([ranked, *others])}."
+    return f"{row}, highest first, after {counted(epochs, 'epoch')} each: {'. '.join([ranked, *others])}."
 
 
 def _highest_first(values: Mapping[str, float]) -> list[str]:

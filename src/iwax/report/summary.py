@@ -6,7 +6,7 @@ from typing import Any
 
 from iwax.experiments import Record, Study
 from iwax.report.cell_runs import SCALES, cells_done, find
-from iwax.report.format import arithmetic, nats, objective_name
+from iwax.report.format import arithmetic, counted, nats, objective_name
 from iwax.report.gather import OWN, Run
 from iwax.report.tables import Datum, Sheet
 
@@ -82,7 +82,7 @@ def _best(runs: Sequence[Run]) -> list[str]:
         best.setdefault(run.record.config["dataset"], run)
     return [
         f"Best on {dataset}: log p {nats(-(run.nll or 0))} by {objective_name(run.record.config)}, "
-        f"{run.record.config['model']}, after {run.record.training['epochs']:,} epochs ({run.record.scale})."
+        f"{run.record.config['model']}, after {counted(run.record.training['epochs'], 'epoch')} ({run.record.scale})."
         for dataset, run in best.items()
     ]
 

@@ -7,6 +7,7 @@ from typing import cast
 from iwax.experiments import Cell, Claim, Published, Record, Study
 from iwax.report.cell_runs import Found, counting, find_all
 from iwax.report.cells import OPEN, count, number
+from iwax.report.format import counted
 from iwax.report.tables import Datum, Sheet
 
 __all__ = ["verdicts"]
@@ -67,7 +68,7 @@ def _against(pair: tuple[Side, Side], values: tuple[Value, Value]) -> str:
     cell = _cell(pair)
     epochs = next(value.epochs for value in values if isinstance(value, Found))
     this, that = (number(value.value, cell.metric).text + _errors(value) for value in values)
-    return f"{cell.row}, {cell.column}, {epochs:,} epochs: {this} against {that}"
+    return f"{cell.row}, {cell.column}, {counted(epochs, 'epoch')}: {this} against {that}"
 
 
 def _errors(value: Value) -> str:
