@@ -2,7 +2,7 @@
 # make test    lint, types, doctests and the core's tests
 # make check   the same, and everything slow or optional
 # make bench   time iwax beside PyTorch, Pythae and NumPyro (an hour; ARGS=--quick: 15 minutes), into runs/bench
-# make pages   write anew what is generated from the code and the records: options, tables, pages (seconds)
+# make pages   write what is generated from the code and the records: options, tables, pages (seconds)
 # make docs    build the site, links checked, into build/site
 # make package build wheel and source archive, install each into an empty environment, and use it there (some minutes)
 # make lock    write requirements.lock afresh
