@@ -15,9 +15,16 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
 
-# Tests are mostly compilation, so the quick ones compile without optimising; `make check` optimises.
+# Tests are mostly compilation, so the quick ones compile without optimising, and share what they have compiled;
+# `make check` optimises and shares nothing. docs/design-notes.md says what each of these is worth.
+test: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
+test: export XLA_FLAGS = --xla_cpu_use_fusion_emitters=false
+test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/build/compiled
+test: export JAX_ENABLE_COMPILATION_CACHE = true
+test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 test: lint
-	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/pytest -q -n auto --dist worksteal -m "not slow" src tests
+	mkdir -p build/compiled && find build/compiled -type f -mtime +7 -delete
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not slow" src tests
 
 check: lint
 	$(BIN)/pytest -q -n auto --dist worksteal src tests

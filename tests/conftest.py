@@ -5,7 +5,8 @@ import os
 import jax
 import pytest
 
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # of the processes that tests start; or they fill a user's cache
+# Of the processes that tests start; or they fill a user's cache. `make test` has a folder of its own for them and for us.
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 
 
 @pytest.fixture
