@@ -16,13 +16,14 @@ BELOW = {  # room -> the rooms that it may import from
     "training": {"data", "models", "objectives"},
     "evaluation": {"data", "models", "objectives"},
     "diagnostics": {"models", "objectives", "training", "evaluation"},
+    "impute": {"data", "models", "objectives", "training", "evaluation"},
     "runs": {"data", "models", "objectives", "training", "evaluation"},
     "judging": {"data", "models", "objectives", "training", "evaluation", "diagnostics", "runs"},
     "zoo": {"data", "models", "evaluation", "runs"},
     "torch": {"objectives"},
     "contrib": {"models", "objectives"},
 }
-BELOW["experiments"] = BELOW["judging"] | {"judging"}
+BELOW["experiments"] = BELOW["judging"] | {"judging", "impute"}
 BELOW["report"] = BELOW["experiments"] | {"experiments", "zoo"}
 BELOW["cli"] = BELOW["report"] | {"report"}
 PICTURES = {"judging", "experiments", "report", "cli"}  # the only ones to draw

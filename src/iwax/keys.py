@@ -45,6 +45,10 @@ PURPOSES = {
     "exact picture": "z for q_IW at the points of a grid",
     "prior of dropped units": "units that pruning draws from the prior",
     "explorer": "the ranges of the sliders",
+    "imputation samples": "z for the missing values of a row of a table",
+    "imputed rows": "which of those samples stand for a row",
+    "imputed values": "the missing values given them",
+    "held-out values": "which observed values are hidden to measure the error of imputing them",
 }
 
 _LISTENERS: list[Callable[[str, Array], None]] = []

@@ -15,11 +15,11 @@ from iwax.evaluation.examples import first_examples
 from iwax.evaluation.exports import from_arrays
 from iwax.evaluation.from_weights import judge_log_weights
 from iwax.evaluation.implicit import implicit_log_density, implicit_posterior, implicit_weights
-from iwax.evaluation.pareto import LIMIT, has_tail
+from iwax.evaluation.pareto import LIMIT, has_tail, pareto_khat, tail_size
 from iwax.evaluation.pruning import PrunedModel, prune
 from iwax.evaluation.result import Evaluation, standard_error
 from iwax.evaluation.ssim import get_setting, ssim
-from iwax.evaluation.streaming import ROWS, chunk_shape, log_weights
+from iwax.evaluation.streaming import ROWS, Tally, chunk_shape, log_weights
 from iwax.evaluation.units import (
     ACTIVE,
     count_active_by_kl,
@@ -39,6 +39,7 @@ __all__ = [
     "EstimatorCurves",
     "Evaluation",
     "PrunedModel",
+    "Tally",
     "anneal",
     "chunk_shape",
     "count_active_by_kl",
@@ -56,6 +57,7 @@ __all__ = [
     "judge_log_weights",
     "log_likelihood",
     "log_weights",
+    "pareto_khat",
     "prune",
     "range_of",
     "reconstruct",
@@ -66,6 +68,7 @@ __all__ = [
     "single_sample_unit_variances",
     "ssim",
     "standard_error",
+    "tail_size",
     "test_examples",
     "unit_divergences",
     "unit_variances",

@@ -1,0 +1,170 @@
+"""Tables as files: CSV by the standard library, Parquet by pyarrow."""
+
+import csv
+import dataclasses
+import datetime
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iwax.errors import IwaxError, MissingExtraError
+from iwax.impute.columns import is_missing
+from iwax.impute.frames import DATES, Frame
+
+__all__ = ["Sheet"]
+
+NOTHING = {"", "na", "n/a", "nan", "null", "none", "?"}  # what stands for a missing value, case ignored
+DIGITS = 6  # of imputed numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """A table read from a file, which can be written with its missing values filled.
+
+    Attributes:
+        names: of the columns.
+        table: one array (rows,) each, floats with NaN or objects with None.
+        texts: of a CSV file, its cells as they stand, row by row; what was observed is written as it was read.
+    """
+
+    names: list[str]
+    table: list[np.ndarray]
+    texts: list[list[str]] | None = None
+
+    @classmethod
+    def read(cls, path: Path, *, drop: Sequence[str] = (), header: bool = True) -> "Sheet":
+        """A .csv or .parquet file; without a header the columns are x0, x1, ...
+
+        Raises:
+            IwaxError: a file of another kind, or one that holds no table.
+        """
+        if path.suffix == ".parquet":
+            sheet = cls(*_parquet(path))
+        elif path.suffix == ".csv":
+            sheet = _csv(path, header)
+        else:
+            raise IwaxError(f"Expected a table to be a .csv or .parquet file; got {path}.")
+        if unknown := [name for name in drop if name not in sheet.names]:
+            raise IwaxError(f"Expected columns to drop among {', '.join(sheet.names)}; got {unknown[0]!r}.")
+        return sheet._only([j for j, name in enumerate(sheet.names) if name not in drop])
+
+    def write(self, path: Path, table: Sequence[np.ndarray]) -> None:
+        """The table with its missing values filled from `table`, as .csv or .parquet."""
+        self._write(path, [(None, table)])
+
+    def write_multiple(self, path: Path, tables: Sequence[Sequence[np.ndarray]]) -> None:
+        """Several completed tables below one another; a first column `imputation` counts them from 1."""
+        self._write(path, [(number, table) for number, table in enumerate(tables, 1)])
+
+    def _only(self, kept: list[int]) -> "Sheet":
+        texts = None if self.texts is None else [[row[j] for j in kept] for row in self.texts]
+        return Sheet([self.names[j] for j in kept], [self.table[j] for j in kept], texts)
+
+    def _write(self, path: Path, tables: list[tuple[int | None, Sequence[np.ndarray]]]) -> None:
+        numbered = tables[0][0] is not None
+        names = ["imputation", *self.names] if numbered else self.names
+        if path.suffix == ".parquet":
+            columns = [np.concatenate([table[j] for _, table in tables]) for j in range(len(self.names))]
+            first = [np.repeat([number for number, _ in tables], len(columns[0]) // len(tables))] if numbered else []
+            _write_parquet(path, names, [*first, *columns])
+            return
+        missing = [is_missing(values) for values in self.table]
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(names)
+            for number, table in tables:
+                for i in range(len(table[0])):
+                    row = [self._cell(i, j, values[i], bool(missing[j][i])) for j, values in enumerate(table)]
+                    writer.writerow([number, *row] if numbered else row)
+
+    def _cell(self, i: int, j: int, value: Any, was_missing: bool) -> Any:
+        if self.texts is not None and not was_missing:
+            return self.texts[i][j]
+        if isinstance(value, float | np.floating):
+            return format(value, f".{DIGITS if was_missing else 17}g")
+        return value
+
+
+def _csv(path: Path, header: bool) -> Sheet:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise IwaxError(f"Expected {path} to be a readable CSV file; got {error}.") from error
+    if not rows:
+        raise IwaxError(f"Expected {path} to hold a table; got nothing.")
+    names = [name.strip() for name in rows[0]] if header else [f"x{j}" for j in range(len(rows[0]))]
+    texts = rows[1:] if header else rows
+    if header and all(_number(name) is not None for name in names):
+        raise IwaxError(f"Expected the first line of {path} to name its columns; got numbers. Give --no-header.")
+    if repeated := next((name for i, name in enumerate(names) if name in names[:i]), None):
+        raise IwaxError(f"Expected columns of {path} to have names of their own; got {repeated!r} twice.")
+    for number, row in enumerate(texts):
+        if len(row) != len(names):
+            raise IwaxError(
+                f"Expected every row of {path} to have {len(names)} cells; got {len(row)} in row {number + 1}."
+            )
+    if not texts:
+        raise IwaxError(f"Expected {path} to hold rows; got its first line only.")
+    return Sheet(names, [_column(name, [row[j] for row in texts]) for j, name in enumerate(names)], texts)
+
+
+def _column(name: str, cells: list[str]) -> np.ndarray:
+    """Numbers if all cells are, that are not missing; else text."""
+    known = [cell.strip().lower() not in NOTHING for cell in cells]
+    numbers = [_number(cell) if is_known else math.nan for cell, is_known in zip(cells, known, strict=True)]
+    if all(number is not None for number in numbers):
+        return np.array(numbers, np.float64)
+    given = [cell.strip() for cell, is_known in zip(cells, known, strict=True) if is_known]
+    if all(map(_is_date, given)):
+        raise IwaxError(f"Expected column {name!r} to hold numbers or text; got dates, such as {given[0]}. {DATES}")
+    return np.array([cell.strip() if is_known else None for cell, is_known in zip(cells, known, strict=True)], object)
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _is_date(cell: str) -> bool:
+    try:
+        datetime.datetime.fromisoformat(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            'Expected pyarrow to be installed for Parquet files; pip install "iwax[impute]" brings it.'
+        ) from error
+    return pyarrow
+
+
+def _parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
+    pyarrow = _pyarrow()
+    try:
+        read = pyarrow.parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise IwaxError(f"Expected {path} to be a readable Parquet file; got {error}.") from error
+    columns = []
+    for name, column in zip(read.column_names, read.columns, strict=True):
+        values = np.empty((len(column), 1), object)
+        values[:, 0] = column.to_pylist()
+        columns += Frame.of(values, [name]).table
+    return list(read.column_names), columns
+
+
+def _write_parquet(path: Path, names: Sequence[str], columns: Sequence[np.ndarray]) -> None:
+    pyarrow = _pyarrow()
+    pyarrow.parquet.write_table(
+        pyarrow.table({name: values.tolist() for name, values in zip(names, columns, strict=True)}), path
+    )

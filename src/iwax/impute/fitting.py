@@ -1,0 +1,277 @@
+"""A table in, a model of it out, and from that its missing values: what the estimator and the command share."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
+from iwax.impute.columns import COUNTS, Column, encode, fit_columns, is_missing
+from iwax.impute.imputation import RowImputations, imputation_batches
+from iwax.impute.model import TableModel
+from iwax.objectives import IWAE
+from iwax.training import Recipe, fit
+
+__all__ = ["FittedTable", "Settings", "TableImputation", "fit_table"]
+
+STEPS = 4000  # of training, where the number of epochs is left out: at least
+LEAST_EPOCHS = 100
+INTERVAL_DRAWS = 200
+Table = Sequence[np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a table's model is built and trained.
+
+    Attributes:
+        kinds: of columns, for all of them or by name; those left out are inferred (`iwax.impute.KINDS`).
+        missingness: "ignorable", or how values come to be missing because of what they are; see `TableModel`.
+        latent_size: of z.
+        hidden_sizes: widths of the hidden layers of both networks.
+        train_samples: K of the bound that is maximised, IWAE-K of what is observed.
+        epochs: passes over the table; about 4,000 steps, and at least 100 passes, if left out.
+        batch_size: rows in a step, cut down to the table's.
+        learning_rate: of Adam, at its highest; it falls to zero along half a cosine.
+    """
+
+    kinds: str | Mapping[str, str] | None = None
+    missingness: str = "ignorable"
+    latent_size: int = 10
+    hidden_sizes: tuple[int, ...] = (128, 128)
+    train_samples: int = 20
+    epochs: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        for name in ("latent_size", "train_samples", "batch_size"):
+            check_positive_integer(name, getattr(self, name))
+        if self.epochs is not None:
+            check_positive_integer("epochs", self.epochs)
+        if not 0 < self.learning_rate < math.inf:
+            raise IwaxError(f"Expected learning_rate to be positive; got {self.learning_rate!r}.")
+
+    def epochs_of(self, rows: int) -> int:
+        """Passes over a table of so many rows."""
+        steps = max(1, rows // min(self.batch_size, rows))
+        return self.epochs or max(LEAST_EPOCHS, -(-STEPS // steps))
+
+    def recipe(self, rows: int) -> Recipe:
+        """The recipe for a table of so many rows."""
+        return Recipe(
+            name="impute",
+            source="This project's own, docs/imputation.md.",
+            batch_size=min(self.batch_size, rows),
+            stages=((self.learning_rate, self.epochs_of(rows)),),
+            decay="cosine",
+            warm_up=0.02,
+            clip=5.0,
+            parts=1,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TableImputation:
+    """What was missing in a table, in its own values; lists have one array for each column.
+
+    Attributes:
+        completed: what was observed, and in place of what was not the mean given the observed values of the row (for
+            counts rounded, for "binary" and "categorical" the most probable value), (rows,) each.
+        mc_error: standard error of those means from the finite number of samples, (rows,); NaN where observed. For
+            "binary" and "categorical" that of the probability of the value.
+        lower, upper: quantiles of what is missing given what is observed, (rows,); the value where observed.
+        multiple: as many completed tables as were asked for, each with the missing values drawn.
+        log_likelihood: log p(x_obs) of each row in nats, a density of the values themselves, (rows,).
+        ess: effective samples of each row.
+        khat: Pareto k-hat of each row: above 0.7 what is said of the row rests on a few samples.
+    """
+
+    completed: list[np.ndarray]
+    mc_error: list[np.ndarray]
+    lower: list[np.ndarray]
+    upper: list[np.ndarray]
+    multiple: list[list[np.ndarray]]
+    log_likelihood: np.ndarray
+    ess: np.ndarray
+    khat: np.ndarray
+    incomplete: np.ndarray
+    """Which rows miss a value."""
+
+    @property
+    def advice(self) -> str | None:
+        """What to do where weights are bad; None where they are for no row that misses something."""
+        with np.errstate(invalid="ignore"):
+            bad = np.mean(self.khat[self.incomplete] > 0.7) if self.incomplete.any() else 0.0
+        if not bad > 0:
+            return None
+        return (
+            f"Pareto k-hat is above 0.7 for {bad:.1%} of the rows with missing values: there imputations and their "
+            "errors rest on a few samples. Draw more samples, or train longer for a closer q(z | x)."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedTable:
+    """A trained model of a table."""
+
+    columns: tuple[Column, ...]
+    model: TableModel
+    records: list[dict[str, Any]]
+
+    def impute(
+        self,
+        table: Table,
+        key: PRNGKeyArray,
+        *,
+        num_samples: int = 1000,
+        multiple: int = 0,
+        level: float = 0.9,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> TableImputation:
+        """The missing values of a table with the same columns.
+
+        Arguments:
+            table: one array (rows,) a column, as for `fit_table`.
+            key: seed of everything that is drawn.
+            num_samples: k importance samples for each row.
+            multiple: how many completed tables to draw.
+            level: probability between `lower` and `upper`.
+            on_batch: called with the number of rows done, now and then.
+        """
+        if not 0 < level < 1:
+            raise IwaxError(f"Expected level to lie between 0 and 1; got {level!r}.")
+        x = encode(self.columns, table)
+        draws = max(multiple, INTERVAL_DRAWS)
+        parts = []
+        for rows, found in imputation_batches(
+            self.model, x, key, num_samples=num_samples, num_draws=draws, on_batch=on_batch
+        ):
+            own = {name: leaf[rows] for name, leaf in x.items()}
+            parts.append(self._in_values([values[rows] for values in table], own, found, multiple, level))
+        return _joined(parts)
+
+    def _in_values(
+        self, table: Table, x: dict[str, np.ndarray], found: RowImputations, multiple: int, level: float
+    ) -> TableImputation:
+        """What is found for some rows, in the values of the table."""
+        filled: dict[str, list[np.ndarray]] = {name: [] for name in ("completed", "mc_error", "lower", "upper")}
+        many: list[list[np.ndarray]] = [[] for _ in range(multiple)]
+        log_p = found.log_likelihood.copy()
+        for j, (column, slot) in enumerate(zip(self.columns, self.model.slots, strict=True)):
+            seen, draws = x["mask"][:, j], found.draws[:, :, j]
+            mean, error = _point(column, found.mean[:, slot], found.mc_error[:, slot])
+            ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=1, method="inverted_cdf")
+            for name, values in {
+                "completed": mean,
+                "lower": column.decode(ends[0]),
+                "upper": column.decode(ends[1]),
+            }.items():
+                filled[name].append(_merged(table[j], seen, values))
+            filled["mc_error"].append(np.where(seen, np.nan, error))
+            for i in range(multiple):
+                many[i].append(_merged(table[j], seen, column.decode(draws[:, i])))
+            log_p += np.where(seen, column.log_jacobian(x["values"][:, j].astype(np.float64)), 0)
+        incomplete = ~x["mask"].all(axis=1)
+        return TableImputation(
+            **filled, multiple=many, log_likelihood=log_p, ess=found.ess, khat=found.khat, incomplete=incomplete
+        )
+
+
+def fit_table(
+    names: Sequence[str],
+    table: Table,
+    settings: Settings,
+    key: PRNGKeyArray,
+    *,
+    hidden: np.ndarray | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+) -> FittedTable:
+    """Train a model of a table on its observed values, by the importance-weighted bound of each row's.
+
+    Arguments:
+        names: of the columns.
+        table: one array (rows,) a column: floats with NaN, or objects with None or NaN, where nothing is known.
+        settings: how.
+        key: seed of everything random.
+        hidden: (rows, columns), true where an observed value is kept from training, statistics included.
+        on_epoch: called with the record of each epoch.
+
+    Raises:
+        IwaxError: a table or a column that will not do.
+    """
+    rows = len(table[0]) if len(table) else 0
+    if rows < 2:
+        raise IwaxError(f"Expected at least two rows; got n_samples = {rows}.")
+    if hidden is not None:
+        table = [without(values, hidden[:, j]) for j, values in enumerate(table)]
+    columns = fit_columns(names, table, settings.kinds)
+    if settings.missingness != "ignorable":  # of which only normal densities have the noise
+        columns = tuple(dataclasses.replace(c, kind="gaussian") if c.kind == "continuous" else c for c in columns)
+    keys = jax.random.split(key)
+    model = TableModel(
+        columns,
+        latent_size=settings.latent_size,
+        hidden_sizes=settings.hidden_sizes,
+        key=keys[0],
+        missingness=settings.missingness,
+    )
+    objective = IWAE(num_samples=settings.train_samples, gradient="doubly-reparameterized")
+    x = encode(columns, table)
+    result = fit(model, objective, x, recipe=settings.recipe(rows), key=keys[1], binarize="none", on_epoch=on_epoch)
+    return FittedTable(columns, result.model, result.records)
+
+
+def without(values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Values (rows,) with those that are hidden missing."""
+    if values.dtype.kind != "O":
+        return np.where(hidden, np.nan, values.astype(np.float64))
+    values = values.copy()
+    values[hidden] = None
+    return values
+
+
+def _point(column: Column, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One value for each row, and the Monte-Carlo error of its mean or probability."""
+    if column.kind == "categorical":
+        best = mean.argmax(axis=1)
+        return column.decode(best), np.take_along_axis(error, best[:, None], axis=1)[:, 0]
+    mean, error = mean[:, 0].astype(np.float64), error[:, 0].astype(np.float64)
+    if column.kind == "binary":
+        return column.decode(mean > 0.5), error
+    if column.kind in COUNTS:
+        return np.rint(mean), error
+    if column.kind == "positive":
+        return mean * np.exp(column.shift), error * np.exp(column.shift)
+    return column.decode(mean), error * column.scale
+
+
+def _merged(values: np.ndarray, seen: np.ndarray, imputed: np.ndarray) -> np.ndarray:
+    """What was observed, and what was imputed elsewhere."""
+    if values.dtype.kind == "O":
+        merged = values.copy()
+        merged[~seen] = imputed[~seen]
+        return merged
+    return np.where(seen, values, np.asarray(imputed, np.float64))
+
+
+def _joined(parts: list[TableImputation]) -> TableImputation:
+    def joined(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        if name == "multiple":
+            return [[np.concatenate(c) for c in zip(*tables, strict=True)] for tables in zip(*values, strict=True)]
+        if isinstance(values[0], list):
+            return [np.concatenate(column) for column in zip(*values, strict=True)]
+        return np.concatenate(values)
+
+    return TableImputation(**{field.name: joined(field.name) for field in dataclasses.fields(TableImputation)})
+
+
+def observed(table: Table) -> np.ndarray:
+    """Where values are observed, (rows, columns)."""
+    return np.stack([~is_missing(values) for values in table], axis=1)

@@ -1,0 +1,135 @@
+"""Tables as others hold them, NumPy, pandas and Polars, as columns and back. None of these libraries is imported."""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from iwax.errors import IwaxError, IwaxTypeError
+
+__all__ = ["Frame"]
+
+DATES = "Convert them to numbers, such as days since a day, or drop the column."
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """The columns of a table, and what it came from.
+
+    Attributes:
+        names: of the columns, as text.
+        table: one array (rows,) each: floats with NaN, or objects with None.
+        source: what it came from.
+    """
+
+    names: list[str]
+    table: list[np.ndarray]
+    source: Any
+
+    @classmethod
+    def of(cls, data: Any, names: Sequence[str] | None = None) -> "Frame":
+        """The columns of a two-dimensional array, or a data frame of pandas or Polars.
+
+        Raises:
+            IwaxError: a column of dates, or of what is neither a number nor text nor a truth value.
+        """
+        if hasattr(data, "columns") and hasattr(data, "__getitem__"):
+            labels = list(data.columns)
+            columns = [_of_series(str(label), data[label]) for label in labels]
+            return cls([str(label) for label in labels], columns, data)
+        if not hasattr(data, "__array__") or np.ndim(data) != 2:
+            raise IwaxTypeError(
+                f"Expected a table to be an array (rows, columns) or a data frame of pandas or Polars; got "
+                f"{type(data).__name__} of {np.ndim(data)} dimensions."
+            )
+        array = np.asarray(data)
+        names = list(names) if names is not None else [f"x{j}" for j in range(array.shape[1])]
+        return cls(names, [_checked(name, array[:, j]) for j, name in enumerate(names)], array)
+
+    def with_columns(self, table: Sequence[np.ndarray]) -> Any:
+        """The same kind of table with other values; a column that has not changed stays what it was."""
+        if hasattr(self.source, "iloc"):
+            return self._as_pandas(table)
+        if hasattr(self.source, "with_columns"):
+            series = self.source.get_columns()
+            new = [
+                own if own.null_count() == 0 and not _has_nan(own) else type(own)(own.name, values.tolist())
+                for own, values in zip(series, table, strict=True)
+            ]
+            return self.source.with_columns(new)
+        if self.source.dtype.kind == "f":
+            return np.stack(table, axis=1).astype(self.source.dtype)
+        if self.source.dtype.kind in "iub":
+            return self.source.copy()  # which has nothing missing
+        filled = np.empty(self.source.shape, object)
+        for j, values in enumerate(table):
+            filled[:, j] = values
+        return filled
+
+    def _as_pandas(self, table: Sequence[np.ndarray]) -> Any:
+        new = self.source.copy()
+        for j, values in enumerate(table):
+            own = self.source.iloc[:, j]
+            if own.isna().any():
+                series = type(own)(list(values), index=own.index, name=own.name)
+                with contextlib.suppress(TypeError, ValueError):  # such as means in a column of integers
+                    series = series.astype(own.dtype)
+                new[self.source.columns[j]] = series
+        return new
+
+
+def _of_series(name: str, series: Any) -> np.ndarray:
+    """A column of pandas or Polars as floats with NaN, or objects with None."""
+    kind = str(series.dtype).lower()
+    if any(word in kind for word in ("date", "time", "duration", "period")):
+        raise IwaxError(f"Expected column {name!r} to hold numbers, text or truth values; got {series.dtype}. {DATES}")
+    if hasattr(series, "isna"):  # pandas
+        missing = series.isna().to_numpy()
+        values = series.to_numpy(dtype=object, na_value=None)
+    else:
+        missing = series.is_null().to_numpy()
+        values = np.array(series.to_list(), object)
+    values = values.copy()
+    values[missing] = None
+    if series.dtype is not None and _is_numeric(kind):
+        return np.array([np.nan if value is None else float(value) for value in values], np.float64)
+    return _checked(name, values)
+
+
+def _is_numeric(kind: str) -> bool:
+    return kind.startswith(("int", "uint", "float", "decimal", "double"))
+
+
+def _has_nan(series: Any) -> bool:
+    return str(series.dtype).lower().startswith("float") and bool(series.is_nan().any())
+
+
+def _checked(name: str, values: np.ndarray) -> np.ndarray:
+    """A column of an array as floats with NaN, or objects with None."""
+    if values.dtype.kind in "fiu":
+        return values.astype(np.float64)
+    if values.dtype.kind in "mM":
+        raise IwaxError(f"Expected column {name!r} to hold numbers, text or truth values; got {values.dtype}. {DATES}")
+    if values.dtype.kind == "b":
+        return values.astype(object)
+    plain = np.array([None if _is_nothing(value) else value for value in values.tolist()], object)
+    known = [value for value in plain if value is not None]
+    for value in known:
+        if hasattr(value, "isoformat"):
+            raise IwaxError(f"Expected column {name!r} to hold numbers, text or truth values; got {value!r}. {DATES}")
+        if not isinstance(value, str | int | float | bool | np.generic):
+            raise IwaxTypeError(
+                f"Expected column {name!r} to hold numbers, text or truth values: an argument must be a string or a "
+                f"number; got {type(value).__name__}."
+            )
+    if known and all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in known):
+        return np.array([np.nan if value is None else float(value) for value in plain], np.float64)
+    return plain
+
+
+def _is_nothing(value: Any) -> bool:
+    return (
+        value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
+    )

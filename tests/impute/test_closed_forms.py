@@ -1,0 +1,154 @@
+"""On linear-Gaussian data with holes everything is known: log p(x_obs), and the law of what is missing given it."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from linear import NOISE, OFFSET, W, as_x, conditional, linear_model, table
+from scipy.special import expit
+from scipy.stats import norm
+
+import iwax
+from iwax.impute import impute_rows
+
+ROWS, SAMPLES, DRAWS = 256, 1024, 100
+
+
+@pytest.fixture(scope="module")
+def data():
+    return table(ROWS)
+
+
+@pytest.fixture(scope="module")
+def truth(data):
+    return [conditional(full, mask) for full, mask in zip(*data, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def found(data):
+    return impute_rows(linear_model(), as_x(*data), jax.random.key(1), num_samples=SAMPLES, num_draws=DRAWS)
+
+
+def cells(data, values):
+    """Those of the missing values, row after row."""
+    return values[~data[1]]
+
+
+def exact(data, truth, what):
+    """Means or variances of the missing values, row after row."""
+    return np.concatenate([row[1] if what == "mean" else np.diag(row[2]) for row in truth])
+
+
+def test_log_p_of_what_is_observed_is_that_of_the_closed_form(data, truth, found):
+    log_p = np.array([row[0] for row in truth])
+    error = np.sqrt(np.maximum(1 / found.ess - 1 / SAMPLES, 0))
+    z = (found.log_likelihood - log_p) / (error + 1e-4)
+    assert abs(z).max() < 5
+    assert 0.8 < np.mean(z**2) < 1.3
+    generic = iwax.log_likelihood(linear_model(), as_x(*data), jax.random.key(2), num_samples=SAMPLES)
+    assert abs((generic - log_p) / (error + 1e-4)).max() < 5
+
+
+def test_a_mask_that_is_swapped_is_seen(data, truth):
+    """The control of the last test: the observed taken for missing and the other way round."""
+    full, mask = data
+    swapped = linear_model().log_joint(jax.tree.map(jnp.asarray, as_x(full, ~mask)), jnp.zeros((1, ROWS, 2)))
+    right = linear_model().log_joint(jax.tree.map(jnp.asarray, as_x(full, mask)), jnp.zeros((1, ROWS, 2)))
+    assert np.median(abs(swapped - right)) > 0.5
+
+
+def test_what_stands_under_the_mask_is_never_looked_at(data):
+    full, mask = data
+    model, z = linear_model(), jnp.ones((1, ROWS, 2))
+    x, dirty = (
+        jax.tree.map(jnp.asarray, {"values": jnp.where(mask, full, under), "mask": mask}) for under in (0.0, 1e9)
+    )
+    assert np.array_equal(model.log_joint(x, z), model.log_joint(dirty, z))
+    assert np.array_equal(model.posterior(x).loc, model.posterior(dirty).loc)
+
+
+def test_the_bound_of_what_is_observed_lies_below_its_log_p_by_the_known_bias(data, truth):
+    """E[IWAE-k] = log p - Var(w) / (2 k p^2) + ...: close with many samples, and far below with one (the ELBO)."""
+    x = jax.tree.map(jnp.asarray, as_x(*data))
+    log_p = np.array([row[0] for row in truth])
+    many = -iwax.per_example_loss(linear_model(), iwax.IWAE(num_samples=512), x, jax.random.key(3))
+    one = -iwax.per_example_loss(linear_model(), iwax.ELBO(num_samples=1), x, jax.random.key(3))
+    assert -0.05 < np.mean(many - log_p) < 0.02
+    assert np.mean(one - log_p) < -0.5
+
+
+def test_conditional_means_are_exact_within_an_honest_monte_carlo_error(data, truth, found):
+    z = (cells(data, found.mean) - exact(data, truth, "mean")) / cells(data, found.mc_error)
+    assert abs(z).max() < 5
+    assert 0.8 < np.mean(z**2) < 1.3
+    plain = np.asarray(linear_model().posterior(as_x(*data)).loc) @ W.T + OFFSET  # the weights left out: the control
+    assert np.mean(((cells(data, plain) - exact(data, truth, "mean")) / cells(data, found.mc_error)) ** 2) > 10
+
+
+def test_standard_deviations_are_those_of_what_is_missing_given_what_is_observed(data, truth, found):
+    ratio = cells(data, found.sd) ** 2 / exact(data, truth, "variance")
+    assert abs(np.mean(ratio) - 1) < 0.02
+    assert np.quantile(abs(ratio - 1), 0.9) < 0.2
+
+
+def test_multiple_imputations_have_the_mean_and_covariance_of_the_closed_form(data, truth, found):
+    """Of the draws of a row, whitened by the exact law: mean 0 and covariance 1, averaged over rows."""
+    whole, products = [], []
+    for (_, mean, covariance), draws, mask in zip(truth, found.draws, data[1], strict=True):
+        if (~mask).sum() >= 2:
+            white = np.linalg.solve(np.linalg.cholesky(covariance), (draws[:, ~mask] - mean).T)[:2]
+            whole.append(white.mean(axis=1))
+            products.append(white @ white.T / DRAWS)
+    count = len(whole) * DRAWS
+    assert abs(np.mean(whole, axis=0) * count**0.5).max() < 5
+    # Draws of a row share its samples, so that they vary together a little more than independent ones.
+    assert np.allclose(np.mean(products, axis=0), np.eye(2), atol=8 / count**0.5)
+    unmixed = np.mean([np.diag(product) for product in products], axis=0)
+    assert abs(unmixed - 0.8).min() > 8 / count**0.5  # the control: a variance that is off by a fifth is seen
+
+
+def test_intervals_of_multiple_imputations_cover_as_often_as_they_say(data, found):
+    full, mask = data
+    low, high = np.quantile(found.draws, [0.05, 0.95], axis=1)
+    covered = ((low <= full) & (full <= high))[~mask]
+    error = (0.9 * 0.1 / len(covered)) ** 0.5
+    assert abs(covered.mean() - 0.895) < 4 * error  # quantiles of 100 draws lie a little inside
+    half = (low + high) / 2, (high - low) / 4
+    assert (abs(full - half[0]) <= half[1])[~mask].mean() < 0.9 - 10 * error
+
+
+def test_sizes_of_batches_change_rounding_only(data):
+    x = jax.tree.map(lambda leaf: leaf[:9], as_x(*data))
+    whole, cut = (
+        impute_rows(linear_model(), x, jax.random.key(4), num_samples=1100, num_draws=3, rows=rows) for rows in (9, 4)
+    )
+    for name, values in vars(whole).items():
+        assert np.allclose(values, getattr(cut, name), rtol=1e-4, atol=1e-4, equal_nan=True), name
+
+
+def test_self_masking_moves_the_answer_by_the_known_amount_and_ignoring_it_does_not():
+    """x_2 is the likelier missing the larger it is: by quadrature its mean given x_1 and that it is missing."""
+    weight, offset, noise = W[:2], OFFSET[:2], NOISE[:2]
+    slope, level = -3.0, -3.0  # log-odds that x_2 is observed
+    model = linear_model(weight, offset, noise, missingness="self-masking", pull=0.1)
+    model = eqx.tree_at(
+        lambda m: (m.generative.missingness.slope, m.generative.missingness.offset),
+        model,
+        (jnp.array([0.0, slope]), jnp.array([0.0, level])),
+    )
+    x1 = np.linspace(-2, 2, 7)
+    x = as_x(np.stack([x1, np.zeros(7)], axis=1), np.array([[True, False]] * 7))
+    covariance = weight @ weight.T + np.diag(noise**2)
+    mean = offset[1] + covariance[0, 1] / covariance[0, 0] * (x1 - offset[0])
+    sd = (covariance[1, 1] - covariance[0, 1] ** 2 / covariance[0, 0]) ** 0.5
+    grid = np.linspace(-8, 8, 4001)[:, None] * sd + mean
+    weights = norm.pdf(grid, mean, sd) * expit(-(slope * grid + level))
+    exact, log_p = (weights * grid).sum(axis=0) / weights.sum(axis=0), np.log(weights.sum(axis=0) * 16 * sd / 4000)
+    log_p += norm.logpdf(x1, offset[0], covariance[0, 0] ** 0.5) + np.log(0.5)  # and of the mask of x_1
+    own = impute_rows(model, x, jax.random.key(5), num_samples=8192)
+    assert abs((own.mean[:, 1] - exact) / own.mc_error[:, 1]).max() < 4
+    assert abs(own.log_likelihood - log_p).max() < 0.1
+    ignorable = impute_rows(linear_model(weight, offset, noise), x, jax.random.key(5), num_samples=8192)
+    assert abs((ignorable.mean[:, 1] - mean) / ignorable.mc_error[:, 1]).max() < 4
+    assert np.median(abs(exact - mean) / own.mc_error[:, 1]) > 10  # the known bias of ignoring it
