@@ -18,10 +18,10 @@ BELOW = {  # room -> the rooms that it may import from
     "diagnostics": {"models", "objectives", "training", "evaluation"},
     "impute": {"data", "models", "objectives", "training", "evaluation"},
     "runs": {"data", "models", "objectives", "training", "evaluation"},
-    "judging": {"data", "models", "objectives", "training", "evaluation", "diagnostics", "runs"},
+    "judging": {"data", "models", "objectives", "training", "evaluation", "diagnostics", "runs", "zoo"},
     "zoo": {"data", "models", "evaluation", "runs"},
-    "torch": {"objectives"},
-    "contrib": {"models", "objectives"},
+    "torch": {"data", "objectives", "evaluation"},
+    "contrib": {"data", "models", "objectives", "evaluation"},
 }
 BELOW["experiments"] = BELOW["judging"] | {"judging", "impute"}
 BELOW["report"] = BELOW["experiments"] | {"experiments", "zoo"}

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from iwax import __version__
-from iwax.cli import diagnosing, judging, listing, posterior, reporting, reproducing, training, weights
+from iwax.cli import comparing, diagnosing, judging, listing, posterior, reporting, reproducing, training, weights
 from iwax.cli.outcome import FLAG, outcome, without_flag
 from iwax.cli.startup import keep_compiled_programs
 from iwax.extras import MissingPictureWarning
@@ -25,6 +25,7 @@ __all__ = ["main"]
         training.train,
         judging.evaluate,
         weights.judge,
+        comparing.compare,
         judging.sample,
         judging.reconstruct,
         posterior.anneal,

@@ -1,6 +1,7 @@
 """Evaluation: a model and examples in, numbers with their errors out. No run folders, no pictures."""
 
 from iwax.evaluation.annealing import CHAINS, Annealing, anneal, schedule, simulate
+from iwax.evaluation.comparison import Comparison, compare_evaluations
 from iwax.evaluation.decoding import RULES, reconstruct, sample_images
 from iwax.evaluation.estimators import EstimatorCurves, estimator_curves
 from iwax.evaluation.evaluate import (
@@ -15,6 +16,7 @@ from iwax.evaluation.examples import first_examples
 from iwax.evaluation.exports import from_arrays
 from iwax.evaluation.from_weights import judge_log_weights
 from iwax.evaluation.implicit import implicit_log_density, implicit_posterior, implicit_weights
+from iwax.evaluation.joining import join_evaluations
 from iwax.evaluation.pareto import LIMIT, has_tail, pareto_khat, tail_size
 from iwax.evaluation.pruning import PrunedModel, prune
 from iwax.evaluation.result import Evaluation, standard_error
@@ -36,12 +38,14 @@ __all__ = [
     "ROWS",
     "RULES",
     "Annealing",
+    "Comparison",
     "EstimatorCurves",
     "Evaluation",
     "PrunedModel",
     "Tally",
     "anneal",
     "chunk_shape",
+    "compare_evaluations",
     "count_active_by_kl",
     "estimator_curves",
     "evaluate",
@@ -54,6 +58,7 @@ __all__ = [
     "implicit_log_density",
     "implicit_posterior",
     "implicit_weights",
+    "join_evaluations",
     "judge_log_weights",
     "log_likelihood",
     "log_weights",

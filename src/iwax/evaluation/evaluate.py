@@ -43,6 +43,7 @@ __all__ = ["evaluate", "evaluate_batches", "gather", "log_likelihood", "samples_
 
 BLOCK_SIZE = 64  # the K of Rainforth et al. (2018), Table 1
 NO_KHAT = "k-hat is missing, as it needs 25 samples: nothing says whether the errors are to be trusted."
+NOT_FINITE = "log p is not finite for "
 NO_SPLIT = "The ELBO's reconstruction and KL parts are missing, as the model has no `prior` and `likelihood`."
 
 
@@ -192,7 +193,7 @@ def gather(
     notes += [] if has_tail(num_samples) else [NO_KHAT]
     if unknown := int(np.sum(~np.isfinite(values["log_likelihood"]))):
         notes.append(
-            f"log p is not finite for {unknown} of {len(values['log_likelihood'])} examples, and so no mean over them "
+            f"{NOT_FINITE}{unknown} of {len(values['log_likelihood'])} examples, and so no mean over them "
             "is: every log-weight is -inf (impossible under the model), or one is NaN or +inf (a fault of densities)."
         )
     return Evaluation(

@@ -1,4 +1,7 @@
 from .anneal import anneal_run as anneal_run
+from .compare import ComparedModels as ComparedModels
+from .compare import compare as compare
+from .compare import evaluation_of as evaluation_of
 from .evaluate import evaluate_run as evaluate_run
 from .judgement import judge_run as judge_run
 from .judgement import plot_evaluation as plot_evaluation

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from iwax.evaluation import ACTIVE, LIMIT, EstimatorCurves, has_tail
+from iwax.evaluation import ACTIVE, LIMIT, EstimatorCurves, Evaluation, has_tail
 from iwax.figures import COLOURS, LINE_STYLES, plot
 
-__all__ = ["estimator_plot", "trust_plot", "unit_plot"]
+__all__ = ["estimator_plot", "scatter_plot", "trust_plot", "unit_plot"]
 
 WIDEST = 5  # how far k-hat is drawn on either side of its limit; what lies beyond is in the last bin
 SMALLEST = 1e-5  # A_u at or below which units share a bin: estimates of zero lie on either side of it
@@ -70,3 +70,29 @@ def estimator_plot(curves: EstimatorCurves, path: str | Path) -> None:
         right.yaxis.set_major_formatter(ScalarFormatter())
         right.yaxis.set_minor_formatter(NullFormatter())
         right.legend()
+
+
+def scatter_plot(first: Evaluation, second: Evaluation, names: tuple[str, str], path: str | Path) -> None:
+    """log p of each example by two models, and how the differences are distributed.
+
+    What is not finite is left out.
+    """
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(second.log_likelihood - first.log_likelihood)
+    x, y = first.log_likelihood[known], second.log_likelihood[known]
+    with plot(path, columns=2, width=7.4, height=3.4) as axes:
+        left, right = axes[0]
+        left.scatter(x, y, s=6, alpha=0.5, color=COLOURS[0], linewidths=0)
+        if len(x):
+            ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+            left.plot(ends, ends, color=COLOURS[1], linestyle=LINE_STYLES[1], linewidth=1)
+            right.hist(y - x, bins=40, color=COLOURS[0])
+            right.axvline(np.mean(y - x), color=COLOURS[1], linestyle=LINE_STYLES[1])
+            right.set_title(f"mean {np.mean(y - x):+.3f}", fontsize=9)
+        left.set(xlabel=f"log p by {_short(names[0])} (nats)", ylabel=f"log p by {_short(names[1])} (nats)")
+        right.set(xlabel=f"{_short(names[1])} less {_short(names[0])} (nats)", ylabel="examples")
+
+
+def _short(name: str) -> str:
+    """The end of a path, or the name."""
+    return Path(name).name if len(name) > 24 else name

@@ -36,8 +36,9 @@ from iwax.torch.checks import (
     missing_argument,
     once_only,
 )
+from iwax.torch.evaluation import evaluate
 
-__all__ = ["loss", "per_example_loss"]
+__all__ = ["evaluate", "loss", "per_example_loss"]
 
 
 def loss(
