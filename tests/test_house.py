@@ -8,7 +8,17 @@ import pytest
 
 SOURCE = pathlib.Path(__file__).parent.parent / "src" / "iwax"
 
-GROUND = {"checks", "console", "errors", "extras", "figures", "files", "keys", "weights"}  # which know no room
+GROUND = {
+    "checks",
+    "console",
+    "errors",
+    "extras",
+    "figures",
+    "files",
+    "keys",
+    "progress",
+    "weights",
+}  # which know no room
 BELOW = {  # room -> the rooms that it may import from
     "data": set(),
     "models": set(),

@@ -22,7 +22,7 @@ def check_positive_integer(name: str, value: Any, least: int = 1) -> None:
         raise IwaxError(f"Expected {name} to be an integer of at least {least}; got {value!r}.")
 
 
-def nearest(value: Any, choices: Iterable[str]) -> str:
-    """' Did you mean ...?', or nothing where nothing is near."""
+def nearest(value: Any, choices: Iterable[str], otherwise: str = " Choose one of these.") -> str:
+    """' Did you mean ...?', or `otherwise` where nothing is near."""
     near = difflib.get_close_matches(str(value), list(choices), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return f" Did you mean {near[0]!r}?" if near else otherwise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from iwax.checks import check_choice, nearest
 from iwax.data import mnist, omniglot
 from iwax.data.custom import is_path, load_own
 from iwax.data.dataset import Dataset, DatasetInfo, DataWarning
@@ -141,21 +141,12 @@ def _entry(name: str | os.PathLike[str]) -> Entry:
         return DATASETS[str(name)]
     raise IwaxError(
         f"Expected dataset to be one of {', '.join(DATASETS)}, or a path to .npy, .npz or a folder of images; "
-        f"got {str(name)!r}. {_nearest(str(name), DATASETS)}"
+        f"got {str(name)!r}.{nearest(name, DATASETS)}"
     )
 
 
 def _split(name: str, entry: Entry, split: str | None) -> str:
     if split is None:
         return next(iter(entry.splits))
-    if split in entry.splits:
-        return split
-    raise IwaxError(
-        f"Expected split of {name} to be one of {', '.join(entry.splits)}; got {split!r}. "
-        f"{_nearest(split, entry.splits)}"
-    )
-
-
-def _nearest(word: str, valid: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(word, valid, n=1)
-    return f"Did you mean {near[0]!r}?" if near else "Choose one of these."
+    check_choice(f"split of {name}", split, entry.splits)
+    return split

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import numpy as np
 
+from iwax.checks import check_choice
 from iwax.errors import IwaxError, IwaxTypeError
 
 BINARIZATIONS = ("dynamic", "fixed", "threshold", "intensities", "none")
@@ -16,10 +16,7 @@ EXACT = 2**24  # up to which float32 has every integer
 
 def check_rule(rule: str) -> None:
     """Raise ValueError unless `rule` is one of BINARIZATIONS."""
-    if rule not in BINARIZATIONS:
-        near = difflib.get_close_matches(str(rule), BINARIZATIONS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
-        raise IwaxError(f"Expected binarize to be one of {', '.join(BINARIZATIONS)}; got {rule!r}. {hint}")
+    check_choice("binarize", rule, BINARIZATIONS)
 
 
 def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:

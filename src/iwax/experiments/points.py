@@ -1,6 +1,5 @@
 """A study as a list of points, each measured once: finished ones are kept as JSON lines, and a rerun skips them."""
 
-import dataclasses
 import json
 import threading
 import time
@@ -10,22 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from iwax.files import dumps
+from iwax.progress import Progress
 from iwax.runs import RunFolder
 
-__all__ = ["POINTS", "Point", "StudyProgress", "measure_points"]
+__all__ = ["POINTS", "Point", "measure_points"]
 
 POINTS = "points.jsonl"
 Point = dict[str, Any]
 """All that decides a measurement, as a JSON object."""
-
-
-@dataclasses.dataclass(frozen=True)
-class StudyProgress:
-    """Cost done (`step`) of `total_steps`, in units of the study's own."""
-
-    step: int
-    total_steps: int
-    note: str
 
 
 def measure_points(
@@ -34,7 +25,7 @@ def measure_points(
     measure: Callable[[Point], dict[str, Any]],
     *,
     cost: Callable[[Point], int] = lambda point: 1,
-    on_progress: Callable[[StudyProgress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
     workers: int = 1,
 ) -> list[dict[str, Any]]:
     """What `measure` says of every point, in their order, from out/points.jsonl where it is there already.
@@ -64,7 +55,7 @@ def measure_points(
         with lock:
             done.append(cost(point))
             if on_progress is not None:
-                on_progress(StudyProgress(sum(done), total, f"{len(done)}/{len(points)} points"))
+                on_progress(Progress(sum(done), total, f"{len(done)}/{len(points)} points"))
         return record
 
     pool = ThreadPoolExecutor(workers)

@@ -26,10 +26,11 @@ from scipy.special import logsumexp
 
 from iwax.checks import check_positive_integer
 from iwax.diagnostics import Directional, GroupSNR, flat, gradient_snr
-from iwax.experiments.points import Point, StudyProgress, measure_points
+from iwax.experiments.points import Point, measure_points
 from iwax.files import dumps
 from iwax.models import DiagonalNormal
 from iwax.objectives import IWAE, MIWAE, Objective
+from iwax.progress import Progress
 from iwax.runs import cores
 
 __all__ = ["LINES", "Toy", "ToyStudy", "closed_form_snr", "group_of", "limit_direction", "toy_of"]
@@ -168,7 +169,7 @@ class ToyStudy:
             for count in self.counts
         ]
 
-    def run(self, out: Path, on_progress: Callable[[StudyProgress], None] | None = None) -> list[dict[str, Any]]:
+    def run(self, out: Path, on_progress: Callable[[Progress], None] | None = None) -> list[dict[str, Any]]:
         """Records of all points; those that out/points.jsonl does not hold are measured, which takes their time."""
         workers = cores()  # small matrices: a point keeps one core busy
         return measure_points(out, self.points(), measure, cost=_cost, on_progress=on_progress, workers=workers)

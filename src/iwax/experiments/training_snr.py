@@ -23,9 +23,10 @@ from iwax.checks import check_choice, check_positive_integer
 from iwax.data import Dataset, binarize
 from iwax.diagnostics import GradientSNR, gradient_snr
 from iwax.errors import IwaxError
-from iwax.experiments.points import Point, StudyProgress, measure_points
+from iwax.experiments.points import Point, measure_points
 from iwax.figures import COLOURS, plot
 from iwax.objectives import OBJECTIVES, Objective
+from iwax.progress import Progress
 from iwax.runs import STATUS, RunConfig, RunFolder, build_model, load_run, new_run, resolve, resume_run, training_images
 
 __all__ = ["Settings", "estimators", "figure", "measure_run", "measure_training", "sizes", "table"]
@@ -115,7 +116,7 @@ def measure_run(
     *,
     data_dir: str | None = None,
     data: Dataset | None = None,
-    on_progress: Callable[[StudyProgress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Records of the last checkpoint of a run, one for each objective; what `out` holds is not measured again."""
     config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
@@ -133,7 +134,7 @@ def measure_training(
     *,
     epochs: Sequence[int],
     data: Dataset,
-    on_progress: Callable[[StudyProgress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Records of one training run after each of `epochs` passes over the data (0: before the first).
 

@@ -4,7 +4,6 @@ On test images, lower bounds on log p(x), beside the IWAE bound of many samples,
 On images simulated from the model, bounds from both sides: how far apart they are is how much either can be wrong.
 """
 
-import dataclasses
 import hashlib
 import math
 import time
@@ -31,20 +30,12 @@ from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
 from iwax.files import dumps
 from iwax.keys import EvaluationKeys, stream
+from iwax.progress import Progress
 from iwax.runs import CHECKPOINT, RunFolder, check_time_limit, load_run
 
 __all__ = ["Annealing", "anneal", "anneal_run", "schedule", "simulate"]
 
 RECORDS = "annealing.jsonl"
-
-
-@dataclasses.dataclass(frozen=True)
-class AnnealingProgress:
-    """Images done (`step`) of `total_steps`."""
-
-    step: int
-    total_steps: int
-    note: str
 
 
 def anneal_run(
@@ -61,7 +52,7 @@ def anneal_run(
     time_limit: float | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
-    on_progress: Callable[[AnnealingProgress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Annealed bounds of a run beside its IWAE bounds on the same images; written to annealing.json, and drawn.
 
@@ -189,7 +180,7 @@ class _Records:
     def _tell(self, count: int) -> None:
         self.count += count
         if self.on_progress is not None:
-            self.on_progress(AnnealingProgress(self.count, self.total, f"{self.count}/{self.total} images"))
+            self.on_progress(Progress(self.count, self.total, f"{self.count}/{self.total} images"))
 
 
 def _kept(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Judge a finished run: its evaluation, its samples and its reconstructions, written beside it."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,26 +21,12 @@ from iwax.evaluation import (
 from iwax.judging.partial import PartialEvaluation, partial_evaluation
 from iwax.judging.weights import pack_arrays
 from iwax.keys import EvaluationKeys
+from iwax.progress import Progress
 from iwax.runs import JUDGED, PARTIAL, RunFolder, check_time_limit, current_environment, load_run
 
-__all__ = ["EvaluationProgress", "evaluate_run"]
+__all__ = ["evaluate_run"]
 
 REPRODUCED_BY = ("versions", "python", "code", "device")  # for an evaluation to go on bit for bit
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluationProgress:
-    """Test images done (`step`) of `total_steps`, of which `before` were found finished."""
-
-    step: int
-    total_steps: int
-    seconds: float
-    before: int = 0
-
-    @property
-    def note(self) -> str:
-        rate = (self.step - self.before) / max(self.seconds, 1e-9)
-        return f"{self.step}/{self.total_steps} images, {rate:.1f}/s"
 
 
 def evaluate_run(
@@ -57,7 +42,7 @@ def evaluate_run(
     time_limit: float | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
-    on_progress: Callable[[EvaluationProgress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
     log: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Any]:
     """The summary of a run's `evaluate`, also written to evaluation.json; values per image to evaluation.npz.
@@ -109,7 +94,8 @@ def evaluate_run(
             parts.append(batch)
             seconds = time.monotonic() - begin
             if on_progress is not None:
-                on_progress(EvaluationProgress(examples.stop, len(x), seconds, before))
+                rate = (examples.stop - before) / max(seconds, 1e-9)
+                on_progress(Progress(examples.stop, len(x), f"{examples.stop}/{len(x)} images, {rate:.1f}/s"))
             if time_limit is not None and seconds > time_limit and examples.stop < len(x):
                 return {"state": "stopped", "num_examples": examples.stop, "total_examples": len(x), "seconds": seconds}
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import numpy as np
 
+from iwax.progress import Progress
 from iwax.runs.environment import cores
-from iwax.runs.session import CHUNK_SECONDS, Clock, Progress, Session
+from iwax.runs.session import CHUNK_SECONDS, Clock, Session, training_progress
 from iwax.training import Cohort, CohortState, NonFiniteLossError, TrainState
 
 __all__ = ["train_as_one", "train_side_by_side", "vectorized_is_quicker"]
@@ -108,16 +109,15 @@ class _Heard:
             self._last[index] = progress
             seen = self._last.values()
             if self.on_progress is not None:
-                running = [p for p in seen if p.step < p.total_steps]
                 self.on_progress(
-                    Progress(
+                    training_progress(
                         step=sum(p.step for p in seen),
                         total_steps=self.runs * progress.total_steps,
-                        epoch=sum(p.epoch for p in seen),
-                        epochs=self.runs * progress.epochs,
-                        bound=float(np.mean([p.bound for p in seen])),
-                        seconds=max(p.seconds for p in seen),
-                        rate=float(sum(p.rate for p in running)),
+                        epoch=sum(int(p.numbers["epoch"]) for p in seen),
+                        epochs=self.runs * int(progress.numbers["epochs"]),
+                        bound=float(np.mean([p.numbers["bound"] for p in seen])),
+                        seconds=max(p.numbers["seconds"] for p in seen),
+                        rate=float(sum(p.numbers["rate"] for p in seen if p.step < p.total_steps)),
                         runs=self.runs,
                     )
                 )
@@ -138,4 +138,5 @@ def _report(on_progress: OnProgress, alive: dict[int, Session], state: CohortSta
         bounds = np.asarray(state.runs.bounds)[sorted(alive), (step - 1) % per_epoch].reshape(runs, -1)[:, -1]
         epochs = runs * (session.config.epochs or 0)
         total, mean = runs * session.total_steps, float(np.mean(bounds))
-        on_progress(Progress(runs * step, total, runs * -(-step // per_epoch), epochs, mean, clock.total, rate, runs))
+        epoch = runs * -(-step // per_epoch)
+        on_progress(training_progress(runs * step, total, epoch, epochs, mean, clock.total, rate, runs))

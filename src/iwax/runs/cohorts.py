@@ -12,13 +12,14 @@ from typing import Any
 from iwax.data import Dataset, load
 from iwax.errors import IwaxError
 from iwax.files import read_json
+from iwax.progress import Progress
 from iwax.runs.build import resolve
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.cohort_session import train_as_one, train_side_by_side, vectorized_is_quicker
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import differences
 from iwax.runs.folder import STATUS, RunFolder
-from iwax.runs.launch import Progress, check_time_limit, create, reopen
+from iwax.runs.launch import check_time_limit, create, reopen
 from iwax.runs.session import Session
 from iwax.training import VARYING, NonFiniteLossError, TrainState
 

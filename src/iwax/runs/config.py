@@ -94,7 +94,7 @@ class RunConfig(ObjectiveOptions):
         for name, value in values.items():
             if name not in hints:
                 raise IwaxError(
-                    f"Expected the keys of a configuration to be known; got {name!r}.{nearest(name, hints)}"
+                    f"Expected the keys of a configuration to be known; got {name!r}.{nearest(name, hints, '')}"
                 )
             if not isinstance(value, hints[name]) and not (float in _members(hints[name]) and isinstance(value, int)):
                 raise IwaxError(f"Expected {name} to be {hints[name]}; got {value!r}.")

@@ -13,6 +13,7 @@ from iwax.files import loads
 from iwax.keys import TrainingKeys, stream
 from iwax.models import OwnModel, is_own
 from iwax.objectives import Objective
+from iwax.progress import Progress
 from iwax.runs.build import (
     build_model,
     build_objective,
@@ -27,10 +28,10 @@ from iwax.runs.config import RunConfig
 from iwax.runs.environment import current_environment, differences
 from iwax.runs.folder import ENVIRONMENT, MODEL, RunFolder
 from iwax.runs.paths import absolute, data_of_run, same_path
-from iwax.runs.session import Progress, Session
+from iwax.runs.session import Session
 from iwax.training import Trainer, TrainState, get_recipe
 
-__all__ = ["Progress", "create", "load_run", "new_run", "prepare", "reopen", "resume_run"]
+__all__ = ["create", "load_run", "new_run", "prepare", "reopen", "resume_run"]
 
 MUST_FIT = ("model", "likelihood", "scale_map")  # for one run to start from the model of another
 CHECKED = 4  # training examples on which a model of one's own is checked

@@ -11,36 +11,28 @@ import numpy as np
 from iwax.data import Dataset
 from iwax.evaluation import evaluate
 from iwax.keys import TrainingKeys
+from iwax.progress import Progress
 from iwax.runs.config import RunConfig
 from iwax.runs.folder import EVALUATIONS, METRICS, STATUS, RunFolder
 from iwax.training import NonFiniteLossError, Trainer, TrainState
 
-__all__ = ["CHUNK_SECONDS", "Clock", "Progress", "Session"]
+__all__ = ["CHUNK_SECONDS", "Clock", "Session", "training_progress"]
 
 CHUNK_SECONDS = 0.5  # how long the device works between two looks at the clock
 CHECKPOINT_SECONDS = 60.0  # how much work a crash may lose
 
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """Where a run is: bound of the latest step in nats, seconds in all its sessions, rate in steps per second.
-
-    Of several runs at once, steps, epochs and rates are of all of them, and the bound is their mean.
-    """
-
-    step: int
-    total_steps: int
-    epoch: int
-    epochs: int
-    bound: float
-    seconds: float
-    rate: float
-    runs: int = 1
-
-    @property
-    def note(self) -> str:
-        runs = "" if self.runs == 1 else f"{self.runs} runs, "
-        return f"{runs}epoch {self.epoch}/{self.epochs}, {self.rate:.0f} steps/s, bound {self.bound:.2f}"
+def training_progress(
+    step: int, total_steps: int, epoch: int, epochs: int, bound: float, seconds: float, rate: float, runs: int = 1
+) -> Progress:
+    """The progress of a run, or of several."""
+    all_runs = "" if runs == 1 else f"{runs} runs, "
+    return Progress(
+        step,
+        total_steps,
+        f"{all_runs}epoch {epoch}/{epochs}, {rate:.0f} steps/s, bound {bound:.2f}",
+        {"epoch": epoch, "epochs": epochs, "bound": bound, "seconds": seconds, "rate": rate},
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,7 +144,8 @@ class Session:
         if self.on_progress is not None:
             bound = float(np.ravel(state.bounds[(step - 1) % per_epoch])[-1])
             epochs = self.config.epochs or 0
-            self.on_progress(Progress(step, self.total_steps, -(-step // per_epoch), epochs, bound, clock.total, rate))
+            epoch = -(-step // per_epoch)
+            self.on_progress(training_progress(step, self.total_steps, epoch, epochs, bound, clock.total, rate))
 
     def _epochs(self, state: TrainState) -> int:
         return int(state.step) // self.trainer.steps_per_epoch
