@@ -73,7 +73,7 @@ def test_side_by_side_each_run_is_the_run_alone_to_the_bit(tmp_path, singles):
     folders = new_cohort(CONFIGS, tmp_path / "runs", vectorized=False, data=DATA, on_progress=seen.append)
     assert [folder.path.name for folder in folders] == ["a", "b"]
     assert contents(tmp_path / "runs") == contents(singles)
-    assert (seen[-1].step, seen[-1].total_steps, seen[-1].runs) == (24, 24, 2)
+    assert (seen[-1].step, seen[-1].total_steps, seen[-1].numbers["runs"]) == (24, 24, 2)
     assert "2 runs, epoch 6/6" in seen[-1].note
 
 

@@ -31,7 +31,7 @@ def training_progress(
         step,
         total_steps,
         f"{all_runs}epoch {epoch}/{epochs}, {rate:.0f} steps/s, bound {bound:.2f}",
-        {"epoch": epoch, "epochs": epochs, "bound": bound, "seconds": seconds, "rate": rate},
+        {"epoch": epoch, "epochs": epochs, "bound": bound, "seconds": seconds, "rate": rate, "runs": runs},
     )
 
 
