@@ -1,4 +1,4 @@
-"""JSON as its standard has it (RFC 8259): numbers are finite, and what is not is `null`. No JAX here.
+"""Files written whole, and JSON as its standard has it (RFC 8259): what is not finite is `null`. No JAX here.
 
 Python's own `json` writes NaN and Infinity, which browsers, jq, and most other programs refuse to read. All that iwax
 writes or prints goes through here; finite values come out as `json.dumps` has them, to the byte.
@@ -7,13 +7,14 @@ writes or prints goes through here; finite values come out as `json.dumps` has t
 import json
 import math
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from iwax.errors import IwaxError
 
-__all__ = ["dumps", "loads", "read_json", "read_text"]
+__all__ = ["dumps", "loads", "read_json", "read_text", "write_whole"]
 
 
 def dumps(value: Any, *, default: Callable[[Any], Any] | None = None, **options: Any) -> str:
@@ -64,6 +65,26 @@ def read_text(path: str | os.PathLike[str]) -> str:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The value of a JSON file. Raises as `read_text` and `loads`."""
     return loads(read_text(path), path)
+
+
+def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file whole or not at all: a hidden one beside it, `.NAME.*.part`, takes its name once it is on the disk.
+
+    Raises:
+        OSError: no permission, no space left, or no such folder; then nothing is left of it.
+    """
+    path, content = Path(path), content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # others may read it, as any file that is written under its own name
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _finite(value: Any) -> Any:

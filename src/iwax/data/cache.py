@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import platformdirs
 
 from iwax.data.payload import ChecksumError, Payload, SourceError, verify
 from iwax.errors import IwaxError
+from iwax.files import write_whole
 
 
 def cache_folder() -> Path:
@@ -62,26 +62,12 @@ def write_cache(payloads: Sequence[Payload], contents: Mapping[str, bytes]) -> N
     try:
         for payload in payloads:
             path = cached_path(payload)
-            write_atomically(path, contents[payload.name])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, contents[payload.name])
             written.append(path)
     except OSError:
         for path in written:
             path.unlink(missing_ok=True)
-        raise
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a temporary file beside `path`, then rename it, so that no reader ever sees a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
         raise
 
 

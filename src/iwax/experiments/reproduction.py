@@ -17,6 +17,7 @@ from iwax.experiments.recording import make_record
 from iwax.experiments.scales import SCALES
 from iwax.experiments.study import Study
 from iwax.extras import check_installed
+from iwax.files import write_whole
 from iwax.judging import evaluate_run
 from iwax.runs import CONFIG, STATUS, BusyError, RunConfig, RunFolder, new_run, resume_run
 
@@ -197,7 +198,8 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
         asked=non_default_fields(config),
         started_from=None if before is None else non_default_fields(before), data_dir=how.data_dir,
     )  # fmt: skip
-    _write(how.results / f"{id}.json", record.to_json())
+    how.results.mkdir(parents=True, exist_ok=True)
+    write_whole(how.results / f"{id}.json", record.to_json())
     value = record.evaluation["values"]["log_p"]
     return RunReport(name, "made", f"log p {value:.2f} nats, results/{id}.json")
 
@@ -235,10 +237,3 @@ def _demonstrated(study: Study, shown: Any, name: str, how: Reproduction) -> Run
         return RunReport(name, "found", f"results/demonstrations/{path.name}")
     finding = run_demonstration(study, shown, how.scale, path, command=how.command)
     return RunReport(name, "made", finding)
-
-
-def _write(path: Path, content: str) -> None:
-    """A file whole, or not at all."""
-    folder = RunFolder(path.parent)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.write(path.name, content)

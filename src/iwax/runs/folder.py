@@ -11,7 +11,6 @@ checkpoint.safetensors   parameters, optimiser, step; the one before is kept as 
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from jaxtyping import PyTree
 
 from iwax.errors import IwaxError
-from iwax.files import dumps, loads, read_json, read_text
+from iwax.files import dumps, loads, read_json, read_text, write_whole
 from iwax.runs.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.lock import BusyError, is_free, try_lock
@@ -81,19 +80,8 @@ class RunFolder:
         Raises:
             OSError: no permission, or no space left.
         """
-        content = content.encode() if isinstance(content, str) else content
         with self._writing(name):
-            handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.", suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.chmod(temporary, 0o644)
-                os.replace(temporary, self.path / name)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_whole(self.path / name, content)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
