@@ -26,6 +26,7 @@ __all__ = ["main"]
         judging.evaluate,
         weights.judge,
         comparing.compare,
+        comparing.table,
         judging.sample,
         judging.reconstruct,
         posterior.anneal,

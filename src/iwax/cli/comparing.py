@@ -1,4 +1,4 @@
-"""`iwax compare` and `iwax table`: models beside each other."""
+"""`iwax compare` and `iwax table`: models, and runs, beside each other."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from iwax.cli.options import data_dir_option, json_option
 from iwax.console import notices, number, print_table
 from iwax.files import dumps
 
-__all__ = ["compare"]
+__all__ = ["compare", "table"]
 
 COLUMNS = ["model", "log p", "less the first", "± over examples", "± Monte Carlo", "95 %, t", "95 %, bootstrap"]
 COLUMNS += ["better", "worse", "undecided", "k-hat > 0.7"]
@@ -17,9 +17,9 @@ COLUMNS += ["better", "worse", "undecided", "k-hat > 0.7"]
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="A B [C ...]")
-@click.option("--num-samples", type=int, help="k where a model is judged anew; that of the others, or 5000.")
-@click.option("--test-images", type=int, help="The first this many test images, where a model is judged anew.")
-@click.option("--seed", type=int, help="Seed of binarisation and samples, where a model is judged anew; 0 if left out.")
+@click.option("--num-samples", type=int, help="k where a model is judged here; that of the others, or 5000.")
+@click.option("--test-images", type=int, help="The first this many test images, where a model is judged here.")
+@click.option("--seed", type=int, help="Seed of binarisation and samples, where a model is judged here; 0 if left out.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -85,3 +85,64 @@ def _advice(found: Any) -> list[str]:
 
 def _notice(message: str) -> None:
     notices.print(message, markup=False)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--columns", help="Which numbers, with commas between; --columns list names them.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["plain", "markdown", "latex", "csv"]),
+    default="plain",
+    show_default=True,
+    help="Of what is printed; LaTeX is for the package booktabs.",
+)
+@json_option
+def table(runs: tuple[Path, ...], columns: str | None, form: str, as_json: bool) -> None:
+    """A table of runs: those that differ in the seed only are one line, mean ± standard deviation with its errors.
+
+    RUNS are folders of runs, or folders that hold some. The best of a column is marked only where the difference,
+    paired by test example, is beyond its error. Nothing is computed: `iwax evaluate` first.
+    """
+    from iwax.judging import group_runs
+    from iwax.report import COLUMNS as KNOWN
+    from iwax.report import DEFAULT_COLUMNS, as_csv, as_latex, as_markdown, seed_sheet, seed_values
+
+    if columns == "list":
+        for name, (heading, _) in KNOWN.items():
+            click.echo(f"{name:18} {heading}")
+        return
+    names = DEFAULT_COLUMNS if columns is None else tuple(columns.split(","))
+    groups = group_runs(runs)
+    if as_json:
+        click.echo(dumps(seed_values(groups, names), indent=2))
+        return
+    if form == "csv":
+        click.echo(as_csv(_wide(seed_values(groups, names))), nl=False)
+        return
+    sheet = seed_sheet(groups, names)
+    if form == "plain":
+        print_table(sheet.title, list(sheet.columns), [[_plain(datum) for datum in row] for row in sheet.rows])
+        for note in sheet.notes:
+            notices.print(note.replace("Bold:", "*:"), markup=False)
+    else:
+        click.echo({"markdown": as_markdown, "latex": as_latex}[form](sheet), nl=False)
+
+
+def _plain(datum: Any) -> str:
+    errors = f" ({', '.join(datum.below)})" if datum.below else ""
+    return datum.text + errors + (" *" if datum.kind == "best" else "")
+
+
+def _wide(values: list[dict[str, Any]]) -> Any:
+    """A column for every number, and the runs in the last."""
+    from iwax.report import Datum, Sheet
+
+    rows = [{**row, "runs": " ".join(row["runs"])} for row in values]
+    data = tuple(tuple(_exact(value, Datum) for value in row.values()) for row in rows)
+    return Sheet("own-runs", "Runs", tuple(rows[0]), data)
+
+
+def _exact(value: Any, datum: Any) -> Any:
+    return datum("" if value is None else str(value))

@@ -10,6 +10,11 @@ from .pictures import sample_sheet as sample_sheet
 from .posterior import implicit_run as implicit_run
 from .posterior import posterior_picture as posterior_picture
 from .ssim import ssim_run as ssim_run
+from .table import JudgedRun as JudgedRun
+from .table import MeanOverSeeds as MeanOverSeeds
+from .table import SeedGroup as SeedGroup
+from .table import best_group as best_group
+from .table import group_runs as group_runs
 from .weights import judge_weights as judge_weights
 from .weights import read_evaluation as read_evaluation
 from .weights import write_evaluation as write_evaluation

@@ -1,1 +1,10 @@
 from .report import write_report as write_report
+from .seed_table import COLUMNS as COLUMNS
+from .seed_table import DEFAULT_COLUMNS as DEFAULT_COLUMNS
+from .seed_table import seed_sheet as seed_sheet
+from .seed_table import seed_values as seed_values
+from .tables import Datum as Datum
+from .tables import Sheet as Sheet
+from .tables import as_csv as as_csv
+from .tables import as_latex as as_latex
+from .tables import as_markdown as as_markdown

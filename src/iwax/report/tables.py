@@ -14,7 +14,7 @@ NUMBER = re.compile(r"[−+]?[\d,.]+(·10\S+)?( ± [\d.]+)?")
 
 @dataclasses.dataclass(frozen=True)
 class Datum:
-    """An entry of a table: its text, what it sorts by, small lines below, and if it is "open" or of a "smoke" test."""
+    """An entry of a table: its text, what it sorts by, small lines below; if "open", of a "smoke" test, or "best"."""
 
     text: str
     key: float | int | str = ""
@@ -55,7 +55,7 @@ def as_markdown(sheet: Sheet) -> str:
 def as_latex(sheet: Sheet) -> str:
     """The table for LaTeX with the booktabs package, notes in the caption."""
     alignment = "l" * sheet.labels + "r" * (len(sheet.columns) - sheet.labels)
-    body = [" & ".join(_tex(_in_one_line(d)) for d in row) + r" \\" for row in sheet.rows]
+    body = [" & ".join(map(_tex_cell, row)) + r" \\" for row in sheet.rows]
     caption = _tex(" ".join([sheet.title.rstrip(".") + ".", *sheet.notes]))
     return "\n".join(
         [
@@ -89,11 +89,18 @@ def _line(texts: Iterable[str]) -> str:
 
 
 def _cell(datum: Datum) -> str:
-    return "".join([datum.text, *(f"<br><small>{line}</small>" for line in datum.below)]).replace("|", "\\|")
+    text = f"**{datum.text}**" if datum.kind == "best" else datum.text
+    return "".join([text, *(f"<br><small>{line}</small>" for line in datum.below)]).replace("|", "\\|")
 
 
 def _in_one_line(datum: Datum) -> str:
     return datum.text + (f" ({'; '.join(datum.below)})" if datum.below else "")
+
+
+def _tex_cell(datum: Datum) -> str:
+    if datum.kind != "best":
+        return _tex(_in_one_line(datum))
+    return rf"\textbf{{{_tex(datum.text)}}}" + _tex(_in_one_line(dataclasses.replace(datum, text="")))
 
 
 _TEX = str.maketrans(

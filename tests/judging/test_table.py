@@ -1,0 +1,144 @@
+"""`iwax table`: seeds in one line, their spread and errors, and bold only where a difference is beyond its error."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from iwax.cli import main
+from iwax.evaluation import judge_log_weights
+from iwax.judging import best_group, group_runs
+from iwax.judging.weights import pack_arrays
+from iwax.report import as_latex, as_markdown, seed_sheet, seed_values
+from iwax.runs import RunConfig, RunFolder
+
+N, K = 40, 64
+X = np.arange(N)[:, None].astype(float)
+EXAMPLES = np.random.default_rng(9).normal(-90, 20, N)  # their log p, to which each model adds
+
+
+def fake_run(path, shift, *, seed=0, x=X, judged=True, epochs=2, **fields):
+    """A folder as training and judging leave it, of numbers made up."""
+    config = RunConfig(objective="iwae", num_samples=5, dataset="tiny", epochs=2, seed=seed)
+    path.mkdir(parents=True)
+    folder = RunFolder(path)
+    folder.write("config.json", type(config)(**{**vars(config), **fields}).to_json())
+    folder.write_json("environment.json", {})
+    folder.write_json("status.json", {"state": "finished", "epoch": epochs, "seconds": 5.0 + seed})
+    if judged:
+        rng = np.random.default_rng(seed + 100 * fields.get("num_samples", 0))
+        log_w = rng.normal(EXAMPLES + shift, 0.5, (K, N))
+        evaluation = judge_log_weights(log_w, examples=x)
+        folder.write("evaluation.npz", pack_arrays(evaluation))
+        folder.write_json("evaluation.json", {"state": "finished", **evaluation.summary(), "active_units": [20 + seed]})
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """IWAE(5) of three seeds, and IWAE(50), a nat better, of two."""
+    shifts = {"five": (0.0, 0.1, 0.2), "fifty": (1.0, 1.1)}
+    for name, own in shifts.items():
+        for seed, shift in enumerate(own):
+            fake_run(tmp_path / name / f"seed{seed}", shift, seed=seed, num_samples=5 if name == "five" else 50)
+    return tmp_path
+
+
+def log_p(path):
+    return json.loads((path / "evaluation.json").read_text())["log_p"]
+
+
+def command(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    return exit_.value.code, *capsys.readouterr()
+
+
+def test_seeds_are_one_line_with_their_mean_and_spread(runs):
+    fifty, five = sorted(group_runs([runs]), key=lambda group: len(group.runs))
+    assert [run.config.seed for run in five.runs] == [0, 1, 2]
+    values = [log_p(runs / "five" / f"seed{seed}") for seed in range(3)]
+    number = five.number("log_p")
+    assert number.mean == pytest.approx(np.mean(values), rel=1e-12)
+    assert number.sd == pytest.approx(np.std(values, ddof=1), rel=1e-12)
+    assert number.count == 3
+    summaries = [json.loads((run.folder.path / "evaluation.json").read_text()) for run in five.runs]
+    mc_error = np.sqrt(sum(one["log_p_mc_error"] ** 2 for one in summaries)) / 3
+    assert number.mc_error == pytest.approx(mc_error, rel=1e-12)
+    assert number.data_error == pytest.approx(summaries[0]["log_p_test_error"], rel=0.05)  # not divided by three
+    assert fifty.number("active_units").mean == 20.5
+    assert fifty.number("seconds").mean == 5.5
+    assert fifty.number("nothing") is None
+
+
+def test_the_best_is_marked_beyond_the_error_of_the_paired_difference_only(runs, tmp_path):
+    """A nat is beyond it, though log p varies by 20 nats over examples; two hundredths among seeds are not."""
+    groups = group_runs([runs])
+    best = best_group(groups, "log_p")
+    assert groups[best].config.num_samples == 50
+    markdown = as_markdown(seed_sheet(groups))
+    lines = [line for line in markdown.splitlines() if line.startswith("| IWAE")]
+    assert [line.count("**") for line in lines] == [4, 0]  # log p and IWAE-64, of the first line
+    assert lines[0].startswith("| IWAE(50) | 2 | **−")
+    assert rf"\textbf{{$-${abs(groups[best].number('log_p').mean):.2f}" in as_latex(seed_sheet(groups))
+    near = tmp_path / "near"
+    for seed in range(2):
+        fake_run(near / f"a{seed}", 0.1 * seed, seed=seed)
+        fake_run(near / f"b{seed}", 0.02 + 0.1 * seed, seed=seed, num_samples=50)
+    assert best_group(group_runs([near]), "log_p") is None
+    assert "**" not in as_markdown(seed_sheet(group_runs([near])))
+
+
+def test_nothing_is_marked_of_runs_judged_on_other_examples(runs):
+    fake_run(runs / "other", 5.0, x=X + 1, model="two-layer")
+    sheet = seed_sheet(group_runs([runs]))
+    assert "**" not in as_markdown(sheet)
+    assert any("same binarised examples" in note for note in sheet.notes)
+    assert "model" in sheet.columns
+
+
+def test_what_differs_besides_the_seed_is_a_line_and_a_column(runs):
+    fake_run(runs / "longer", 0.0, epochs=4)
+    fake_run(runs / "smaller batches", 0.0, batch_size=10)
+    fake_run(runs / "not judged", 0.0, judged=False, batch_size=7)
+    sheet = seed_sheet(group_runs([runs]), ("log_p", "epochs"))
+    assert sheet.columns == ("objective", "batch size", "trained epochs", "seeds", "log p", "epochs")
+    assert len(sheet.rows) == 5
+    assert sheet.rows[-1][4].text == "—"
+    assert any("1 run without an evaluation" in note for note in sheet.notes)
+
+
+def test_every_form_has_the_numbers(runs, capsys):
+    expected = seed_values(group_runs([runs]))
+    status, out, _ = command(capsys, "table", runs, "--json")
+    assert status == 0
+    assert json.loads(out) == json.loads(json.dumps(expected))
+    status, out, _ = command(capsys, "table", runs / "five", runs / "fifty", "--format", "csv", "--columns", "log_p")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [float(row["log_p"]) for row in rows] == [row["log_p"] for row in expected]
+    assert [row["log_p_best"] for row in rows] == ["True", "False"]
+    assert [float(row["log_p_sd"]) for row in rows] == [row["log_p_sd"] for row in expected]
+    status, out, err = command(capsys, "table", runs)
+    assert status == 0
+    assert out.count(" *") == 2
+    assert f"{abs(expected[0]['log_p']):.2f}" in out
+    assert "standard deviation over seeds" in " ".join(err.split())
+    for form, start in (("markdown", "| objective |"), ("latex", r"\begin{table}")):
+        status, out, _ = command(capsys, "table", runs, "--format", form)
+        assert out.startswith(start)
+    status, out, _ = command(capsys, "table", runs, "--columns", "list")
+    assert "iwae_64" in out
+
+
+def test_what_cannot_be_tabled_is_refused_in_one_line(runs, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        ((tmp_path / "none",), "there is no such folder"),
+        ((tmp_path / "empty",), "there are none. `iwax train` makes them"),
+        ((runs, "--columns", "log_q"), "got 'log_q'. Did you mean 'log_p'?"),
+    ):
+        status, out, err = command(capsys, "table", *arguments)
+        assert (status, out) == (2, "")
+        assert message in " ".join(err.split())
