@@ -14,7 +14,7 @@ from numpyro.infer.autoguide import AutoSemiDAIS, AutoSurrogateLikelihoodDAIS
 from numpyro.util import check_model_guide_match
 
 from iwax.errors import IwaxError
-from iwax.objectives import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
+from iwax.objectives import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, AbstractObjective
 
 __all__ = [
     "Layout",
@@ -99,7 +99,7 @@ def plate_ratio(sizes: dict[str, tuple[int, int]], plate: str) -> float:
 
 
 def check_guide_densities(
-    model_trace: Trace, guide_trace: Trace, random: tuple[str, ...], objective: Objective
+    model_trace: Trace, guide_trace: Trace, random: tuple[str, ...], objective: AbstractObjective
 ) -> None:
     """Refuses guide sites for which the objective's gradient estimator would be wrong or undefined.
 

@@ -50,7 +50,7 @@ from iwax.objectives import (
     ELBO,
     PATH_ONLY,
     SCORE_FUNCTION,
-    Objective,
+    AbstractObjective,
     as_differentiable_as,
     value_with_gradient_of,
     weighted_sum,
@@ -256,12 +256,12 @@ def _log_prob(name: str, site: Site, place: Site, sizes: dict[str, tuple[int, in
     return jnp.sum(jnp.transpose(log_prob, [*kept, *others]), axis=tuple(range(len(kept), log_prob.ndim)))
 
 
-def _is_linear(objective: Objective) -> bool:
+def _is_linear(objective: AbstractObjective) -> bool:
     """Whether the bound is a mean of log-weights."""
     return isinstance(objective, ELBO) or objective.total_samples == 1
 
 
-def _has_equal_coefficients(objective: Objective) -> bool:
+def _has_equal_coefficients(objective: AbstractObjective) -> bool:
     """Whether a, b and c are one and the same array, as iwax's surrogate tells it too."""
     found: list[bool] = []
 
@@ -275,7 +275,7 @@ def _has_equal_coefficients(objective: Objective) -> bool:
 
 def _check_objective(objective: Any) -> None:
     """Refuses objectives that are no function of log-weights, or that `SVI` cannot train."""
-    if not isinstance(objective, Objective):
+    if not isinstance(objective, AbstractObjective):
         raise IwaxTypeError(
             f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
         )

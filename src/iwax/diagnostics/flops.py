@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 
 from iwax.errors import IwaxError
 from iwax.models import draw
-from iwax.objectives import Objective, loss
+from iwax.objectives import AbstractObjective, loss
 from iwax.training import Update, phases, soap
 
 __all__ = ["count_flop", "evaluation_flop", "training_flop", "update_flop"]
@@ -49,7 +49,7 @@ def count_flop(function: Callable, *arguments: Any, choice: Callable = max) -> i
     return _flop(closed.jaxpr, choice)
 
 
-def training_flop(model: Any, objective: Objective, x: PyTree, update: Update = "joint") -> int:
+def training_flop(model: Any, objective: AbstractObjective, x: PyTree, update: Update = "joint") -> int:
     """The operations of one training step on a minibatch: the bound and its gradient, of every phase of the update.
 
     Arguments:
@@ -67,7 +67,7 @@ def training_flop(model: Any, objective: Objective, x: PyTree, update: Update = 
     total = 0
     for phase in phases(model, objective, update):  # one by one: the second finds other parameters than the first
 
-        def gradient(model: Any, objective: Objective, x: PyTree, key: jax.Array, phase: Any = phase) -> PyTree:
+        def gradient(model: Any, objective: AbstractObjective, x: PyTree, key: jax.Array, phase: Any = phase) -> PyTree:
             own, others = eqx.partition((model, objective), phase.mask)
 
             def of_own(own: PyTree) -> jax.Array:

@@ -25,7 +25,7 @@ from iwax.diagnostics.moments import Moments
 from iwax.diagnostics.replicates import GROUPS, group_size, num_examples_of, parameter_group, stream_gradients
 from iwax.errors import IwaxError
 from iwax.evaluation import ROWS
-from iwax.objectives import Objective
+from iwax.objectives import AbstractObjective
 
 __all__ = ["Directional", "GradientSNR", "GroupSNR", "gradient_snr"]
 
@@ -153,7 +153,7 @@ class GradientSNR:
 
 def gradient_snr(
     model: Any,
-    objective: Objective,
+    objective: AbstractObjective,
     x: PyTree,
     key: PRNGKeyArray,
     *,

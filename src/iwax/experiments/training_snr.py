@@ -25,7 +25,7 @@ from iwax.diagnostics import GradientSNR, gradient_snr
 from iwax.errors import IwaxError
 from iwax.experiments.points import Point, measure_points
 from iwax.figures import COLOURS, plot
-from iwax.objectives import OBJECTIVES, Objective
+from iwax.objectives import OBJECTIVES, AbstractObjective
 from iwax.progress import Progress
 from iwax.runs import STATUS, RunConfig, RunFolder, build_model, load_run, new_run, resolve, resume_run, training_images
 
@@ -43,7 +43,7 @@ def sizes(name: str, num_samples: int) -> dict[str, Any]:
     return {"num_groups": groups, "num_samples": num_samples // groups}
 
 
-def estimators(name: str, num_samples: int) -> dict[str, Objective]:
+def estimators(name: str, num_samples: int) -> dict[str, AbstractObjective]:
     """Gradient estimator -> the objective of that name with `num_samples` samples in all, at its other defaults.
 
     The doubly-reparameterized one comes first, as its mean serves the plain one.

@@ -9,7 +9,7 @@ from iwax.objectives.gdreg import GDReG
 from iwax.objectives.iwae import IWAE
 from iwax.objectives.jackknife import JVI
 from iwax.objectives.loss import as_differentiable_as, loss, per_example_loss
-from iwax.objectives.objective import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, Objective
+from iwax.objectives.objective import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, AbstractObjective, Objective
 from iwax.objectives.options import Option, every_option, options
 from iwax.objectives.rainforth import CIWAE, MIWAE, PIWAE
 from iwax.objectives.renyi import VRIWAE
@@ -17,7 +17,7 @@ from iwax.objectives.score_function import OVIS, VIMCO
 from iwax.objectives.thermodynamic import TVO
 from iwax.objectives.wake_sleep import RWS
 
-OBJECTIVES: dict[str, type[Objective]] = {
+OBJECTIVES: dict[str, type[AbstractObjective]] = {
     "elbo": ELBO,
     "iwae": IWAE,
     "miwae": MIWAE,
@@ -52,6 +52,7 @@ __all__ = [
     "TVO",
     "VIMCO",
     "VRIWAE",
+    "AbstractObjective",
     "AnalyticELBO",
     "Coefficients",
     "GDReG",

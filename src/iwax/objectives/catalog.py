@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import re
 
-from iwax.objectives.objective import Objective
+from iwax.objectives.objective import AbstractObjective
 
 __all__ = ["ObjectiveInfo", "describe"]
 
@@ -40,7 +40,7 @@ def describe() -> list[ObjectiveInfo]:
     return [_describe(name, objective) for name, objective in OBJECTIVES.items()]
 
 
-def _describe(name: str, objective: type[Objective]) -> ObjectiveInfo:
+def _describe(name: str, objective: type[AbstractObjective]) -> ObjectiveInfo:
     text = inspect.cleandoc(objective.__doc__ or "")
     options = {key: repr(p.default) for key, p in inspect.signature(objective).parameters.items()}
     default = objective().gradient  # type: ignore[call-arg]
@@ -57,7 +57,7 @@ def _describe(name: str, objective: type[Objective]) -> ObjectiveInfo:
     )
 
 
-def _target(objective: type[Objective], gradient: str) -> str:
+def _target(objective: type[AbstractObjective], gradient: str) -> str:
     """ "unbiased for the bound", or what else it estimates, at the default arguments."""
     made = objective(gradient=gradient)  # type: ignore[call-arg]
     return f"unbiased for {made.target}" if made.is_unbiased else f"biased; {made.target}"

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.errors import IwaxError
 from iwax.models import DiagonalNormal, MarkovChain, checked_log_joint
-from iwax.objectives.objective import REPARAMETERIZED, Objective
+from iwax.objectives.objective import REPARAMETERIZED, AbstractObjective, Objective
 
 __all__ = ["ELBO", "AnalyticELBO"]
 
@@ -42,7 +42,7 @@ class ELBO(Objective):
         return True
 
 
-class AnalyticELBO(Objective):
+class AnalyticELBO(AbstractObjective):
     """The ELBO with its divergence in closed form: (1/K) sum_k log p(x | z_k) - KL(q(z|x) || p(z)).
 
     The same expectation as `ELBO`, by other noise: often less far from the optimum, but unlike that of sticking the

@@ -9,13 +9,13 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.errors import IwaxError
 from iwax.models import checked_log_joint, freeze
 from iwax.objectives.autodiff import weighted_sum
-from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, Objective
+from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, AbstractObjective
 from iwax.weights import log_mean_exp, normalised_weights
 
 __all__ = ["GDReG"]
 
 
-class GDReG(Objective):
+class GDReG(AbstractObjective):
     """The IWAE bound, the prior's gradient doubly reparameterized too: log (1/K) sum_k w_k.
 
     The gradient in the inference parameters is that of IWAE with "doubly-reparameterized". That in the parameters of
@@ -46,6 +46,10 @@ class GDReG(Objective):
     @property
     def beyond_log_weights(self) -> str:
         return "the prior's own reparameterization; use IWAE with gradient='doubly-reparameterized'"
+
+    @property
+    def has_second_derivatives(self) -> bool:
+        return False
 
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
 from iwax.objectives.coefficients import Coefficients
-from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, REPARAMETERIZED, Objective
+from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, Objective
 from iwax.weights import leave_one_out_log_sum_exp, log_mean_exp, normalised_weights
 
 __all__ = ["JVI"]
@@ -45,13 +45,11 @@ class JVI(Objective):
     num_samples: int = eqx.field(static=True, kw_only=True, default=50)
     order: int = eqx.field(static=True, kw_only=True, default=1, metadata={"help": "Order of the jackknife."})
 
+    has_own_coefficients = False  # but a closed form of those of the bound
+
     @property
     def needs_independence(self) -> bool:
         return True  # or else leaving samples out says nothing of the bias
-
-    @property
-    def has_second_derivatives(self) -> bool:
-        return self.gradient == REPARAMETERIZED and self.backward == "all"
 
     def __check_init__(self) -> None:
         check_positive_integer("order", self.order, least=0)

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.objectives.autodiff import once_differentiable, value_with_gradient_of
-from iwax.objectives.objective import Objective
+from iwax.objectives.objective import AbstractObjective
 
 __all__ = ["as_differentiable_as", "loss", "per_example_loss"]
 
 
-def per_example_loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, " *batch"]:
+def per_example_loss(model: Any, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray) -> Float[Array, " *batch"]:
     """Minus the bound of each example in nats, (*batch); its gradient is that of `objective`'s estimator.
 
     Where `objective.has_second_derivatives`, higher derivatives are those of the bound on the same noise.
@@ -31,7 +31,7 @@ def per_example_loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyAr
 
 
 def as_differentiable_as(
-    objective: Objective, value: Float[Array, " *batch"], surrogate: Float[Array, " *batch"], inputs: PyTree
+    objective: AbstractObjective, value: Float[Array, " *batch"], surrogate: Float[Array, " *batch"], inputs: PyTree
 ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
     """The value and surrogate that `estimate` gives of `inputs`, of which a second derivative raises if it has none."""
     if objective.has_second_derivatives:
@@ -42,7 +42,7 @@ def as_differentiable_as(
     return once_differentiable(words, (value, surrogate), inputs)
 
 
-def loss(model: Any, objective: Objective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
+def loss(model: Any, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
     """Minus the mean bound over the batch, in nats: a scalar for any training loop.
 
     The value is the bound itself, never the surrogate, whichever gradient estimator the objective uses.

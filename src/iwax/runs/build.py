@@ -12,7 +12,7 @@ from iwax.data import BINARIZATIONS, DATASETS, Dataset, as_array, check_images, 
 from iwax.errors import IwaxError
 from iwax.keys import TrainingKeys
 from iwax.models import ARCHITECTURES, INITS, LIKELIHOODS, PRECISIONS, SCALE_MAPS, OwnModel, is_own
-from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, REPARAMETERIZED, Objective
+from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, REPARAMETERIZED, AbstractObjective
 from iwax.runs.config import OBJECTIVE_FIELDS, RunConfig
 from iwax.training import RECIPES, UPDATES, Alternating, Recipe, Stages, Update
 
@@ -39,7 +39,7 @@ REAL_VALUED = {"bernoulli": False, "gaussian": True, None: None}
 _COUNTS = {"epochs": 1, "train_images": 1, "eval_every": 1, "eval_images": 1, "eval_samples": 64}  # and their least
 
 
-def build_objective(config: RunConfig) -> Objective:
+def build_objective(config: RunConfig) -> AbstractObjective:
     """The objective that a configuration names, with its recipe's estimator of the gradient if it names none.
 
     Raises:

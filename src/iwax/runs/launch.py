@@ -12,7 +12,7 @@ from iwax.errors import IwaxError
 from iwax.files import loads
 from iwax.keys import TrainingKeys, stream
 from iwax.models import OwnModel, is_own
-from iwax.objectives import Objective
+from iwax.objectives import AbstractObjective
 from iwax.progress import Progress
 from iwax.runs.build import (
     build_model,
@@ -154,7 +154,7 @@ def reopen(
 
 def load_run(
     path: str | Path, *, data_dir: str | Path | None = None, data: Dataset | None = None
-) -> tuple[RunConfig, Any, Objective, Dataset]:
+) -> tuple[RunConfig, Any, AbstractObjective, Dataset]:
     """The configuration, model and objective of a run's last checkpoint, and its data.
 
     Raises:

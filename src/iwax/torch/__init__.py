@@ -18,7 +18,7 @@ import numpy as np
 
 from iwax.errors import IwaxError
 from iwax.extras import missing
-from iwax.objectives import PATH_ONLY, SCORE_FUNCTION, Objective
+from iwax.objectives import PATH_ONLY, SCORE_FUNCTION, AbstractObjective
 
 try:
     import torch
@@ -42,7 +42,7 @@ __all__ = ["evaluate", "loss", "per_example_loss"]
 
 
 def loss(
-    objective: Objective,
+    objective: AbstractObjective,
     log_p: Tensor,
     log_q: Tensor,
     z: Tensor | Sequence[Tensor] | None = None,
@@ -84,7 +84,7 @@ def loss(
 
 @torch.compiler.disable  # torch.compile leaves this function to Python, where JAX belongs
 def per_example_loss(
-    objective: Objective,
+    objective: AbstractObjective,
     log_p: Tensor,
     log_q: Tensor,
     z: Tensor | Sequence[Tensor] | None = None,
@@ -137,7 +137,7 @@ def _weighted(coefficient: Tensor, term: Tensor) -> Tensor:
     return torch.where(coefficient == 0, torch.zeros_like(term), coefficient * term).sum(0)
 
 
-def _coefficients(objective: Objective, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+def _coefficients(objective: AbstractObjective, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """(bound, a, b, c); b is a where they are one and the same, and c is None where it is zero on purpose."""
     double = log_w.dtype == torch.float64
     numbers = log_w.to("cpu", torch.float64 if double else torch.float32).numpy()
@@ -151,12 +151,12 @@ def _coefficients(objective: Objective, log_w: Tensor) -> tuple[Tensor, Tensor, 
 
 
 @eqx.filter_jit
-def _compiled(objective: Objective, log_w: Any, key: Any) -> tuple:
+def _compiled(objective: AbstractObjective, log_w: Any, key: Any) -> tuple:
     a, b, c = objective.coefficients(log_w, key)
     return objective.bound(log_w), a, None if b is a else b, None if objective.gradient in PATH_ONLY else c
 
 
-def _derivative(objective: Objective, order: int, *inputs: Tensor) -> tuple[Tensor, ...]:
+def _derivative(objective: AbstractObjective, order: int, *inputs: Tensor) -> tuple[Tensor, ...]:
     """What `BoundLoss` asks for: of order 0 (bound, weights), else the derivative of that order."""
     double = inputs[0].dtype == torch.float64
     numbers = [v.detach().to("cpu", torch.float64 if double else torch.float32).numpy() for v in inputs]
@@ -166,7 +166,7 @@ def _derivative(objective: Objective, order: int, *inputs: Tensor) -> tuple[Tens
 
 
 @eqx.filter_jit
-def _compiled_derivative(objective: Objective, order: int, inputs: Sequence[Any]) -> tuple:
+def _compiled_derivative(objective: AbstractObjective, order: int, inputs: Sequence[Any]) -> tuple:
     """Order 1 takes (log_w, cotangent); each further order takes the inputs of the one below, and its cotangents."""
 
     def derivative(order: int, *inputs: Any) -> tuple:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from iwax.errors import IwaxError, IwaxTypeError
-from iwax.objectives import SCORE_FUNCTION, Objective
+from iwax.objectives import SCORE_FUNCTION, AbstractObjective
 from iwax.torch.autograd import edge, edges_behind, shape_of
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def check_inputs(objective: Any, log_p: Any, log_q: Any) -> None:
-    if not isinstance(objective, Objective):
+    if not isinstance(objective, AbstractObjective):
         raise IwaxTypeError(
             f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
         )
@@ -46,7 +46,9 @@ def check_inputs(objective: Any, log_p: Any, log_q: Any) -> None:
         )
 
 
-def check_given(objective: Objective, log_p: Tensor, layers: Sequence[Tensor], log_q_frozen: Tensor | None) -> None:
+def check_given(
+    objective: AbstractObjective, log_p: Tensor, layers: Sequence[Tensor], log_q_frozen: Tensor | None
+) -> None:
     """Samples and a frozen density of the shapes of the rest, and no gradient in samples where there is to be none."""
     for z in layers:
         if z.shape[: log_p.ndim] != log_p.shape:
@@ -71,7 +73,9 @@ def _leaf_beside(density: Tensor, layers: Sequence[Tensor]) -> Tensor | None:
     return next((leaf for leaf in leaves if leaf is not None), None)
 
 
-def check_frozen(objective: Objective, log_q: Tensor, log_q_frozen: Tensor | None, layers: Sequence[Tensor]) -> Tensor:
+def check_frozen(
+    objective: AbstractObjective, log_q: Tensor, log_q_frozen: Tensor | None, layers: Sequence[Tensor]
+) -> Tensor:
     """The frozen density: with a gradient in z wherever log_q has one in anything, and in nothing else."""
     if log_q_frozen is None:
         raise missing_argument(objective, "log_q_frozen, the density of q at z by detached parameters")
@@ -124,7 +128,7 @@ def _check_computed_at(name: str, density: Tensor, layers: Sequence[Tensor]) -> 
         )
 
 
-def check_no_transform(objective: Objective, *densities: Tensor) -> None:
+def check_no_transform(objective: AbstractObjective, *densities: Tensor) -> None:
     if any(torch._C._functorch.is_functorch_wrapped_tensor(density) for density in densities):
         raise IwaxError(
             f"Expected an objective whose gradient is the bound's own derivative inside torch.func (grad, vmap): "
@@ -133,7 +137,7 @@ def check_no_transform(objective: Objective, *densities: Tensor) -> None:
         )
 
 
-def once_only(objective: Objective) -> str:
+def once_only(objective: AbstractObjective) -> str:
     """The refusal of second derivatives, which constant coefficients would give wrongly."""
     return (
         f"Expected one derivative of {_name(objective)}, whose coefficients are constants; got a second "
@@ -141,10 +145,10 @@ def once_only(objective: Objective) -> str:
     )
 
 
-def _name(objective: Objective) -> str:
+def _name(objective: AbstractObjective) -> str:
     resampled = ", backward='resampled'" if objective.backward != "all" else ""
     return f"{type(objective).__name__} with gradient={objective.gradient!r}{resampled}"
 
 
-def missing_argument(objective: Objective, what: str) -> IwaxError:
+def missing_argument(objective: AbstractObjective, what: str) -> IwaxError:
     return IwaxError(f"Expected {what}, for {_name(objective)}; got None.")

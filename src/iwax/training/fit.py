@@ -24,7 +24,7 @@ from iwax.data import (
 from iwax.errors import IwaxError, IwaxTypeError, NonFiniteLossError
 from iwax.keys import TrainingKeys
 from iwax.models import PRECISIONS, matrix_precision
-from iwax.objectives import Objective
+from iwax.objectives import AbstractObjective
 from iwax.training.recipe import Recipe
 from iwax.training.recipes import get_recipe
 from iwax.training.steps import TrainState, run_steps, start
@@ -40,7 +40,7 @@ class FitResult:
     """What `fit` returns: the trained model and objective (a learned beta lives there), and a record per epoch."""
 
     model: Any
-    objective: Objective
+    objective: AbstractObjective
     opt_state: PyTree
     records: list[Record]
 
@@ -81,7 +81,7 @@ class Trainer:
         """Minibatches in an epoch; what is left over is another handful of examples each time they are shuffled."""
         return num_examples(self.images) // self.batch_size
 
-    def start(self, model: Any, objective: Objective) -> TrainState:
+    def start(self, model: Any, objective: AbstractObjective) -> TrainState:
         """The state before the first step."""
         return start(model, objective, self.update, self.recipe, self.steps_per_epoch)
 
@@ -157,7 +157,7 @@ def in_chunks(trainer: Any, state: Any, total_steps: int, seconds: float | None 
 
 def fit(
     model: Any,
-    objective: Objective,
+    objective: AbstractObjective,
     data: Any,
     *,
     recipe: str | Recipe | None = None,

@@ -15,7 +15,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.data import binarize, is_tree, num_examples
 from iwax.keys import TrainingKeys
-from iwax.objectives import Objective, loss, value_with_gradient_of
+from iwax.objectives import AbstractObjective, loss, value_with_gradient_of
 from iwax.training.recipe import Recipe
 from iwax.training.updates import Phase, Update, phases, trainable
 
@@ -33,13 +33,13 @@ class TrainState(eqx.Module):
     """
 
     model: Any
-    objective: Objective
+    objective: AbstractObjective
     opt_state: tuple[PyTree, ...]
     step: Array
     bounds: Array
 
 
-def start(model: Any, objective: Objective, update: Update, recipe: Recipe, num_steps: int) -> TrainState:
+def start(model: Any, objective: AbstractObjective, update: Update, recipe: Recipe, num_steps: int) -> TrainState:
     """The state before the first step, for epochs of `num_steps` steps."""
     model, objective = jax.tree.map(_strongly_typed, (model, objective))
     plan = phases(model, objective, update)

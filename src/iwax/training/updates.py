@@ -7,7 +7,7 @@ import jax
 from jaxtyping import PyTree
 
 from iwax.errors import IwaxError, IwaxTypeError
-from iwax.objectives import Objective
+from iwax.objectives import AbstractObjective
 
 __all__ = ["UPDATES", "Alternating", "Phase", "Update", "phases", "trainable"]
 
@@ -33,13 +33,13 @@ class Alternating(eqx.Module):
     ... )
     """
 
-    inference: Objective
-    generative: Objective
+    inference: AbstractObjective
+    generative: AbstractObjective
 
     def __check_init__(self) -> None:
         for name in ("inference", "generative"):
             objective = getattr(self, name)
-            if not isinstance(objective, Objective):
+            if not isinstance(objective, AbstractObjective):
                 raise IwaxTypeError(f"Expected {name} to be an objective, such as iwax.IWAE(); got {objective!r}.")
             if objective.learned:
                 raise IwaxError(
@@ -55,12 +55,12 @@ Update = str | Alternating
 class Phase(NamedTuple):
     """One update within a step: of the parts of the model that `mask` (True or False for each leaf) names."""
 
-    objective: Objective | None
+    objective: AbstractObjective | None
     """What it ascends; None for the state's own objective, which may have something to learn."""
     mask: PyTree
 
 
-def trainable(model: Any, objective: Objective) -> PyTree:
+def trainable(model: Any, objective: AbstractObjective) -> PyTree:
     """True for each leaf of (model, objective) that training may change, and False for the others."""
     learned = jax.tree.map(lambda _: False, objective)
     if objective.learned:
@@ -70,7 +70,7 @@ def trainable(model: Any, objective: Objective) -> PyTree:
     return jax.tree.map(eqx.is_inexact_array, model), learned
 
 
-def phases(model: Any, objective: Objective, update: Update) -> tuple[Phase, ...]:
+def phases(model: Any, objective: AbstractObjective, update: Update) -> tuple[Phase, ...]:
     """The updates of one step, in their order; their masks are of (model, objective).
 
     Raises:
