@@ -76,7 +76,7 @@ def test_what_is_final_is_refused_where_the_class_is_written(name, base, owner):
         type(base)("Other", (base,), {name: lambda self, *arguments: None})
 
 
-def test_closed_forms_and_answers_may_be_given_anew():
+def test_closed_forms_and_answers_may_be_replaced():
     other = type(Formula)("Other", (iwax.IWAE,), {"path_fraction": lambda self, log_w: None, "total_samples": 3})
     assert other(num_samples=2).bound(jnp.zeros(3)) == 0
 

@@ -36,8 +36,8 @@ class AbstractObjective(eqx.Module):
 
     Abstract: `formula`, the bound of log-weights; `estimate`, how a model's value and gradient come about; and what is
     to be known of that, `beyond_log_weights` and `has_second_derivatives`. `Objective` has all but the formula, for
-    whatever is a function of log-weights alone. Of the rest, what is final is so to Python, too: a class that gives it
-    anew is refused. All other properties and methods are answers and closed forms that a class may know better.
+    whatever is a function of log-weights alone. Of the rest, what is final is so to Python, too: a class with its
+    own is refused. All other properties and methods are answers and closed forms that a class may know better.
 
     Arrays among the fields (beta, alpha) are hyper-parameters, constant to the gradient unless named in `learned`.
 
