@@ -5,12 +5,14 @@ default). Nothing here knows of models, objectives or random numbers.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 __all__ = [
+    "effective_number",
     "effective_sample_size",
     "leave_one_out_log_sum_exp",
     "leave_one_out_sum",
@@ -44,7 +46,12 @@ def effective_sample_size(log_w: Float[Array, "..."], axis: int = 0) -> Float[Ar
     >>> float(effective_sample_size(jnp.zeros(4)))
     4.0
     """
-    return 1.0 / jnp.sum(normalised_weights(log_w, axis) ** 2, axis=axis)
+    return effective_number(normalised_weights(log_w, axis), axis)
+
+
+def effective_number(weights: Any, axis: int = 0) -> Any:
+    """1 / sum_k w~_k^2 of weights that sum to one along `axis`, NumPy's or JAX's; see `effective_sample_size`."""
+    return 1.0 / (weights**2).sum(axis=axis)
 
 
 def leave_one_out_sum(values: Float[Array, "samples ..."]) -> Float[Array, "samples ..."]:

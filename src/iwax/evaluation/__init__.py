@@ -1,6 +1,7 @@
 """Evaluation: a model and examples in, numbers with their errors out. No run folders, no pictures."""
 
 from iwax.evaluation.annealing import CHAINS, Annealing, anneal, schedule, simulate
+from iwax.evaluation.blocks import block_bounds
 from iwax.evaluation.comparison import Comparison, compare_evaluations
 from iwax.evaluation.decoding import RULES, reconstruct, sample_images
 from iwax.evaluation.estimators import EstimatorCurves, estimator_curves
@@ -44,6 +45,7 @@ __all__ = [
     "PrunedModel",
     "Tally",
     "anneal",
+    "block_bounds",
     "chunk_shape",
     "compare_evaluations",
     "count_active_by_kl",

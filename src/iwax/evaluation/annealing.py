@@ -34,6 +34,7 @@ from scipy.special import expit, logsumexp
 from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxTypeError
 from iwax.evaluation.hamiltonian import hamiltonian_step, pilot_step_sizes, walk
+from iwax.weights import effective_number
 
 __all__ = ["STARTS", "Annealing", "anneal", "schedule", "simulate"]
 
@@ -77,7 +78,7 @@ class Annealing:
     def ess(self) -> Float[np.ndarray, " n"]:
         """Effective number of chains, from 1 to all."""
         normalised = np.exp(self.log_weights - logsumexp(self.log_weights, axis=1, keepdims=True))
-        return 1 / np.sum(normalised**2, axis=1)
+        return effective_number(normalised, axis=1)
 
 
 def schedule(num_distributions: int) -> Float[np.ndarray, " steps"]:

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
+from iwax.evaluation.blocks import whole_blocks
 from iwax.evaluation.streaming import ROWS, log_weights
 from iwax.objectives import JVI
 
@@ -124,10 +125,8 @@ def estimate_blocks(
 
     In double precision: the jackknife multiplies rounding by K^2.
     """
-    whole = log_w.shape[1] // size
-    blocks = log_w[:, : whole * size].reshape(len(log_w), whole, size)
     with jax.enable_x64(True):
-        parts = [_estimates(jnp.asarray(block.T), size) for block in blocks]
+        parts = [_estimates(jnp.asarray(block.T), size) for block in whole_blocks(log_w, size)]
         return {name: np.stack([np.asarray(part[name]) for part in parts]) for name in ORDERS}
 
 

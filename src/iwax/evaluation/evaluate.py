@@ -241,7 +241,7 @@ def tally_values(tally: Tally, split: bool) -> dict[str, np.ndarray]:
         "mc_error": np.sqrt(variance) if k > 1 else np.full(len(log_mean), math.nan),  # one sample has no spread
         "jackknife_bias": bias,
         "jackknife_error": error,
-        "ess": 1 / (variance + 1 / k),
+        "ess": tally.ess,
         "khat": pareto_khat(tail, k),
         # Jensen's inequality holds draw by draw; the minimum takes away what rounding adds to equal weights.
         **{f"iwae_{size}": np.minimum(bound.mean, log_mean) for size, bound in tally.bounds.items()},

@@ -21,6 +21,7 @@ from scipy.special import softmax
 
 from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
+from iwax.evaluation.blocks import whole_blocks
 from iwax.keys import stream
 from iwax.models import draw
 
@@ -113,5 +114,5 @@ def implicit_weights(log_w: Float[np.ndarray, " pool"], num_samples: int) -> Flo
     if num_samples > len(log_w):
         raise IwaxError(f"Expected num_samples to be at most {len(log_w)}, the size of the pool; got {num_samples}.")
     sets = len(log_w) // num_samples
-    weights = softmax(np.asarray(log_w, np.float64)[: sets * num_samples].reshape(sets, num_samples), axis=1) / sets
+    weights = softmax(whole_blocks(np.asarray(log_w, np.float64), num_samples), axis=1) / sets
     return np.concatenate([weights.ravel(), np.zeros(len(log_w) - sets * num_samples)])

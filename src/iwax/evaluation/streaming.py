@@ -13,42 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
-from scipy.special import logsumexp
 
+from iwax.evaluation.blocks import BlockBound
 from iwax.models import draw
 
 __all__ = ["BLOCK", "ROWS", "Tally", "log_weights", "tallies"]
 
 BLOCK = 64  # samples that share a random key
 ROWS = 2048  # (example, sample) pairs on the device at a time: 6 MB of logits for MNIST, about what a cache holds
-
-
-class BlockBound:
-    """IWAE-K of each example: the mean over disjoint blocks of K samples, in order, of their log mean weight."""
-
-    def __init__(self, num_examples: int, size: int) -> None:
-        self.size = size
-        self.total, self.num_blocks = np.zeros(num_examples), 0
-        self.begun, self.filled = np.full(num_examples, -np.inf), 0  # log-sum of the block that a chunk broke off
-
-    def add(self, log_w: np.ndarray) -> None:
-        """Take in the next log-weights, (examples, samples)."""
-        wanted = self.size - self.filled
-        if log_w.shape[1] < wanted:
-            self.begun = np.logaddexp(self.begun, logsumexp(log_w, axis=1))
-            self.filled += log_w.shape[1]
-            return
-        first, rest = log_w[:, :wanted], log_w[:, wanted:]
-        whole, rest = np.split(rest, [rest.shape[1] // self.size * self.size], axis=1)
-        log_sums = logsumexp(whole.reshape(len(log_w), -1, self.size), axis=2)
-        self.total += np.logaddexp(self.begun, logsumexp(first, axis=1)) + log_sums.sum(axis=1)
-        self.num_blocks += 1 + log_sums.shape[1]
-        self.filled = rest.shape[1]
-        self.begun = logsumexp(rest, axis=1) if self.filled else np.full(len(log_w), -np.inf)
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self.total / self.num_blocks - np.log(self.size)
 
 
 class Tally:
@@ -111,6 +83,12 @@ class Tally:
         """sum w~^2 - 1/k, the delta method's variance of log p^; NaN where every weight is zero."""
         with np.errstate(invalid="ignore"):
             return np.maximum(self.second / self.first**2 - 1 / self.num_samples, 0)
+
+    @property
+    def ess(self) -> np.ndarray:
+        """The effective sample size, 1 / sum w~^2, between 1 and k; NaN where every weight is zero."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 1 / (self.relative_variance + 1 / self.num_samples)
 
     @property
     def elbo(self) -> np.ndarray:

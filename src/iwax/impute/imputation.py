@@ -146,10 +146,8 @@ def _batch(
         sums, log_w = _advance(model, x, indices, numbers, keys[:2], jnp.asarray(num_samples), sums)
         tally.add(np.asarray(log_w)[:, : num_samples - first * BLOCK].astype(np.float64))
     mean, sd, mc_error, draws = jax.tree.map(np.asarray, _finish(model, indices, keys[2], sums))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ess = 1 / (tally.relative_variance + 1 / num_samples)
     khat = pareto_khat(tally.tail, num_samples) if has_tail(num_samples) else np.full(len(indices), np.nan)
-    found = RowImputations(mean, sd, mc_error, draws, tally.log_mean, ess, khat)
+    found = RowImputations(mean, sd, mc_error, draws, tally.log_mean, tally.ess, khat)
     return RowImputations(**{name: value[:wanted] for name, value in vars(found).items()})
 
 

@@ -14,17 +14,18 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.ndimage import gaussian_filter
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from iwax.checks import check_positive_integer
 from iwax.data import Dataset
 from iwax.errors import IwaxError
-from iwax.evaluation import first_examples, implicit_log_density, implicit_posterior, implicit_weights
+from iwax.evaluation import block_bounds, first_examples, implicit_log_density, implicit_posterior, implicit_weights
 from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
 from iwax.keys import stream
 from iwax.models import draw
 from iwax.runs import RunFolder, load_run
+from iwax.weights import effective_number
 
 __all__ = ["implicit_log_density", "implicit_posterior", "implicit_run", "implicit_weights", "posterior_picture"]
 
@@ -80,8 +81,8 @@ def posterior_picture(
             )
         else:
             rows.append([_histogram(z[:, pair], weights[k], edges) for k in ks])
-        bounds = {k: _bound(log_w, k) for k in ks}
-        ess = float(1 / np.sum(weights[POOL] ** 2))
+        bounds = {k: float(block_bounds(log_w, k).mean()) for k in ks}  # of the disjoint sets of the pool
+        ess = float(effective_number(weights[POOL]))
         found.append({"coordinates": pair, "ess": ess, "log_p": bounds.pop(POOL), "bounds": bounds, "edges": edges})
         found[-1]["exact"] = z.shape[1] == 2
     with beside_numbers("the picture of the posterior"):
@@ -102,12 +103,6 @@ def _pool(model: Any, x: Array, key: PRNGKeyArray) -> tuple[np.ndarray, np.ndarr
     parts = [_draws(model, x, jax.random.fold_in(key, i)) for i in range(POOL // CHUNK)]
     z, log_w = (np.concatenate([np.asarray(part[i], np.float64) for part in parts]) for i in (0, 1))
     return z, log_w
-
-
-def _bound(log_w: np.ndarray, k: int) -> float:
-    """The IWAE bound of k samples, mean over the disjoint sets of the pool."""
-    sets = log_w[: len(log_w) // k * k].reshape(-1, k)
-    return float(np.mean(logsumexp(sets, axis=1) - np.log(k)))
 
 
 def _most_different(z: np.ndarray, weights: np.ndarray) -> list[int]:

@@ -14,12 +14,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import logsumexp
 
 import iwax
 from iwax.data import load
 from iwax.diagnostics import training_flop
-from iwax.evaluation import log_weights, test_examples
+from iwax.evaluation import block_bounds, log_weights, test_examples
 from iwax.experiments.rainforth_snr import Toy, limit_direction
 from iwax.runs import RunConfig, new_run, resume_run
 from iwax.training import get_recipe
@@ -50,8 +49,7 @@ def _log_weights(scale: str, seed: int, num_samples: int) -> np.ndarray:
 
 def _bound(log_w: np.ndarray, size: int) -> np.ndarray:
     """IWAE of `size` samples: the mean over disjoint blocks of each image's, in nats."""
-    blocks = log_w.reshape(len(log_w), -1, size)
-    return (logsumexp(blocks, axis=2) - np.log(size)).mean(axis=1)
+    return block_bounds(log_w, size).mean(axis=1)
 
 
 def batches_for_samples(scale: str, seed: int) -> Shown:
