@@ -14,10 +14,10 @@ import jax
 import numpy as np
 
 from iwax.data import load
-from iwax.runs.build import resolve
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import cores
-from iwax.runs.launch import prepare
+from iwax.runs.initial import prepare
+from iwax.runs.resolution import resolve
 from iwax.training.cohort import Cohort, CohortState
 
 RUNS, ROUNDS = 4, 5

@@ -10,7 +10,8 @@ from iwax.evaluation.evaluate import evaluate
 from iwax.evaluation.examples import first_examples
 from iwax.judging.evaluate import evaluate_run
 from iwax.runs.config import RunConfig
-from iwax.runs.launch import load_run, new_run
+from iwax.runs.launch import new_run
+from iwax.runs.loading import load_run
 from iwax.zoo import export, records
 
 CONFIG = RunConfig(
@@ -49,7 +50,7 @@ def test_an_exported_model_is_half_the_size_and_as_good(exported):
     folder, path, data = exported
     assert path.stat().st_size < 2 * 425_284 + 20_000
     model, record = iwax.load("tiny", folder=folder), records(folder)["tiny"]
-    single = load_run(folder / "run", data=data)[1]
+    single = load_run(folder / "run", data=data).model
     for ours, theirs in zip(jax.tree.leaves(model), jax.tree.leaves(single), strict=True):
         np.testing.assert_array_equal(ours, np.asarray(theirs).astype(np.float16).astype(np.float32))
     x = first_examples(data, "fixed", seed=0, count=4)

@@ -105,27 +105,46 @@ def _told(purpose: str, key: Array) -> Array:
     return key
 
 
+class _Stream:
+    """An attribute that is the stream of its owner's key for one purpose."""
+
+    def __init__(self, purpose: str) -> None:
+        self.purpose = purpose
+
+    def __get__(self, owner: "EvaluationKeys", _: type) -> PRNGKeyArray:
+        return stream(owner.key, self.purpose)
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationKeys:
-    """What `evaluate` and every command that judges a run draw from, given one key; each a stream of its own."""
+    """What `evaluate` and every command that judges a run draw from, given one key; each a stream of its own.
+
+    All of them binarise test examples, and draw z for log p, as `evaluate` does with the same seed. Nobody who judges
+    derives a key otherwise.
+    """
 
     key: PRNGKeyArray
+
+    binarisation = _Stream("test binarisation")
+    samples = _Stream("evaluation samples")
+    units = _Stream("active units")
+    single_sample_units = _Stream("single-sample units")
+    divergences = _Stream("unit divergences")
+    annealing = _Stream("annealing")
+    simulated = _Stream("simulated examples")
+    annealing_upwards = _Stream("annealing upwards")
+    annealing_downwards = _Stream("annealing downwards")
+    simulated_samples = _Stream("simulated evaluation")
+    reconstructions = _Stream("reconstructions")
+    prior_samples = _Stream("samples")
+    similarity = _Stream("similarity")
+    posterior_picture = _Stream("posterior picture")
+    exact_picture = _Stream("exact picture")
+    explorer = _Stream("explorer")
 
     @classmethod
     def of_seed(cls, seed: int) -> "EvaluationKeys":
         return cls(jax.random.key(seed))
-
-    @property
-    def binarisation(self) -> PRNGKeyArray:
-        return stream(self.key, "test binarisation")
-
-    @property
-    def samples(self) -> PRNGKeyArray:
-        return stream(self.key, "evaluation samples")
-
-    @property
-    def units(self) -> PRNGKeyArray:
-        return stream(self.key, "active units")
 
 
 class FormerEvaluationKeys(EvaluationKeys):
@@ -163,6 +182,11 @@ class TrainingKeys:
     def along(seed: int) -> PRNGKeyArray:
         """For the evaluations along training, always the same draws."""
         return stream(jax.random.key(seed), "evaluation along training")
+
+    @staticmethod
+    def model_check(seed: int) -> PRNGKeyArray:
+        """For the first look at a model of one's own."""
+        return stream(jax.random.key(seed), "own-model check")
 
     @property
     def fixed_binarisation(self) -> PRNGKeyArray:

@@ -14,8 +14,9 @@ from iwax.checks import check_choice
 from iwax.data import Dataset
 from iwax.errors import IwaxError
 from iwax.files import read_json
+from iwax.keys import EvaluationKeys
 from iwax.models import ARCHITECTURES, VAE
-from iwax.runs import pack_checkpoint, read_checkpoint
+from iwax.runs import LoadedRun, pack_checkpoint, read_checkpoint
 
 __all__ = ["export", "load", "records"]
 
@@ -80,13 +81,13 @@ def export(
     """
     from iwax.runs import JUDGED, RunFolder, load_run
 
-    config, model, _, loaded = load_run(run, data_dir=data_dir, data=data)
+    loaded = load_run(run, data_dir=data_dir, data=data)
+    config, model, judged = loaded.config, loaded.model, loaded.folder.json(JUDGED)
     check_choice("model", config.model, ARCHITECTURES)
-    judged = RunFolder(run).json(JUDGED)
     if not judged:
         raise IwaxError(f"Expected {run} to be evaluated, so that its record can say so; run `iwax evaluate` first.")
     half = _as(jnp.float16, model)
-    again = _judged_again(_as(jnp.float32, half), loaded, config.test_binarize, judged, on_batch)
+    again = _judged_again(_as(jnp.float32, half), loaded, judged, on_batch)
     content, out = pack_checkpoint(half, {"name": name}), Path(folder or FOLDER)
     record = {
         "name": name,
@@ -96,7 +97,7 @@ def export(
         "num_parameters": model.num_parameters,
         "half_precision": {key: again[key] for key in MEASURED},
         "single_precision": {key: judged[key] for key in MEASURED},
-        "checkpoint_sha256": RunFolder(run).checkpoint().sha256,
+        "checkpoint_sha256": loaded.checkpoint_sha256,
         "config": {key: value for key, value in vars(config).items() if value is not None and key != "init_from"},
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -106,14 +107,14 @@ def export(
 
 
 def _judged_again(
-    model: VAE, data: Dataset, rule: str, judged: dict[str, Any], on_batch: Callable[[int], None] | None
+    model: VAE, run: LoadedRun, judged: dict[str, Any], on_batch: Callable[[int], None] | None
 ) -> dict[str, Any]:
     """The evaluation of another model on the same images, with the same random numbers."""
-    from iwax.evaluation import evaluate, first_examples
+    from iwax.evaluation import evaluate
 
-    x = first_examples(data, rule, seed=judged["seed"], count=judged["num_examples"])
+    x, rule = run.test_images(judged["seed"], judged["num_examples"]), run.resolved.test_binarize
     rule = "fixed" if rule == "threshold" else rule  # images of 0 and 1 stay as they are
-    key, num_samples = jax.random.key(judged["seed"]), judged["num_samples"]
+    key, num_samples = EvaluationKeys.of_seed(judged["seed"]).key, judged["num_samples"]
     return evaluate(model, x, key, num_samples=num_samples, binarize=rule, on_batch=on_batch).summary()
 
 

@@ -13,7 +13,8 @@ from iwax.evaluation import annealing as tempering
 from iwax.judging import anneal as annealing
 from iwax.judging.anneal import Annealing, anneal, anneal_run, schedule, simulate
 from iwax.models.bernoulli_latent import BernoulliLatent
-from iwax.runs.launch import load_run, new_run
+from iwax.runs.launch import new_run
+from iwax.runs.loading import load_run
 from tiny import tiny_config, tiny_data
 
 KEY = jax.random.key(0)
@@ -216,7 +217,7 @@ def test_what_anneal_run_writes(run):
         assert (run / "figures" / f"annealing.{suffix}").stat().st_size > 1000
     assert result["ais_minus_iwae"] == pytest.approx(result["ais"] - result["iwae"])
     assert result["sandwich"]["gap"] == pytest.approx(result["sandwich"]["upper"] - result["sandwich"]["lower"])
-    model = load_run(run, data=tiny_data())[1]
+    model = load_run(run, data=tiny_data()).model
     evaluated = iwax.evaluate(model, tiny_data(), jax.random.key(0), num_samples=640)
     assert result["iwae"] == pytest.approx(evaluated.log_likelihood.mean(), rel=1e-6)  # the same images and draws
     assert anneal_run(run, test_images=12, sandwich=False, **options)["sandwich"] is None

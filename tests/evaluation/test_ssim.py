@@ -21,7 +21,8 @@ from iwax.figures import image_sheet
 from iwax.judging.pictures import reconstruction_sheet, sample_sheet
 from iwax.judging.ssim import ssim_run
 from iwax.keys import stream
-from iwax.runs.launch import load_run, new_run
+from iwax.runs.launch import new_run
+from iwax.runs.loading import load_run
 from tiny import tiny_config, tiny_data
 
 KEY = jax.random.key(0)
@@ -178,7 +179,7 @@ def test_ssim_of_a_run_on_real_numbers_is_relative_to_the_range_of_its_test_imag
     result = ssim_run(path, setting="pytorch_ssim", test_images=3, data=data)
     span = float(data.test.max() - data.test.min())
     assert result["setting"]["data_range"] == pytest.approx(span, rel=1e-6)
-    _, model, _, _ = load_run(path, data=data)
+    model = load_run(path, data=data).model
     decoded = reconstruct(model, data.test[:3], stream(KEY, "similarity")).reshape(3, 4, 4)
     pairs = [(np.pad(a, 5), np.pad(b, 5)) for a, b in zip(data.test[:3], decoded, strict=True)]
     expected, of_one = (
@@ -196,7 +197,7 @@ def test_pictures_of_real_numbers_are_black_and_white_where_the_data_end(real, t
     """A value half way is grey. From 0 to 1, which they were whatever the data, all that is negative would be black."""
     path, data = real
     sheet = np.asarray(Image.open(sample_sheet(path, num_images=4, data=data)))
-    means = sample_images(load_run(path, data=data)[1], 4, stream(KEY, "samples")).reshape(4, 4, 4)
+    means = sample_images(load_run(path, data=data).model, 4, stream(KEY, "samples")).reshape(4, 4, 4)
     assert (means < 0).any()
     low, high = data.test.min(), data.test.max()
     for i, mean in enumerate(means):
@@ -281,14 +282,14 @@ def test_units_by_a_single_draw_need_means_and_say_so():
 def test_images_are_those_of_evaluate(run):
     """The same binarised examples for every count; another seed gives others."""
     data = tiny_data()
-    config = load_run(run, data=data)[0]
-    x = first_examples(data, config.test_binarize, seed=3, count=None)
-    np.testing.assert_array_equal(first_examples(data, config.test_binarize, seed=3, count=5), x[:5])
-    evaluated = iwax.evaluate(load_run(run, data=data)[1], data, jax.random.key(3), num_samples=64)
+    rule = load_run(run, data=data).resolved.test_binarize
+    x = first_examples(data, rule, seed=3, count=None)
+    np.testing.assert_array_equal(first_examples(data, rule, seed=3, count=5), x[:5])
+    evaluated = iwax.evaluate(load_run(run, data=data).model, data, jax.random.key(3), num_samples=64)
     assert evaluated.test_hash == test_set_hash(x)
-    assert test_set_hash(first_examples(data, config.test_binarize, seed=4, count=None)) != evaluated.test_hash
+    assert test_set_hash(first_examples(data, rule, seed=4, count=None)) != evaluated.test_hash
     with pytest.raises(ValueError, match="Expected at most 12 test images, all there are; got 13"):
-        first_examples(data, config.test_binarize, seed=3, count=13)
+        first_examples(data, rule, seed=3, count=13)
 
 
 def test_ssim_run_refuses(run, tmp_path):

@@ -11,8 +11,8 @@ from iwax.experiments.identity import explicit_fields, identifier, non_default_f
 from iwax.experiments.matching import matching_records
 from iwax.experiments.scales import plan
 from iwax.experiments.study import Cell, Published, Study, Table
-from iwax.runs.build import resolve
 from iwax.runs.config import RunConfig
+from iwax.runs.resolution import resolve
 
 METRICS = {"nll", "log_p", "iwae_64", "minus_kl", "elbo", "active_units", "ssim"}
 
@@ -95,7 +95,7 @@ def test_how_runs_of_many_samples_are_made_at_short():
         runs = [run for run in plan(STUDIES[study], "short", 1) if run.model == model and run.dataset == "mnist"]
         made = (resolve(r) for r in runs if (r.objective, r.num_samples, r.init_from) == (objective, num_samples, None))
         run = next(made)
-        return run.epochs, run.num_resampled, run.precision
+        return run.epochs, run.config.num_resampled, run.config.precision
 
     assert of("dd2434", "elbo", 5) == (160, None, "float32")
     assert of("dd2434", "elbo", 50) == (160, None, "bfloat16")
@@ -114,7 +114,7 @@ def test_seeds():
 def test_an_id_is_that_of_the_meaning():
     short = RunConfig(objective="elbo", seed=3)
     assert non_default_fields(short) == {"objective": "elbo", "seed": 3}
-    assert non_default_fields(resolve(short)) == non_default_fields(short)
+    assert non_default_fields(resolve(short).config) == non_default_fields(short)
     assert non_default_fields(
         dataclasses.replace(short, num_samples=1, split="standard", gradient="doubly-reparameterized")
     ) == non_default_fields(short)

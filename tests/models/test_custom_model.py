@@ -10,9 +10,11 @@ import pytest
 from iwax.cli import main
 from iwax.models.custom import OwnModel, is_own
 from iwax.runs import folder as runs
-from iwax.runs.build import build_model, resolve
 from iwax.runs.folder import RunFolder
-from iwax.runs.launch import load_run, new_run, resume_run
+from iwax.runs.initial import build_model
+from iwax.runs.launch import new_run, resume_run
+from iwax.runs.loading import load_run
+from iwax.runs.resolution import resolve
 from tiny import tiny_config, tiny_data
 
 DATA = tiny_data()
@@ -119,10 +121,10 @@ def test_names_that_are_refused(tmp_path, fields, message):
 
 
 def test_the_record_leaves_open_what_the_model_decides(write):
-    config = resolve(tiny_config(model=write(CODE)))
+    config = resolve(tiny_config(model=write(CODE))).config
     assert (config.likelihood, config.init, config.output_bias, config.scale_map) == (None, None, None, None)
-    assert resolve(tiny_config()).likelihood == "bernoulli"
-    assert resolve(config) == config
+    assert resolve(tiny_config()).config.likelihood == "bernoulli"
+    assert resolve(config).config == config
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_a_run_keeps_the_code_that_it_began_with(stopped, tmp_path):
     (tmp_path / "my_model.py").write_text("raise RuntimeError('changed since')")
     resume_run(stopped.path, data=DATA, options={"model": name})
     (tmp_path / "my_model.py").unlink()
-    config, model, _, _ = load_run(stopped.path, data=DATA)
+    run = load_run(stopped.path, data=DATA)
     assert stopped.json("status.json")["state"] == "finished"
     kept = OwnModel.read(name, kept=stopped.path / runs.MODEL)
     assert kept.source == CODE
@@ -145,7 +147,7 @@ def test_a_run_keeps_the_code_that_it_began_with(stopped, tmp_path):
         "function": "make_model",
         "sha256": kept.sha256,
     }
-    assert not same(model, build_model(config, DATA.train, kept))  # it has been trained
+    assert not same(run.model, build_model(run.resolved, DATA.train, kept))  # it has been trained
 
 
 def test_an_undisturbed_run_is_the_same(stopped, write, tmp_path):

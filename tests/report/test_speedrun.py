@@ -4,14 +4,14 @@ import dataclasses
 
 from iwax.experiments.published.speedrun import AS_PUBLISHED, STUDY
 from iwax.report.speedrun import as_published, attempts_sheet, recipe_sheet
-from iwax.runs.build import resolve
 from iwax.runs.config import RunConfig
+from iwax.runs.resolution import resolve
 from made import record
 
 
 def whole(config, **fields):
     """A record with every default filled in, as runs write them."""
-    return dataclasses.replace(record(config, **fields), config=dataclasses.asdict(resolve(config)))
+    return dataclasses.replace(record(config, **fields), config=dataclasses.asdict(resolve(config).config))
 
 
 def test_a_line_of_the_recipe_is_of_all_its_seeds():

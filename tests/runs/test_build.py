@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import iwax
-from iwax.runs.build import build_model, build_recipe, build_update, overridden, resolve, training_images
 from iwax.runs.config import RunConfig
+from iwax.runs.initial import build_model, training_images
+from iwax.runs.resolution import resolve
 from iwax.training.recipes import RECIPES
 from tiny import tiny_config, tiny_data
 
@@ -20,20 +21,22 @@ DATA = tiny_data()
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("dataset", ["mnist", "omniglot", "mnist-sample"])
 def test_resolving_writes_out_the_whole_recipe(recipe, dataset):
-    config = resolve(RunConfig(protocol=recipe, dataset=dataset))
+    run = resolve(RunConfig(protocol=recipe, dataset=dataset))
     published = RECIPES[recipe].for_run(dataset, "one-layer")
-    assert build_recipe(config) == published
-    assert overridden(config) == {}
-    assert config.epochs == published.epochs
-    assert resolve(config) == config
-    assert RunConfig.from_json(config.to_json()) == config
+    assert run.recipe == published
+    assert run.overridden() == {}
+    assert run.epochs == run.config.epochs == published.epochs
+    read = resolve(RunConfig.from_json(run.config.to_json()))
+    assert (read.config, read.recipe) == (run.config, published)
+    assert resolve(run) is run
 
 
 def test_each_field_of_a_recipe_can_be_overridden():
     given = {
         "algorithm": "adam",  # SOAP has none of its variants
         "clip": 3.0,
-        "batch_size": 7,
+        "batch_size": 8,
+        "parts": 4,
         "stages": "0.01:2,0.001:3",
         "decay": "cosine",
         "warm_up": 0.5,
@@ -50,56 +53,63 @@ def test_each_field_of_a_recipe_can_be_overridden():
         "shuffle": "never",
         "held_out": 3,
     }
-    config = resolve(RunConfig(**given))
-    recipe = build_recipe(config)
+    run = resolve(RunConfig(**given))
+    recipe = run.recipe
     assert {name: getattr(recipe, name) for name in given} == given | {"stages": ((0.01, 2), (0.001, 3))}
-    assert set(overridden(config)) == set(given) - {"decay"}  # a cosine already
-    assert overridden(config)["beta1"] == {"protocol": 0.95, "run": 0.5}
-    assert config.epochs == 5
+    assert set(run.overridden()) == set(given) - {"decay"}  # a cosine already
+    assert run.overridden()["beta1"] == {"protocol": 0.95, "run": 0.5}
+    assert run.epochs == 5
     assert set(given) == {f.name for f in dataclasses.fields(recipe)} - {
         "name",
         "source",
         "by_dataset",
         "by_model",
         "gradient",
-        "parts",
     }
 
 
 def test_schedules_stretched_and_cut_off():
-    config = resolve(RunConfig(protocol="burda-code", schedule_scale=0.1))
-    assert config.epochs == 330
-    assert build_recipe(config) == RECIPES["burda-code"].for_run("mnist").scaled(0.1)
-    assert resolve(config) == config
+    stretched = resolve(RunConfig(protocol="burda-code", schedule_scale=0.1))
+    assert stretched.epochs == 330
+    assert stretched.recipe == RECIPES["burda-code"].for_run("mnist").scaled(0.1)
+    again = resolve(stretched.config)
+    assert (again.config, again.recipe) == (stretched.config, stretched.recipe)
     cut = resolve(RunConfig(protocol="burda-code", epochs=40))
-    assert (cut.epochs, build_recipe(cut).epochs) == (40, 3280)
+    assert (cut.epochs, cut.recipe.epochs) == (40, 3280)
     cosine = resolve(RunConfig(decay="cosine", stages="0.01:80", schedule_scale=0.5))
-    assert (cosine.epochs, build_recipe(cosine).epochs, resolve(cosine)) == (40, 40, cosine)
-    assert build_recipe(RunConfig(decay="cosine", stages="0.01:80", epochs=3)).epochs == 3
+    assert (cosine.epochs, cosine.recipe.epochs, resolve(cosine.config).config) == (40, 40, cosine.config)
+    assert resolve(RunConfig(decay="cosine", stages="0.01:80", epochs=3)).recipe.epochs == 3
+
+
+def test_numbers_are_trained_with_as_they_are_written():
+    """An objective's options are written with six digits, so that its bound is that of the record."""
+    run = resolve(RunConfig(objective="ciwae", beta=1 / 3))
+    assert run.config.beta == 0.333333
+    assert float(run.objective.beta) == float(np.float32(0.333333)) != float(np.float32(1 / 3))
 
 
 def test_alternating_piwae_is_the_second_reports():
-    update = build_update(
+    update = resolve(
         RunConfig(objective="piwae", num_groups=10, num_samples=10, update="alternating", protocol="tightiwae")
-    )
+    ).update
     assert update == iwax.Alternating(
         inference=iwax.MIWAE(num_groups=10, num_samples=10), generative=iwax.IWAE(num_samples=10)
     )
-    assert build_update(RunConfig(objective="piwae")) == "joint"
+    assert resolve(RunConfig(objective="piwae")).update == "joint"
 
 
 def test_the_first_training_images_that_the_recipe_leaves():
     config = tiny_config(held_out=4, train_images=30)
-    assert np.array_equal(training_images(config, DATA), DATA.train[:30])
+    assert np.array_equal(training_images(resolve(config), DATA), DATA.train[:30])
     with pytest.raises(
         ValueError, match="Expected train_images to be at most 36, all that burda-paper trains on of tiny"
     ):
-        training_images(dataclasses.replace(config, train_images=37), DATA)
+        training_images(resolve(dataclasses.replace(config, train_images=37)), DATA)
 
 
 def initial(**fields):
-    config = resolve(tiny_config(**fields))
-    return build_model(config, training_images(config, DATA))
+    run = resolve(tiny_config(**fields))
+    return build_model(run, training_images(run, DATA))
 
 
 def test_glorot_weights():
@@ -199,4 +209,4 @@ def test_what_is_refused(fields, message):
     ],
 )
 def test_a_recipe_decides_the_estimator_where_nobody_else_does(fields, gradient):
-    assert resolve(RunConfig(**fields)).gradient == gradient
+    assert resolve(RunConfig(**fields)).objective.gradient == gradient

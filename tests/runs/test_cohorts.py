@@ -13,7 +13,8 @@ from iwax.runs import folder as runs
 from iwax.runs.checkpoint import read_checkpoint
 from iwax.runs.cohorts import COHORT, new_cohort, resume_cohort, seeds
 from iwax.runs.folder import RunFolder, list_runs
-from iwax.runs.launch import load_run, new_run, resume_run
+from iwax.runs.launch import new_run, resume_run
+from iwax.runs.loading import load_run
 from iwax.training.fit import NonFiniteLossError
 from tiny import tiny_config, tiny_data
 
@@ -78,9 +79,9 @@ def test_side_by_side_each_run_is_the_run_alone_to_the_bit(tmp_path, singles):
 
 
 def test_the_folder_of_each_run_serves_as_any_other(undisturbed):
-    config, model, _, _ = load_run(undisturbed / "b", data=DATA)
-    assert config.seed == 1
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape"))
+    run = load_run(undisturbed / "b", data=DATA)
+    assert run.config.seed == 1
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.model) if hasattr(leaf, "shape"))
     assert [row["state"] for row in list_runs(undisturbed)] == ["finished", "finished"]
     record = RunFolder(undisturbed / "a").json("environment.json")["cohort"]
     assert record == {"runs": ["a", "b"], "vectorized": True} == json.loads((undisturbed / COHORT).read_text())
@@ -150,7 +151,7 @@ def test_a_run_that_fails_stops_alone(tmp_path, undisturbed, singles, vectorized
     status = RunFolder(path / "b").json("status.json")
     assert "Expected a finite loss" in status["message"]
     assert status["step"] < 12
-    _, model, _, _ = load_run(path / "b", data=DATA)  # its last good checkpoint
+    model = load_run(path / "b", data=DATA).model  # its last good checkpoint
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape"))
     before = contents(path)
     resume_cohort(path, data=DATA)

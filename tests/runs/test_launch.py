@@ -15,9 +15,11 @@ import pytest
 from iwax.data import load
 from iwax.runs import environment, session
 from iwax.runs import folder as runs
-from iwax.runs.build import build_model, resolve
 from iwax.runs.folder import RunFolder, list_runs
-from iwax.runs.launch import load_run, new_run, resume_run
+from iwax.runs.initial import build_model
+from iwax.runs.launch import new_run, resume_run
+from iwax.runs.loading import load_run
+from iwax.runs.resolution import resolve
 from iwax.training.fit import NonFiniteLossError
 from tiny import tiny_config, tiny_data
 
@@ -309,7 +311,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     status = folder.json("status.json")
     assert status["state"] == "failed"
     assert "Expected a finite loss" in status["message"]
-    _, model, _, _ = load_run(folder.path, data=DATA)
+    model = load_run(folder.path, data=DATA).model
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape"))
     assert len(folder.metrics()) == 2
 
@@ -381,7 +383,7 @@ def test_starting_from_another_runs_model(tmp_path, finished):
     config = tiny_config(init_from=str(finished), seed=5)
     start_and_kill(tmp_path / "run", lambda progress: True, config=config)  # leaves the checkpoint of step 0
     folder = RunFolder(tmp_path / "run")
-    before, after = (jax.tree.leaves(load_run(path, data=DATA)[1]) for path in (finished, folder.path))
+    before, after = (jax.tree.leaves(load_run(path, data=DATA).model) for path in (finished, folder.path))
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
     record = folder.json("environment.json")["init_from"]
     assert record == {

@@ -9,9 +9,9 @@ import pytest
 import iwax
 from iwax.experiments.identity import non_default_fields
 from iwax.judging.evaluate import evaluate_run
-from iwax.runs.build import resolve
 from iwax.runs.config import RunConfig
 from iwax.runs.launch import new_run, resume_run
+from iwax.runs.resolution import resolve
 
 KEY = jax.random.key(0)
 COUNTS = np.array([[3, 1], [0, 5]], np.uint8)

@@ -50,7 +50,7 @@ def train(
     """Train a model; its folder then serves `iwax evaluate`, `sample` and `reconstruct`."""
     given = {name: value for name, value in options.items() if value is not None}
     _check_usage(out, overwrite, seeds, vectorized, resume, force)
-    from iwax.runs import COHORT, new_cohort, new_run, resume_cohort, resume_run
+    from iwax.runs import COHORT, new_cohort, new_run, resolve, resume_cohort, resume_run
     from iwax.runs import seeds as with_seeds
 
     several = seeds is not None or (resume is not None and (resume / COHORT).is_file())
@@ -65,13 +65,11 @@ def train(
             folders = (resume_cohort if several else resume_run)(resume, options=given, force=force, **common)
         else:
             config = RunConfig(**given)
-            common |= {"data": _load_data(config, data_dir), "overwrite": overwrite}
+            runs = {name: resolve(one) for name, one in with_seeds(config, seeds or 1).items()}
+            first = next(iter(runs.values()))
+            common |= {"data": _load_data(first, data_dir), "overwrite": overwrite}
             assert out is not None
-            folders = (
-                new_run(config, out, **common)
-                if seeds is None
-                else new_cohort(with_seeds(config, seeds), out, **common)
-            )
+            folders = new_run(first, out, **common) if seeds is None else new_cohort(runs, out, **common)
     results = [_result(folder) for folder in (folders if isinstance(folders, list) else [folders])]
     if as_json:
         click.echo(dumps(results if several else results[0], indent=2))
@@ -114,14 +112,14 @@ def _line(result: dict[str, Any]) -> str:
     )
 
 
-def _load_data(config: RunConfig, data_dir: str | None) -> Any:
+def _load_data(run: Any, data_dir: str | None) -> Any:
     """The data of a new run, once all that needs no data has been checked; says where they come from."""
     from iwax.data import DataWarning, load
-    from iwax.runs import check_own, resolve
+    from iwax.runs import check_own
 
-    check_own(resolve(config))
+    check_own(run.config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # its notice is said with the source
-        dataset = load(config.dataset, config.split, data_dir)
+        dataset = load(run.config.dataset, run.config.split, data_dir)
     say_source(dataset)
     return dataset

@@ -167,7 +167,7 @@ def _figures(out: Path, data: Dataset) -> None:
     for name, (label, _) in SYSTEMS.items():
         records = RunFolder(out / name).metrics()
         lines[label] = ([r["epoch"] for r in records], [r["bound"] for r in records])
-        _, model, _, _ = load_run(out / name, data=data)
+        model = load_run(out / name, data=data).model
         samples[label] = sample_images(model, 16, key)
         decoded[label] = reconstruct(model, x, key)
     image_rows(samples, out / "samples.png")

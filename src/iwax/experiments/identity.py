@@ -50,14 +50,14 @@ def non_default_fields(config: RunConfig) -> dict[str, Any]:
 def _non_default_fields(config: RunConfig) -> dict[str, Any]:
     if config.dataset in DATASETS and config.split == next(iter(DATASETS[config.dataset].splits)):
         config = dataclasses.replace(config, split=None)
-    whole = resolve(config)
+    whole = resolve(config).config
     # By value, as records have it: what it is if left out depends on the likelihood.
     config = dataclasses.replace(config, binarize=None if whole.binarize == "dynamic" else whole.binarize)
     defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(RunConfig)}
     for name in [name for name in explicit_fields(config) if name != "binarize"]:
         shorter = dataclasses.replace(config, **{name: defaults[name]})
         try:
-            config = shorter if resolve(shorter) == whole else config
+            config = shorter if resolve(shorter).config == whole else config
         except IwaxError:  # without it the others make no sense
             continue
     return explicit_fields(config)
@@ -65,7 +65,7 @@ def _non_default_fields(config: RunConfig) -> dict[str, Any]:
 
 def run_name(config: RunConfig) -> str:
     """The name of a run's folder: what a reader wants to know of it, and the ID of all that was asked for."""
-    whole = resolve(config)
+    whole = resolve(config).config
     sizes = [str(getattr(whole, name)) for name in ("num_groups", "num_samples", "beta") if getattr(whole, name)]
     words = [config.objective, *sizes, *_own_words(whole), config.model, config.dataset, f"seed{config.seed}"]
     return "-".join([*words, identifier(non_default_fields(config), {})])

@@ -15,7 +15,6 @@ from iwax.errors import IwaxError
 from iwax.evaluation import (
     count_active_by_kl,
     first_examples,
-    range_of,
     reconstruct,
     sample_images,
     standard_error,
@@ -24,8 +23,8 @@ from iwax.evaluation import (
 from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
 from iwax.judging import ssim_run
-from iwax.keys import stream
-from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder, build_recipe, build_update, cores, load_run
+from iwax.keys import EvaluationKeys
+from iwax.runs import EVALUATIONS, STATUS, LoadedRun, RunFolder, cores, load_run
 
 __all__ = ["SETTING", "machine", "make_record"]
 
@@ -52,36 +51,31 @@ def make_record(
     data_dir: str | None = None,
 ) -> Record:
     """The record of a run that has been evaluated, its pictures written to the folder `results`/sheets."""
-    folder = RunFolder(path)
-    config, model, objective, _ = load_run(path, data=data)
-    environment, status = folder.json(ENVIRONMENT), folder.json(STATUS)
-    other = _across(data, data_dir)
-    batch = jax.ShapeDtypeStruct((config.batch_size or 1, *data.train.shape[1:]), "float32")
-    step = training_flop(model, objective, batch, build_update(config))
-    step += update_flop(build_recipe(config).optimiser(1), model)
-    config_values = {**vars(config), "init_from": asked.get("init_from")}
+    run = load_run(path, data=data)
+    folder, environment, status = run.folder, run.environment, run.folder.json(STATUS)
+    other, count = _across(data, data_dir), evaluation["num_examples"]
     return Record(
         id=id,
         scale=scale,
         asked=asked,
         started_from=started_from,
-        config=config_values,
-        training=_training(folder, status) | {"flop": step * status["step"]},
+        config={**vars(run.config), "init_from": asked.get("init_from")},
+        training=_training(folder, status) | {"flop": flop_of_step(run) * status["step"]},
         evaluation=_evaluation(folder, evaluation)
-        | {"flop": evaluation["num_examples"] * evaluation_flop(model, _one(data), evaluation["num_samples"])}
-        | {"holding_units": _active_by_kl(model, config.test_binarize, data, evaluation["num_examples"])},
+        | {"flop": count * evaluation_flop(run.model, _examples(data, 1), evaluation["num_samples"])}
+        | {"holding_units": _active_by_kl(run, count)},
         along=tuple(
             [r["epoch"], {"log_p": r["log_p"], "iwae_64": r["iwae_64"], "minus_kl": r["neg_kl"]}]
             for r in folder.records(EVALUATIONS)
         ),
-        ssim=_ssim(path, data, other, evaluation["num_examples"], data_dir),
-        sheets=_sheets(model, config.test_binarize, data, other, results, id),
+        ssim=_ssim(run, other, count, data_dir),
+        sheets=_sheets(run, other, results, id),
         machine=machine() | {name: environment[name] for name in ("cores", "device")},
         versions=environment["versions"] | {"python": environment["python"]},
         commit=environment["commit"],
         command=command,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        checkpoint_sha256=folder.checkpoint().sha256,
+        checkpoint_sha256=run.checkpoint_sha256,
         checks=_checks(folder, evaluation, status),
     )
 
@@ -144,12 +138,17 @@ def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _active_by_kl(model: Any, rule: str, data: Dataset, count: int) -> list[int]:
-    """How many units of each layer are active by KL."""
-    x = first_examples(data, rule, seed=0, count=min(HELD_BY, count))
-    return count_active_by_kl(
-        unit_divergences(model, x, stream(jax.random.key(0), "unit divergences"), num_samples=DRAWS)
-    )
+def flop_of_step(run: LoadedRun) -> int:
+    """The arithmetic of a step of training, the optimiser's with it."""
+    resolved, batch = run.resolved, _examples(run.data, run.resolved.recipe.batch_size)
+    gradient = training_flop(run.model, run.objective, batch, resolved.update)
+    return gradient + update_flop(resolved.recipe.optimiser(1), run.model)
+
+
+def _active_by_kl(run: LoadedRun, count: int) -> list[int]:
+    """How many units of each layer are active by KL, of the first test images."""
+    x, keys = run.test_images(0, min(HELD_BY, count)), EvaluationKeys.of_seed(0)
+    return count_active_by_kl(unit_divergences(run.model, x, keys.divergences, num_samples=DRAWS))
 
 
 def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) -> dict[str, bool]:
@@ -174,42 +173,42 @@ def _across(data: Dataset, data_dir: str | None) -> Dataset | None:
     return found if found.name == ACROSS[data.name] else None  # a sample of it is not it
 
 
-def _ssim(path: Path, data: Dataset, other: Dataset | None, count: int, data_dir: str | None) -> dict[str, Any]:
+def _ssim(run: LoadedRun, other: Dataset | None, count: int, data_dir: str | None) -> dict[str, Any]:
     """SSIM on the run's own test images, and across data sets."""
     names = ("ssim", "ssim_std", "ssim_test_error", "num_examples")
     found = {}
-    for judged in filter(None, (data, other)):
+    for judged in filter(None, (run.data, other)):
         images = min(count, len(judged.test))
-        result = ssim_run(path, setting=SETTING, dataset=judged.name, test_images=images, data=data, data_dir=data_dir)
+        result = ssim_run(run, setting=SETTING, dataset=judged.name, test_images=images, data_dir=data_dir)
         found[judged.name] = {name: result[name] for name in names} | {"setting": SETTING}
     return found
 
 
-def _sheets(model: Any, rule: str, data: Dataset, other: Dataset | None, results: Path, id: str) -> dict[str, str]:
+def _sheets(run: LoadedRun, other: Dataset | None, results: Path, id: str) -> dict[str, str]:
     """Samples of the model, and test images in rows above what it makes of them, those of another data set, too."""
-    shades = range_of(data, rule)
-    pictures = {"samples": _samples(model, data), "reconstructions": _reconstructions(model, rule, data)}
+    samples = sample_images(run.model, 6 * SHEET, EvaluationKeys.of_seed(0).prior_samples)
+    pictures = {
+        "samples": samples.reshape(-1, *run.example_shape),
+        "reconstructions": _reconstructions(run, run.data),
+    }
     if other is not None:
-        pictures["across"] = _reconstructions(model, rule, other)
+        pictures["across"] = _reconstructions(run, other)
     (results / "sheets").mkdir(parents=True, exist_ok=True)
     for name, images in pictures.items():
         path = results / "sheets" / f"{id}-{name}.png"
-        image_sheet(np.round(GREYS * in_shades(images, shades)) / GREYS, path, columns=SHEET, scale=1)
+        image_sheet(np.round(GREYS * in_shades(images, run.shades)) / GREYS, path, columns=SHEET, scale=1)
     return {name: f"{id}-{name}.png" for name in pictures}
 
 
-def _samples(model: Any, data: Dataset) -> np.ndarray:
-    return sample_images(model, 6 * SHEET, stream(jax.random.key(0), "samples")).reshape(-1, *data.test.shape[1:])
-
-
-def _reconstructions(model: Any, rule: str, data: Dataset) -> np.ndarray:
+def _reconstructions(run: LoadedRun, data: Dataset) -> np.ndarray:
     """Rows of test images, each above a row of what the model makes of them."""
     shape = data.test.shape[1:]
-    x = first_examples(data, rule, seed=0, count=min(3 * SHEET, len(data.test)))
-    decoded = reconstruct(model, x, stream(jax.random.key(0), "reconstructions")).reshape(-1, *shape)
+    x = first_examples(data, run.resolved.test_binarize, seed=0, count=min(3 * SHEET, len(data.test)))
+    decoded = reconstruct(run.model, x, EvaluationKeys.of_seed(0).reconstructions).reshape(-1, *shape)
     rows = [part[i : i + SHEET] for i in range(0, len(x), SHEET) for part in (x.reshape(-1, *shape), decoded)]
     return np.concatenate(rows)
 
 
-def _one(data: Dataset) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((1, *data.test.shape[1:]), "float32")
+def _examples(data: Dataset, count: int) -> jax.ShapeDtypeStruct:
+    """The shape of so many examples, as a model takes them."""
+    return jax.ShapeDtypeStruct((count, *data.test.shape[1:]), "float32")

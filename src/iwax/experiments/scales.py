@@ -93,7 +93,7 @@ def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[s
         own: dict[str, Any] = dict.fromkeys(BY_SMOKE) | {"dataset": SAMPLE, "train_images": 1000, "batch_size": 100}
         own |= {"epochs": 1, "eval_every": 1, "eval_images": 20, "eval_samples": 64}
         return dataclasses.replace(run, **own)
-    every = max(1, (resolve(run).epochs or 1) // POINTS)
+    every = max(1, resolve(run).epochs // POINTS)
     along: dict[str, Any] = {"eval_every": every, "eval_images": 500}
     return dataclasses.replace(run, **along | dict(given))
 

@@ -27,7 +27,18 @@ from iwax.experiments.points import Point, measure_points
 from iwax.figures import COLOURS, plot
 from iwax.objectives import OBJECTIVES, AbstractObjective
 from iwax.progress import Progress
-from iwax.runs import STATUS, RunConfig, RunFolder, build_model, load_run, new_run, resolve, resume_run, training_images
+from iwax.runs import (
+    STATUS,
+    ResolvedRun,
+    RunConfig,
+    RunFolder,
+    build_model,
+    load_run,
+    new_run,
+    resolve,
+    resume_run,
+    training_images,
+)
 
 __all__ = ["Settings", "estimators", "figure", "measure_run", "measure_training", "sizes", "table"]
 
@@ -119,11 +130,9 @@ def measure_run(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Records of the last checkpoint of a run, one for each objective; what `out` holds is not measured again."""
-    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
-    folder = RunFolder(path)
-    points = settings.points(folder.checkpoint().sha256[:16], folder.json(STATUS)["epoch"])
-    assert config.binarize is not None  # it is resolved
-    measure_it = functools.partial(measure, model, training_images(config, loaded), config.binarize)
+    run = load_run(path, data_dir=data_dir, data=data)
+    points = settings.points(run.checkpoint_sha256[:16], run.folder.json(STATUS)["epoch"])
+    measure_it = functools.partial(measure, run.model, run.training_images, run.resolved.binarize)
     return measure_points(out, points, measure_it, on_progress=on_progress)
 
 
@@ -142,25 +151,24 @@ def measure_training(
     """
     records = []
     for epoch in sorted(set(epochs)):
-        staged = resolve(dataclasses.replace(config, epochs=max(epoch, 1), dataset=data.name, split=data.split))
+        staged = resolve(dataclasses.replace(config, epochs=max(epoch, 1))).on(data)
         if epoch:
             path = out / f"epochs-{epoch}"
             _trained(staged, path, data)
             records += measure_run(path, out, settings, data=data, on_progress=on_progress)
             continue
         images = training_images(staged, data)
-        start = f"untrained {staged.model} for {len(images)} images of {data.name}, seed {staged.seed}"
+        start = f"untrained {config.model} for {len(images)} images of {data.name}, seed {config.seed}"
         points = settings.points(start, 0)
-        assert staged.binarize is not None  # it is resolved
         measure_it = functools.partial(measure, build_model(staged, images), images, staged.binarize)
         records += measure_points(out, points, measure_it, on_progress=on_progress)
     return records
 
 
-def _trained(config: RunConfig, path: Path, data: Dataset) -> None:
+def _trained(run: ResolvedRun, path: Path, data: Dataset) -> None:
     """See to it that the run is there, finished."""
     if not path.exists():
-        new_run(config, path, data=data)
+        new_run(run, path, data=data)
     elif RunFolder(path).json(STATUS).get("state") != "finished":
         resume_run(path, data=data)
 

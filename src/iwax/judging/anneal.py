@@ -20,7 +20,6 @@ from iwax.evaluation import (
     CHAINS,
     Annealing,
     anneal,
-    first_examples,
     log_likelihood,
     schedule,
     simulate,
@@ -29,9 +28,9 @@ from iwax.evaluation import (
 from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
 from iwax.files import dumps
-from iwax.keys import EvaluationKeys, stream
+from iwax.keys import EvaluationKeys
 from iwax.progress import Progress
-from iwax.runs import CHECKPOINT, RunFolder, check_time_limit, load_run
+from iwax.runs import CHECKPOINT, LoadedRun, RunFolder, check_time_limit, load_run
 
 __all__ = ["Annealing", "anneal", "anneal_run", "schedule", "simulate"]
 
@@ -39,7 +38,7 @@ RECORDS = "annealing.jsonl"
 
 
 def anneal_run(
-    path: str | Path,
+    run: str | Path | LoadedRun,
     *,
     num_distributions: int = 1000,
     num_chains: int = 16,
@@ -60,7 +59,7 @@ def anneal_run(
     more images. The picture is figures/annealing.svg (and .pdf).
 
     Arguments:
-        path: the run's folder.
+        run: its folder, or the run itself, loaded.
         num_distributions: T.
         num_chains: chains per image.
         test_images: the first this many test images, as `iwax evaluate` binarises them.
@@ -79,21 +78,20 @@ def anneal_run(
     """
     check_time_limit(time_limit)
     begin = time.monotonic()
-    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
-    x = first_examples(loaded, config.test_binarize, seed=seed, count=test_images)
+    run = load_run(run, data_dir=data_dir, data=data)
+    folder, x = run.folder, run.test_images(seed, test_images)
     options = {
         "num_distributions": num_distributions,
         "num_chains": num_chains,
         "start": start,
         "leapfrog_steps": leapfrog_steps,
     }
-    folder = RunFolder(path)
     checkpoint = hashlib.sha256((folder.path / CHECKPOINT).read_bytes()).hexdigest()
-    settings = options | {"seed": seed, "binarize": config.test_binarize, "checkpoint": checkpoint[:16]}
+    settings = options | {"seed": seed, "binarize": run.resolved.test_binarize, "checkpoint": checkpoint[:16]}
     deadline = math.inf if time_limit is None else begin + time_limit
     records = _Records(folder, settings, test_images * (3 if sandwich else 1), deadline, on_progress)
     try:
-        results, iwae = _bounds(records, model, x, seed, options, sandwich, num_samples)
+        results, iwae = _bounds(records, run.model, x, EvaluationKeys.of_seed(seed), options, sandwich, num_samples)
     except _OutOfTimeError:
         done = {"num_examples": records.count, "total_examples": records.total}
         return {"state": "stopped"} | done | {"seconds": time.monotonic() - begin}
@@ -108,21 +106,19 @@ def _bounds(
     records: "_Records",
     model: Any,
     x: Any,
-    seed: int,
+    keys: EvaluationKeys,
     options: dict[str, Any],
     sandwich: bool,
     num_samples: int,
 ) -> tuple[dict[str, Annealing], dict[str, np.ndarray]]:
     """Annealed and IWAE bounds on test images, and on as many simulated ones."""
-    key, samples = jax.random.key(seed), EvaluationKeys.of_seed(seed).samples
-    results = {"test": records.anneal("test", model, x, None, stream(key, "annealing"), options)}
-    iwae = {"test": log_likelihood(model, x, samples, num_samples=num_samples)}
+    results = {"test": records.anneal("test", model, x, None, keys.annealing, options)}
+    iwae = {"test": log_likelihood(model, x, keys.samples, num_samples=num_samples)}
     if sandwich:
-        simulated, z = simulate(model, len(x), stream(key, "simulated examples"))
-        results["lower"] = records.anneal("lower", model, simulated, None, stream(key, "annealing upwards"), options)
-        results["upper"] = records.anneal("upper", model, simulated, z, stream(key, "annealing downwards"), options)
-        samples = stream(key, "simulated evaluation")
-        iwae["lower"] = log_likelihood(model, simulated, samples, num_samples=num_samples)
+        simulated, z = simulate(model, len(x), keys.simulated)
+        results["lower"] = records.anneal("lower", model, simulated, None, keys.annealing_upwards, options)
+        results["upper"] = records.anneal("upper", model, simulated, z, keys.annealing_downwards, options)
+        iwae["lower"] = log_likelihood(model, simulated, keys.simulated_samples, num_samples=num_samples)
     return results, iwae
 
 

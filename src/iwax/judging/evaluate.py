@@ -13,7 +13,6 @@ from iwax.evaluation import (
     Evaluation,
     chunk_shape,
     evaluate_batches,
-    first_examples,
     gather,
     samples_in_blocks,
     unit_variances,
@@ -22,7 +21,7 @@ from iwax.judging.partial import PartialEvaluation, partial_evaluation
 from iwax.judging.weights import pack_arrays
 from iwax.keys import EvaluationKeys
 from iwax.progress import Progress
-from iwax.runs import JUDGED, PARTIAL, RunFolder, check_time_limit, current_environment, load_run
+from iwax.runs import JUDGED, PARTIAL, LoadedRun, RunFolder, check_time_limit, current_environment, load_run
 
 __all__ = ["evaluate_run"]
 
@@ -30,7 +29,7 @@ REPRODUCED_BY = ("versions", "python", "code", "device")  # for an evaluation to
 
 
 def evaluate_run(
-    path: str | Path,
+    run: str | Path | LoadedRun,
     *,
     num_samples: int = 5000,
     iwae_samples: int | Sequence[int] = 64,
@@ -52,7 +51,7 @@ def evaluate_run(
     version starts again.
 
     Arguments:
-        path: the run's folder.
+        run: its folder, or the run itself, loaded.
         num_samples: k, importance samples per image.
         iwae_samples: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
         test_images: the first this many test images; all if left out.
@@ -70,15 +69,15 @@ def evaluate_run(
         ValueError: no run, invalid settings, or another process is evaluating it.
     """
     check_time_limit(time_limit)
-    begin, folder = time.monotonic(), RunFolder(path)
+    begin = time.monotonic()
     sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
-    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
-    x = first_examples(loaded, config.test_binarize, seed=seed, count=test_images, keys=keys)
+    run = load_run(run, data_dir=data_dir, data=data)
+    folder, x = run.folder, run.test_images(seed, test_images, keys)
     settings = {
         **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "keys": keys.__name__},
-        **{"num_examples": len(x), "binarize": config.test_binarize, "test_hash": test_set_hash(x)},
-        **_same_conditions(folder, loaded),
+        **{"num_examples": len(x), "binarize": run.resolved.test_binarize, "test_hash": test_set_hash(x)},
+        **_same_conditions(run),
     }
     if not recompute and (written := _written(folder, settings)) is not None:
         log(f"{JUDGED} holds this evaluation already; --recompute computes it again.")
@@ -88,7 +87,7 @@ def evaluate_run(
         before = _take_up(finished, chunk_shape(len(x), num_samples, rows)[0], recompute, log)
         parts = [finished.values] if before else []
         for examples, batch in evaluate_batches(
-            model, x, own.samples, num_samples=num_samples, block_sizes=sizes, rows=rows, start=before
+            run.model, x, own.samples, num_samples=num_samples, block_sizes=sizes, rows=rows, start=before
         ):
             finished.append(batch)
             parts.append(batch)
@@ -99,19 +98,19 @@ def evaluate_run(
             if time_limit is not None and seconds > time_limit and examples.stop < len(x):
                 return {"state": "stopped", "num_examples": examples.stop, "total_examples": len(x), "seconds": seconds}
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        variances = unit_variances(model, x, own.units)
+        variances = unit_variances(run.model, x, own.units)
         result = gather(values, sizes, variances, num_samples, settings["test_hash"])
-        summary = _summary(result, config.objective, settings, time.monotonic() - begin, before)
+        summary = _summary(result, run.config.objective, settings, time.monotonic() - begin, before)
         folder.write("evaluation.npz", pack_arrays(result))
         folder.write_json(JUDGED, summary)
         (folder.path / PARTIAL).unlink()
     return summary
 
 
-def _same_conditions(folder: RunFolder, data: Dataset) -> dict[str, Any]:
+def _same_conditions(run: LoadedRun) -> dict[str, Any]:
     """What must be the same for an evaluation to go on bit for bit: the model, the code, and what it runs on."""
-    now = current_environment(data)
-    return {"checkpoint": folder.checkpoint().sha256, **{name: now[name] for name in REPRODUCED_BY}}
+    now = current_environment(run.data)
+    return {"checkpoint": run.checkpoint_sha256, **{name: now[name] for name in REPRODUCED_BY}}
 
 
 def _written(folder: RunFolder, settings: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from iwax.data import Dataset
@@ -13,7 +12,6 @@ from iwax.evaluation import (
     ACTIVE,
     count_active_by_kl,
     estimator_curves,
-    first_examples,
     log_likelihood,
     prune,
     single_sample_unit_variances,
@@ -22,8 +20,8 @@ from iwax.evaluation import (
 )
 from iwax.extras import beside_numbers
 from iwax.judging.evaluate import evaluate_run
-from iwax.keys import EvaluationKeys, stream
-from iwax.runs import RunFolder, load_run
+from iwax.keys import EvaluationKeys
+from iwax.runs import LoadedRun, RunFolder, load_run
 
 __all__ = ["JUDGEMENT", "estimators_run", "judge_run", "plot_evaluation", "pruned_run"]
 
@@ -32,9 +30,9 @@ FORMATS = (".pdf", ".svg")
 
 
 def judge_run(
-    path: str | Path,
+    run: str | Path | LoadedRun,
     *,
-    images: int = 100,
+    num_images: int = 100,
     num_samples: int = 5000,
     seed: int = 0,
     data_dir: str | None = None,
@@ -48,8 +46,8 @@ def judge_run(
     model or the installation does not allow is left out; "missing" says what and why.
 
     Arguments:
-        path: the run's folder.
-        images: the first this many test images, for the costly parts.
+        run: its folder, or the run itself, loaded.
+        num_images: the first this many test images, for the costly parts.
         num_samples: k of every likelihood.
         seed: of the binarisation and of all samples.
         data_dir: folder of the data sets.
@@ -61,20 +59,22 @@ def judge_run(
         The summaries by part: evaluation and, unless it was stopped, pruned, estimators, annealing, ssim,
         posterior; missing.
     """
-    common: dict[str, Any] = {"seed": seed, "data_dir": data_dir, "data": data}
+    loaded = load_run(run, data_dir=data_dir, data=data)
+    path = loaded.folder.path
+    common: dict[str, Any] = {"seed": seed, "data_dir": data_dir}
     log("evaluation")
-    evaluation = evaluate_run(path, num_samples=num_samples, log=log, **common, **options)
+    evaluation = evaluate_run(loaded, num_samples=num_samples, log=log, **common, **options)
     if evaluation["state"] == "stopped":
         return {"state": "stopped", "evaluation": evaluation}
     with beside_numbers("figures/trust and figures/active-units"):
         plot_evaluation(path)
-    few = min(images, evaluation["num_examples"])
+    few = min(num_images, evaluation["num_examples"])
     parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "pruned": lambda: pruned_run(path, num_images=few, num_samples=num_samples, **common),
-        "estimators": lambda: estimators_run(path, num_images=few, num_samples=num_samples, **common),
-        "annealing": lambda: _annealing(path, few, num_samples, common),
-        "ssim": lambda: _ssim(path, few, common),
-        "posterior": lambda: _posterior(path, common),
+        "pruned": lambda: pruned_run(loaded, num_images=few, num_samples=num_samples, **common),
+        "estimators": lambda: estimators_run(loaded, num_images=few, num_samples=num_samples, **common),
+        "annealing": lambda: _annealing(loaded, few, num_samples, common),
+        "ssim": lambda: _ssim(loaded, few, common),
+        "posterior": lambda: _posterior(loaded, common),
     }
     result: dict[str, Any] = {"state": "finished", "evaluation": evaluation}
     missing: dict[str, str] = {}
@@ -84,7 +84,7 @@ def judge_run(
             result[name] = part()
         except (IwaxError, NotImplementedError) as error:  # a fault of iwax's own is none of them
             missing[name] = (str(error) or type(error).__name__).splitlines()[0]
-    RunFolder(path).write_json(JUDGEMENT, result := {**result, "missing": missing})
+    loaded.folder.write_json(JUDGEMENT, result := {**result, "missing": missing})
     return result
 
 
@@ -110,7 +110,7 @@ def plot_evaluation(path: str | Path) -> list[Path]:
 
 
 def pruned_run(
-    path: str | Path,
+    run: str | Path | LoadedRun,
     *,
     num_images: int = 100,
     num_samples: int = 5000,
@@ -123,14 +123,15 @@ def pruned_run(
     Which are inactive is as evaluation.npz has it; the counts by the IWAE paper's single sample, and by what each unit
     holds beyond the layer above, are given beside it.
     """
-    model, x, sample_key = _examples(path, num_images, seed, data_dir, data)
-    with np.load(Path(path) / "evaluation.npz") as arrays:
+    run = load_run(run, data_dir=data_dir, data=data)
+    model, x, keys = run.model, run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
+    with np.load(run.folder.path / "evaluation.npz") as arrays:
         variances = [arrays[name] for name in sorted(arrays) if name.startswith("unit_variances_")]
     active = tuple(layer > ACTIVE for layer in variances)
-    whole = log_likelihood(model, x, sample_key, num_samples=num_samples)
-    pruned = log_likelihood(prune(model, active), x, sample_key, num_samples=num_samples)
-    single = single_sample_unit_variances(model, x, stream(jax.random.key(seed), "single-sample units"))
-    divergences = unit_divergences(model, x, stream(jax.random.key(seed), "unit divergences"))
+    whole = log_likelihood(model, x, keys.samples, num_samples=num_samples)
+    pruned = log_likelihood(prune(model, active), x, keys.samples, num_samples=num_samples)
+    single = single_sample_unit_variances(model, x, keys.single_sample_units)
+    divergences = unit_divergences(model, x, keys.divergences)
     return {
         "log_p": float(np.mean(whole)),
         "log_p_pruned": float(np.mean(pruned)),
@@ -146,7 +147,7 @@ def pruned_run(
 
 
 def estimators_run(
-    path: str | Path,
+    run: str | Path | LoadedRun,
     *,
     num_images: int = 100,
     num_samples: int = 5000,
@@ -157,42 +158,34 @@ def estimators_run(
     """Bias and spread of IWAE-K, JVI-1(K) and JVI-2(K) against K on the first test images; drawn in figures/."""
     from iwax.judging.plots import estimator_plot
 
-    model, x, sample_key = _examples(path, num_images, seed, data_dir, data)
-    curves = estimator_curves(model, x, sample_key, num_samples=num_samples)
+    run = load_run(run, data_dir=data_dir, data=data)
+    x, keys = run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
+    curves = estimator_curves(run.model, x, keys.samples, num_samples=num_samples)
     with beside_numbers("figures/estimators"):
-        for figure in _figures(path, "estimators"):
+        for figure in _figures(run.folder.path, "estimators"):
             estimator_plot(curves, figure)
     return curves.summary()
 
 
-def _annealing(path: str | Path, images: int, num_samples: int, common: dict[str, Any]) -> dict[str, Any]:
+def _annealing(run: LoadedRun, images: int, num_samples: int, common: dict[str, Any]) -> dict[str, Any]:
     """A short annealing of the test images, to see whether log p is far off; `iwax anneal` has longer ones."""
     from iwax.judging.anneal import anneal_run
 
     effort: dict[str, Any] = {"num_distributions": 200, "num_chains": 8, "sandwich": False}
-    return anneal_run(path, test_images=images, num_samples=num_samples, **effort, **common)
+    return anneal_run(run, test_images=images, num_samples=num_samples, **effort, **common)
 
 
-def _ssim(path: str | Path, images: int, common: dict[str, Any]) -> dict[str, Any]:
+def _ssim(run: LoadedRun, images: int, common: dict[str, Any]) -> dict[str, Any]:
     from iwax.judging.ssim import ssim_run
 
-    return ssim_run(path, test_images=images, **common)
+    return ssim_run(run, test_images=images, **common)
 
 
-def _posterior(path: str | Path, common: dict[str, Any]) -> dict[str, Any]:
+def _posterior(run: LoadedRun, common: dict[str, Any]) -> dict[str, Any]:
     """q, the implicit posterior and the true one of a few test images, pictured."""
     from iwax.judging.posterior import implicit_run
 
-    return implicit_run(path, **common)
-
-
-def _examples(
-    path: str | Path, count: int, seed: int, data_dir: str | None, data: Dataset | None
-) -> tuple[Any, np.ndarray, Any]:
-    """A run's model, its first test examples, and the key of `evaluate_run`'s samples for them."""
-    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
-    x = first_examples(loaded, config.test_binarize, seed=seed, count=count)
-    return model, x, EvaluationKeys.of_seed(seed).samples
+    return implicit_run(run, **common)
 
 
 def _figures(path: str | Path, name: str) -> list[Path]:

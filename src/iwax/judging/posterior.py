@@ -19,12 +19,12 @@ from scipy.special import softmax
 from iwax.checks import check_positive_integer
 from iwax.data import Dataset
 from iwax.errors import IwaxError
-from iwax.evaluation import block_bounds, first_examples, implicit_log_density, implicit_posterior, implicit_weights
+from iwax.evaluation import block_bounds, implicit_log_density, implicit_posterior, implicit_weights
 from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
-from iwax.keys import stream
+from iwax.keys import EvaluationKeys
 from iwax.models import draw
-from iwax.runs import RunFolder, load_run
+from iwax.runs import LoadedRun, load_run
 from iwax.weights import effective_number
 
 __all__ = ["implicit_log_density", "implicit_posterior", "implicit_run", "implicit_weights", "posterior_picture"]
@@ -77,7 +77,7 @@ def posterior_picture(
         edges = _edges(z[:, pair], weights[POOL])
         if z.shape[1] == 2:
             rows.append(
-                _exact(model, jnp.asarray(x)[i], edges, ks, jax.random.fold_in(stream(key, "exact picture"), i))
+                _exact(model, jnp.asarray(x)[i], edges, ks, jax.random.fold_in(EvaluationKeys(key).exact_picture, i))
             )
         else:
             rows.append([_histogram(z[:, pair], weights[k], edges) for k in ks])
@@ -182,7 +182,7 @@ def _draw(
 
 
 def implicit_run(
-    path: str | Path,
+    run: str | Path | LoadedRun,
     *,
     images: Sequence[int] = (0, 1, 2),
     num_samples: Sequence[int] = (10, 100),
@@ -194,7 +194,7 @@ def implicit_run(
     """`posterior_picture` of some test images of a run, and its numbers, written to posterior.json.
 
     Arguments:
-        path: the run's folder.
+        run: its folder, or the run itself, loaded.
         images: numbers of the test images, from 0.
         num_samples: the K.
         seed: of the binarisation (as `iwax evaluate` does it) and the draws.
@@ -205,19 +205,18 @@ def implicit_run(
     Raises:
         ValueError: no run, or an image that is not there.
     """
-    config, model, _, loaded = load_run(path, data_dir=data_dir, data=data)
-    x = first_examples(loaded, config.test_binarize, seed=seed, count=None)
+    run = load_run(run, data_dir=data_dir, data=data)
+    folder, x = run.folder, run.test_images(seed)
     for image in images:
         if not 0 <= image < len(x):
             raise IwaxError(f"Expected images to be numbers from 0 to {len(x) - 1}; got {image}.")
-    folder = RunFolder(path)
     (folder.path / "figures").mkdir(exist_ok=True)
     figures = [folder.path / "figures" / f"posterior{suffix}" for suffix in (".svg", ".pdf")]
     labels = [f"image {image}" for image in images]
     paths = figures if out is None else [Path(out)]
-    chosen, key = x[list(images)], stream(jax.random.key(seed), "posterior picture")
-    found = posterior_picture(model, chosen, key, paths, num_samples=num_samples, labels=labels)
-    summary = {"seed": seed, "binarize": config.test_binarize, "pool": POOL}
+    chosen, key = x[list(images)], EvaluationKeys.of_seed(seed).posterior_picture
+    found = posterior_picture(run.model, chosen, key, paths, num_samples=num_samples, labels=labels)
+    summary = {"seed": seed, "binarize": run.resolved.test_binarize, "pool": POOL}
     summary["images"] = [
         {"image": image, **facts, "bounds": {str(k): bound for k, bound in facts["bounds"].items()}}
         for image, facts in zip(images, found, strict=True)

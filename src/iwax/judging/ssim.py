@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from iwax.checks import check_choice
@@ -13,8 +12,8 @@ from iwax.errors import IwaxError
 from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, ssim, standard_error
 from iwax.extras import beside_numbers, check_installed
 from iwax.figures import image_rows, image_shape
-from iwax.keys import stream
-from iwax.runs import RunFolder, load_run
+from iwax.keys import EvaluationKeys
+from iwax.runs import LoadedRun, RunFolder, load_run
 
 __all__ = ["ssim_run"]
 
@@ -22,7 +21,7 @@ SHOWN = 10  # images in the picture
 
 
 def ssim_run(
-    path: str | Path,
+    run: str | Path | LoadedRun,
     *,
     setting: str = "wang",
     reconstruction: str | None = None,
@@ -40,7 +39,7 @@ def ssim_run(
     trained on, both names carry that, after a hyphen (ssim-omniglot.json).
 
     Arguments:
-        path: the run's folder.
+        run: its folder, or the run itself, loaded.
         setting: a name in SETTINGS.
         reconstruction: the rule of `reconstruct`; the setting's if left out.
         dataset: whose test images; the run's own if left out.
@@ -62,15 +61,16 @@ def ssim_run(
         chosen = dataclasses.replace(chosen, data_range=data_range)
     rule = chosen.reconstruction if reconstruction is None else reconstruction
     check_choice("reconstruction", rule, RULES)
-    config, model, _, own = load_run(path, data_dir=data_dir, data=data)
+    run = load_run(run, data_dir=data_dir, data=data)
+    own, binarized = run.data, run.resolved.test_binarize
     other = own if dataset in (None, own.name) else load(dataset, None, data_dir)
     _check_size(own, other)
-    x = first_examples(other, config.test_binarize, seed=seed, count=test_images)
+    x = first_examples(other, binarized, seed=seed, count=test_images)
     images = x.reshape(len(x), *_image_shape(other))
     decoded = reconstruct(
-        model, x, stream(jax.random.key(seed), "similarity"), rule=rule, num_samples=num_samples
+        run.model, x, EvaluationKeys.of_seed(seed).similarity, rule=rule, num_samples=num_samples
     ).reshape(images.shape)
-    low, high = range_of(other, config.test_binarize)
+    low, high = range_of(other, binarized)
     if chosen.data_range is None:
         chosen = dataclasses.replace(chosen, data_range=high - low)
     values = ssim(images, decoded, setting=chosen)
@@ -83,10 +83,10 @@ def ssim_run(
         "num_samples": 1 if rule == "sample" else num_samples,
         "trained_on": own.name,
         "dataset": other.name,
-        "binarize": config.test_binarize,
+        "binarize": binarized,
         "seed": seed,
     }
-    _write(RunFolder(path), summary, images, decoded, values, (low, high))
+    _write(run.folder, summary, images, decoded, values, (low, high))
     return summary
 
 

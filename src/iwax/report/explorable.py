@@ -15,7 +15,7 @@ from iwax.evaluation import first_examples
 from iwax.report.explorer import is_explorable, pack
 from iwax.report.format import nats
 from iwax.report.gather import Run
-from iwax.runs import RunConfig, load_run
+from iwax.runs import ResolvedRun, RunConfig, load_run, resolve
 
 __all__ = ["explorable"]
 
@@ -67,13 +67,13 @@ def _trained(runs: Sequence[Run], data_dir: str | None) -> Iterator[tuple[str, L
 
 
 def _load_run(folder: Path, data_dir: str | None) -> tuple[Any, np.ndarray]:
-    config, model, _, data = load_run(folder, data_dir=data_dir)
-    return model, _images(data, config)
+    run = load_run(folder, data_dir=data_dir)
+    return run.model, _images(run.data, run.resolved)
 
 
 def _load_trained(name: str, record: dict[str, Any], data_dir: str | None) -> tuple[Any, np.ndarray]:
-    return zoo.load(name), _images(load(record["dataset"], None, data_dir), RunConfig(**record["config"]))
+    return zoo.load(name), _images(load(record["dataset"], None, data_dir), resolve(RunConfig(**record["config"])))
 
 
-def _images(data: Dataset, config: RunConfig) -> np.ndarray:
-    return first_examples(data, config.test_binarize, seed=0, count=min(TEST_IMAGES, len(data.test)))
+def _images(data: Dataset, run: ResolvedRun) -> np.ndarray:
+    return first_examples(data, run.test_binarize, seed=0, count=min(TEST_IMAGES, len(data.test)))

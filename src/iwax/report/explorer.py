@@ -10,7 +10,7 @@ import numpy as np
 from iwax.errors import IwaxTypeError
 from iwax.evaluation import ACTIVE, unit_variances
 from iwax.figures import image_shape
-from iwax.keys import stream
+from iwax.keys import EvaluationKeys
 from iwax.models import VAE, BernoulliBlock, Dense, GaussianBlock
 
 __all__ = ["is_explorable", "pack"]
@@ -41,10 +41,10 @@ def pack(model: VAE, x: np.ndarray, key: jax.Array, *, num_images: int = 10) -> 
             f"Expected the explorer's model to be an iwax.VAE of binary data; got {type(model).__name__}. Others are "
             "left out of the page."
         )
-    variances = unit_variances(model, x, stream(key, "active units"))
+    variances = unit_variances(model, x, EvaluationKeys(key).units)
     layers = [
         _layer(layer, centre, spread)
-        for layer, (centre, spread) in zip(variances, _ranges(model, stream(key, "explorer")), strict=True)
+        for layer, (centre, spread) in zip(variances, _ranges(model, EvaluationKeys(key).explorer), strict=True)
     ]
     x = np.asarray(x).reshape(len(x), -1)
     shown = x[:num_images]

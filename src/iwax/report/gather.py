@@ -13,13 +13,23 @@ from iwax.errors import IwaxError
 from iwax.experiments import Record, identifier, read_records
 from iwax.models import is_own
 from iwax.report.format import nats, objective_name
-from iwax.runs import CHECKPOINT, CONFIG, ENVIRONMENT, EVALUATIONS, STATUS, Checkpoint, RunConfig, RunFolder
+from iwax.runs import (
+    CHECKPOINT,
+    CONFIG,
+    ENVIRONMENT,
+    EVALUATIONS,
+    STATUS,
+    Checkpoint,
+    RunConfig,
+    RunFolder,
+    data_size_of,
+    resolve,
+)
 
 __all__ = ["OWN", "Run", "flop_of_step", "gather", "pictures"]
 
 OWN = "own"  # the scale of a run that no study made
 CURVE = 200  # points
-FIRST = ".model.inference[0].trunk.layers[0].weight"  # of a VAE: its rows are the values of an example
 METRICS = {"log_p": "log_p", "iwae_64": "iwae_64", "minus_kl": "neg_kl", "elbo": "elbo"}  # ours -> an evaluation's
 
 
@@ -107,11 +117,10 @@ def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:
 
 def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
     """The arithmetic of training; None for a model of one's own, which would have to be run to be known."""
-    first = checkpoint.tensors.get(FIRST)
-    if first is None or is_own(config.model):
+    if is_own(config.model):
         return None
     alike = dataclasses.replace(config, seed=0, dataset="", split=None, epochs=None, train_images=None, init_from=None)
-    return steps * flop_of_step(alike, first.shape[0])
+    return steps * flop_of_step(alike, data_size_of(checkpoint))
 
 
 @functools.cache
@@ -119,13 +128,12 @@ def flop_of_step(config: RunConfig, data_size: int) -> int:
     """The arithmetic of one step of a run of one of iwax's own models, the optimiser's with it."""
     from iwax.diagnostics import training_flop, update_flop
     from iwax.models import ARCHITECTURES
-    from iwax.runs import build_objective, build_recipe, build_update
 
-    options = {"scale_map": config.scale_map, "likelihood": config.likelihood}
+    run = resolve(config)
+    options = {"scale_map": run.config.scale_map, "likelihood": run.config.likelihood}
     model = ARCHITECTURES[config.model](key=jax.random.key(0), data_size=data_size, **options)
-    x = jax.ShapeDtypeStruct((config.batch_size or 1, data_size), "float32")
-    gradient = training_flop(model, build_objective(config), x, build_update(config))
-    return gradient + update_flop(build_recipe(config).optimiser(1), model)
+    x = jax.ShapeDtypeStruct((run.recipe.batch_size, data_size), "float32")
+    return training_flop(model, run.objective, x, run.update) + update_flop(run.recipe.optimiser(1), model)
 
 
 def _evaluation(judged: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from iwax.report.cells import count, flop, number, seconds, small
 from iwax.report.format import backward, nats, objective_name, signed
 from iwax.report.gather import flop_of_step
 from iwax.report.tables import Datum, Sheet, as_markdown
-from iwax.runs import RunConfig, resolve
+from iwax.runs import RunConfig
 
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "recipe_sheet", "speedrun_page"]
 
@@ -116,7 +116,7 @@ def _line(found: Found) -> tuple[Datum, ...]:
 def _published_flop(record: Record) -> float:
     """The arithmetic of 3,280 passes over the same images with the same objective, by Adam."""
     what = {name: record.config[name] for name in ("objective", "num_samples", "num_groups", "beta", "model")}
-    config = resolve(RunConfig(**what, protocol="burda-paper", batch_size=BATCH))
+    config = RunConfig(**what, protocol="burda-paper", batch_size=BATCH)
     images = record.training["steps"] * record.config["batch_size"] / record.training["epochs"]
     return PUBLISHED_EPOCHS * images / BATCH * flop_of_step(config, DATA_SIZE)
 

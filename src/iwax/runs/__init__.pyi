@@ -1,9 +1,3 @@
-from .build import build_model as build_model
-from .build import build_objective as build_objective
-from .build import build_recipe as build_recipe
-from .build import build_update as build_update
-from .build import resolve as resolve
-from .build import training_images as training_images
 from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import pack_checkpoint as pack_checkpoint
 from .checkpoint import read_checkpoint as read_checkpoint
@@ -26,10 +20,16 @@ from .folder import PARTIAL as PARTIAL
 from .folder import STATUS as STATUS
 from .folder import RunFolder as RunFolder
 from .folder import list_runs as list_runs
+from .initial import build_model as build_model
+from .initial import training_images as training_images
 from .launch import check_own as check_own
 from .launch import check_time_limit as check_time_limit
-from .launch import load_run as load_run
 from .launch import new_run as new_run
 from .launch import resume_run as resume_run
+from .loading import LoadedRun as LoadedRun
+from .loading import data_size_of as data_size_of
+from .loading import load_run as load_run
 from .lock import BusyError as BusyError
 from .lock import try_lock as try_lock
+from .resolution import ResolvedRun as ResolvedRun
+from .resolution import resolve as resolve

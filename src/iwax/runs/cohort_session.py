@@ -136,7 +136,7 @@ def _report(on_progress: OnProgress, alive: dict[int, Session], state: CohortSta
     rate, per_epoch = runs * clock.rate(step), session.trainer.steps_per_epoch
     if on_progress is not None:
         bounds = np.asarray(state.runs.bounds)[sorted(alive), (step - 1) % per_epoch].reshape(runs, -1)[:, -1]
-        epochs = runs * (session.config.epochs or 0)
+        epochs = runs * session.resolved.epochs
         total, mean = runs * session.total_steps, float(np.mean(bounds))
         epoch = runs * -(-step // per_epoch)
         on_progress(training_progress(runs * step, total, epoch, epochs, mean, clock.total, rate, runs))

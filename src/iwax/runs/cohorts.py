@@ -13,13 +13,13 @@ from iwax.data import Dataset, load
 from iwax.errors import IwaxError
 from iwax.files import read_json
 from iwax.progress import Progress
-from iwax.runs.build import resolve
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.cohort_session import train_as_one, train_side_by_side, vectorized_is_quicker
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import differences
 from iwax.runs.folder import STATUS, RunFolder
 from iwax.runs.launch import check_time_limit, create, reopen
+from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
 from iwax.training import VARYING, NonFiniteLossError, TrainState
 
@@ -39,7 +39,7 @@ def seeds(config: RunConfig, count: int) -> dict[str, RunConfig]:
 
 
 def new_cohort(
-    configs: Mapping[str, RunConfig],
+    configs: Mapping[str, RunConfig | ResolvedRun],
     path: str | Path,
     *,
     vectorized: bool | None = None,
@@ -63,18 +63,18 @@ def new_cohort(
         NonFiniteLossError: the loss of some run became NaN or infinite; the others have gone on to their end.
     """
     check_time_limit(time_limit)
-    configs = {name: resolve(config) for name, config in configs.items()}
-    _check_alike(configs)
+    runs = {name: resolve(config) for name, config in configs.items()}
+    _check_alike({name: run.config for name, run in runs.items()})
     path = Path(path)
-    _check_folder(path, list(configs), overwrite)
-    first = next(iter(configs.values()))
-    data = load(first.dataset, first.split, data_dir) if data is None else data
+    _check_folder(path, list(runs), overwrite)
+    (name, first), *rest = runs.items()
+    data = load(first.config.dataset, first.config.split, data_dir) if data is None else data
     vectorized = vectorized_is_quicker() if vectorized is None else vectorized
-    record = {"runs": list(configs), "vectorized": vectorized}
+    record = {"runs": list(runs), "vectorized": vectorized}
     options: dict[str, Any] = {"overwrite": overwrite, "command": command, "more": {"cohort": record}}
-    first_session, first_state = create(first, path / next(iter(configs)), data, **options)
+    first_session, first_state = create(first, path / name, data, **options)
     RunFolder(path).write_json(COHORT, record)
-    others = [create(config, path / name, data, **options) for name, config in list(configs.items())[1:]]
+    others = [create(run, path / name, data, **options) for name, run in rest]
     pairs = [(first_session, first_state), *others]
     for session, state in pairs:
         session.folder.save(state)  # for runs that do not get their turn

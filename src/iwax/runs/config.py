@@ -41,6 +41,11 @@ class RunConfig(ObjectiveOptions):
     warm_up: float | None = _field(None, "Part of the epochs in which a cosine's rate rises first.")
     algorithm: str | None = _field(None, "What turns gradients into steps: adam or soap.")
     clip: float | None = _field(None, "Clip gradients of more than this many times the usual norm; 0: none.")
+    parts: int | None = _field(
+        None,
+        "Equal parts of a minibatch, one after another through the networks, each with a key of its own; if left out "
+        "as many as keep one in a CPU's cache, whatever the device.",
+    )
     gradient_scale: str | None = _field(None, "Gradient of a minibatch: mean or sum over its images.")
     beta1: float | None = _field(None, "Adam's decay of the first moment.")
     beta2: float | None = _field(None, "Adam's decay of the second moment.")
@@ -69,13 +74,6 @@ class RunConfig(ObjectiveOptions):
     eval_images: int | None = _field(None, "How many test images for that, evenly spaced; 500 if left out.")
     eval_samples: int | None = _field(None, "Importance samples per image for that; 640 if left out.")
     seed: int = _field(0, "Seed of everything random.")
-
-    @property
-    def test_binarize(self) -> str:
-        """How test images are binarised: once, where training images are drawn afresh. Of a resolved configuration."""
-        if self.binarize is None:
-            raise IwaxError("Expected binarize to be filled in; got None. Resolve the configuration first.")
-        return "fixed" if self.binarize == "dynamic" else self.binarize
 
     def to_json(self) -> str:
         """Raises ValueError for a number that is not finite, which JSON does not have."""

@@ -15,6 +15,7 @@ from iwax.data import Dataset
 
 __all__ = ["cores", "current_environment", "differences", "versions_and_commit"]
 
+PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
 
 
@@ -74,17 +75,17 @@ def _short(value: Any) -> str:
 
 def _code() -> str:
     """SHA-256 of the package's source files, by name."""
-    digest, package = hashlib.sha256(), Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(
-            f"{path.relative_to(package).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
+            f"{path.relative_to(PACKAGE).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
         )
     return digest.hexdigest()
 
 
 def _commit() -> str | None:
     """The commit of the checkout that iwax runs from, marked where files differ from it; None for an installed iwax."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    git = ["git", "-C", str(PACKAGE)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)

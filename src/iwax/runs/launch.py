@@ -1,45 +1,35 @@
-"""Start, continue and reload a run: from a configuration or a folder to the session that trains it."""
+"""Start and continue a run: from a configuration or a folder to the session that trains it."""
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from iwax.data import Dataset, binarize, check_likelihood, load
+from iwax.data import Dataset, load
 from iwax.errors import IwaxError
+from iwax.evaluation import range_of
 from iwax.files import loads
-from iwax.keys import TrainingKeys, stream
 from iwax.models import OwnModel, is_own
-from iwax.objectives import AbstractObjective
 from iwax.progress import Progress
-from iwax.runs.build import (
-    build_model,
-    build_objective,
-    build_recipe,
-    build_update,
-    overridden,
-    resolve,
-    training_images,
-)
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import current_environment, differences
-from iwax.runs.folder import ENVIRONMENT, MODEL, RunFolder
-from iwax.runs.paths import absolute, data_of_run, same_path
+from iwax.runs.folder import ENVIRONMENT, RunFolder
+from iwax.runs.initial import prepare
+from iwax.runs.loading import kept_model
+from iwax.runs.paths import data_of_run, same_path
+from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
-from iwax.training import Trainer, TrainState, get_recipe
+from iwax.training import TrainState
 
-__all__ = ["create", "load_run", "new_run", "prepare", "reopen", "resume_run"]
+__all__ = ["create", "new_run", "reopen", "resume_run"]
 
 MUST_FIT = ("model", "likelihood", "scale_map")  # for one run to start from the model of another
-CHECKED = 4  # training examples on which a model of one's own is checked
 VERSIONS = ("versions", "python", "code")  # what must be the same for a run to go on bit for bit
 
 
 def new_run(
-    config: RunConfig,
+    config: RunConfig | ResolvedRun,
     path: str | Path,
     *,
     data_dir: str | Path | None = None,
@@ -52,7 +42,7 @@ def new_run(
     """Train as `config` says, in a new folder. Everything is checked before anything is written.
 
     Arguments:
-        config: the run; what it leaves out is filled in.
+        config: the run; what it leaves out is filled in, if it is not resolved yet.
         path: the folder, new or empty unless `overwrite`.
         data_dir: folder of the data sets; the usual sources if left out.
         data: the data set itself, if it is loaded already.
@@ -66,15 +56,15 @@ def new_run(
         NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
     """
     check_time_limit(time_limit)
-    resolve(config)  # before data are looked for
-    data = load(config.dataset, config.split, data_dir) if data is None else data
-    session, state = create(config, path, data, overwrite=overwrite, command=command)
+    run = resolve(config)  # before data are looked for
+    data = load(run.config.dataset, run.config.split, data_dir) if data is None else data
+    session, state = create(run, path, data, overwrite=overwrite, command=command)
     dataclasses.replace(session, time_limit=time_limit, on_progress=on_progress).run(state)
     return session.folder
 
 
 def create(
-    config: RunConfig,
+    run: ResolvedRun,
     path: str | Path,
     data: Dataset,
     *,
@@ -83,25 +73,24 @@ def create(
     more: dict[str, Any] | None = None,
 ) -> tuple[Session, TrainState]:
     """What trains a new run, and its state before the first step; as `new_run`, with `more` for its environment."""
-    config = resolve(config)
-    own = check_own(config)
-    config = dataclasses.replace(config, dataset=data.name, split=data.split, init_from=absolute(config.init_from))
-    trainer, state = prepare(config, data, own, check=True)
-    environment = current_environment(data, command) | (more or {})
+    own = check_own(run.config)
+    run = run.on(data)
+    trainer, state = prepare(run, data, own, check=True)
+    environment = current_environment(data, command) | _examples(data, run) | (more or {})
     environment["protocol"] = {
-        "name": config.protocol,
-        "source": get_recipe(config.protocol).source,
-        "overridden": overridden(config),
+        "name": run.recipe.name,
+        "source": run.recipe.source,
+        "overridden": run.overridden(),
     }
     environment["objective"] = {name: getattr(state.objective, name) for name in ("is_unbiased", "target")}
     if own is not None:
         environment["model"] = {"file": own.path, "function": own.function, "sha256": own.sha256}
-    if config.init_from is not None:
-        model, environment["init_from"] = _model_of(config.init_from, config, own, state.model)
+    if run.config.init_from is not None:
+        model, environment["init_from"] = _model_of(run.config.init_from, run.config, own, state.model)
         state = dataclasses.replace(state, model=model)
     folder = RunFolder(path)
-    folder.create(config, environment, overwrite=overwrite, model=None if own is None else own.source)
-    return Session(folder=folder, config=config, trainer=trainer, data=data), state
+    folder.create(run.config, environment, overwrite=overwrite, model=None if own is None else own.source)
+    return Session(folder=folder, resolved=run, trainer=trainer, data=data), state
 
 
 def resume_run(
@@ -148,24 +137,17 @@ def reopen(
     _check_config(folder, config, loads(checkpoint.notes.get("config", "null")), options or {})
     data = data_of_run(config, data_dir) if data is None else data
     _go_on(folder, current_environment(data, command), force)
-    trainer, template = prepare(config, data, _kept(folder, config))
-    return Session(folder=folder, config=config, trainer=trainer, data=data), checkpoint.fill(template)
+    run = resolve(config)
+    trainer, template = prepare(run, data, kept_model(folder, config))
+    return Session(folder=folder, resolved=run, trainer=trainer, data=data), checkpoint.fill(template)
 
 
-def load_run(
-    path: str | Path, *, data_dir: str | Path | None = None, data: Dataset | None = None
-) -> tuple[RunConfig, Any, AbstractObjective, Dataset]:
-    """The configuration, model and objective of a run's last checkpoint, and its data.
-
-    Raises:
-        ValueError: no run, or no good checkpoint.
-    """
-    folder = RunFolder(path)
-    config = folder.config()
-    data = data_of_run(config, data_dir) if data is None else data
-    checkpoint = folder.checkpoint()
-    model = checkpoint.fill(build_model(config, training_images(config, data), _kept(folder, config)), ".model")
-    return config, model, checkpoint.fill(build_objective(config), ".objective"), data
+def _examples(data: Dataset, run: ResolvedRun) -> dict[str, Any]:
+    """What a picture of the model's own images needs to know of the data, so that it can be drawn without them."""
+    try:
+        return {"example_shape": list(data.test.shape[1:]), "example_range": range_of(data, run.test_binarize)}
+    except IwaxError:  # values without a range
+        return {"example_shape": list(data.test.shape[1:])}
 
 
 def check_own(config: RunConfig) -> OwnModel | None:
@@ -181,51 +163,11 @@ def check_own(config: RunConfig) -> OwnModel | None:
     return own
 
 
-def _kept(folder: RunFolder, config: RunConfig) -> OwnModel | None:
-    """The code of a run's own model as the run keeps it, whatever has become of the file since."""
-    if not is_own(config.model):
-        return None
-    own = OwnModel.read(config.model, kept=folder.path / MODEL)
-    began = folder.json(ENVIRONMENT).get("model", {}).get("sha256")
-    if own.sha256 != began:
-        raise IwaxError(
-            f"Expected {folder.path / MODEL} to be the code that the run began with, SHA-256 {began}; got "
-            f"{own.sha256}. Put it back, or start a new run."
-        )
-    return own
-
-
-def prepare(
-    config: RunConfig, data: Dataset, own: OwnModel | None = None, *, check: bool = False
-) -> tuple[Trainer, TrainState]:
-    """The trainer of a resolved configuration, and its state before the first step; `check` a model of one's own."""
-    assert config.batch_size is not None  # it is resolved
-    assert config.binarize is not None
-    rule = config.binarize
-    images = training_images(config, data)
-    trainer = Trainer(
-        images=images,
-        recipe=build_recipe(config),
-        key=TrainingKeys.of_seed(config.seed).key,
-        batch_size=config.batch_size,
-        binarize=rule,
-        update=build_update(config),
-        precision=config.precision,
-    )
-    model = build_model(config, images, own)
-    if check and own is not None:
-        key = stream(jax.random.key(config.seed), "own-model check")
-        own.check(model, binarize(images[:CHECKED], rule, key), key)
-    if own is not None:
-        check_likelihood(getattr(model, "real_valued", None), images, rule, "training images")
-    return trainer, trainer.start(model, build_objective(config))
-
-
 def _model_of(run: str, config: RunConfig, own: OwnModel | None, template: Any) -> tuple[Any, dict[str, Any]]:
     """The model of another run's last checkpoint, in the form of `template`, and the record of where it is from."""
     folder = RunFolder(run)
     other, checkpoint = folder.config(), folder.checkpoint()
-    unfit = differences(_form(other, _kept(folder, other)), _form(config, own))
+    unfit = differences(_form(other, kept_model(folder, other)), _form(config, own))
     if unfit:
         raise IwaxError(f"Expected init_from to be a run of the same model; these differ: {', '.join(unfit)}.")
     record = {"run": str(run), "objective": other.objective, "seed": other.seed, "checkpoint": checkpoint.sha256}

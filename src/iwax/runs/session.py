@@ -12,8 +12,8 @@ from iwax.data import Dataset
 from iwax.evaluation import evaluate
 from iwax.keys import TrainingKeys
 from iwax.progress import Progress
-from iwax.runs.config import RunConfig
 from iwax.runs.folder import EVALUATIONS, METRICS, STATUS, RunFolder
+from iwax.runs.resolution import AlongTraining, ResolvedRun
 from iwax.training import NonFiniteLossError, Trainer, TrainState
 
 __all__ = ["CHUNK_SECONDS", "Clock", "Session", "training_progress"]
@@ -43,7 +43,7 @@ class Session:
     """
 
     folder: RunFolder
-    config: RunConfig
+    resolved: ResolvedRun
     trainer: Trainer
     data: Dataset
     time_limit: float | None = None
@@ -76,8 +76,7 @@ class Session:
 
     @property
     def total_steps(self) -> int:
-        assert self.config.epochs is not None  # it is resolved
-        return self.config.epochs * self.trainer.steps_per_epoch
+        return self.resolved.epochs * self.trainer.steps_per_epoch
 
     def begin(self, state: TrainState) -> "Clock":
         """What is written before the first step of a session, whose clock starts here."""
@@ -114,28 +113,27 @@ class Session:
         self._write_status(name, state, clock)
 
     def _write_status(self, name: str, state: TrainState, clock: "Clock", **more: Any) -> None:
-        status = {"state": name, "epoch": self._epochs(state), "epochs": self.config.epochs, "step": int(state.step)}
+        status = {"state": name, "epoch": self._epochs(state), "epochs": self.resolved.epochs, "step": int(state.step)}
         self.folder.write_json(STATUS, {**status, "seconds": clock.total, **more})
 
     def _write_records(self, state: TrainState) -> None:
         """The record of the epoch just finished, and its evaluation if there is one."""
-        record, every = self.trainer.record(state), self.config.eval_every
-        if every is not None and (record["epoch"] % every == 0 or int(state.step) == self.total_steps):
+        record, along = self.trainer.record(state), self.resolved.along
+        if along is not None and (record["epoch"] % along.every == 0 or int(state.step) == self.total_steps):
             place = {name: record[name] for name in ("epoch", "step")}
-            self.folder.append(EVALUATIONS, place | self._evaluation(state.model))
+            self.folder.append(EVALUATIONS, place | self._evaluation(state.model, along))
         self.folder.append(METRICS, record)
 
-    def _evaluation(self, model: Any) -> dict[str, Any]:
-        """The summary of `evaluate` for the test images that are judged along training; see `eval_images`."""
-        size, test = self.config.eval_images, self.data.test
-        assert size is not None  # it is resolved
-        images = test[np.linspace(0, len(test) - 1, min(size, len(test))).round().astype(int)]
+    def _evaluation(self, model: Any, along: AlongTraining) -> dict[str, Any]:
+        """The summary of `evaluate` for the test images that are judged along training, evenly spaced among all."""
+        test = self.data.test
+        images = test[np.linspace(0, len(test) - 1, min(along.num_images, len(test))).round().astype(int)]
         return evaluate(
             model,
             images,
-            TrainingKeys.along(self.config.seed),
-            num_samples=self.config.eval_samples or 640,
-            binarize=self.config.test_binarize,
+            TrainingKeys.along(self.resolved.config.seed),
+            num_samples=along.num_samples,
+            binarize=self.resolved.test_binarize,
         ).summary()
 
     def _report(self, state: TrainState, clock: "Clock") -> None:
@@ -143,7 +141,7 @@ class Session:
         rate = clock.rate(step)
         if self.on_progress is not None:
             bound = float(np.ravel(state.bounds[(step - 1) % per_epoch])[-1])
-            epochs = self.config.epochs or 0
+            epochs = self.resolved.epochs
             epoch = -(-step // per_epoch)
             self.on_progress(training_progress(step, self.total_steps, epoch, epochs, bound, clock.total, rate))
 

@@ -1,0 +1,90 @@
+"""A run before its first step: its training images, its model at its initial parameters, and what trains it."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from iwax.data import Dataset, as_array, binarize, check_images, check_likelihood, check_stored
+from iwax.errors import IwaxError
+from iwax.keys import TrainingKeys
+from iwax.models import ARCHITECTURES, OwnModel, is_own
+from iwax.runs.config import RunConfig
+from iwax.runs.resolution import ResolvedRun
+from iwax.training import Trainer, TrainState
+
+__all__ = ["architecture", "build_model", "prepare", "training_images"]
+
+CHECKED = 4  # training examples on which a model of one's own is checked
+
+
+def training_images(run: ResolvedRun, data: Dataset) -> np.ndarray:
+    """The training images that a run asks for: the first of those that its recipe trains on.
+
+    Raises:
+        ValueError: more images than there are, or images that do not fit the likelihood or the binarisation.
+    """
+    images, wanted = run.recipe.training_images(as_array(data.train)), run.config.train_images
+    if wanted is not None:
+        if wanted > len(images):
+            raise IwaxError(
+                f"Expected train_images to be at most {len(images)}, all that {run.recipe.name} trains on of "
+                f"{data.name}; got {wanted}."
+            )
+        images = images[:wanted]
+    check_images(images, run.binarize, "training images")
+    check_stored(images, run.binarize, "training images")
+    check_likelihood(run.real_valued, images, run.binarize, "training images")
+    return images
+
+
+def build_model(run: ResolvedRun, images: np.ndarray, own: OwnModel | None = None) -> Any:
+    """The model of a run at its initial parameters, for these training images.
+
+    Arguments:
+        own: the code of a model of one's own, if it is at hand; what FILE.py:FUNCTION names if left out.
+    """
+    config = run.config
+    if is_own(config.model):
+        return (own or OwnModel.read(config.model)).make(images, TrainingKeys.model(config.seed))
+    scale = 255 if images.dtype == np.uint8 else 1
+    mean = images.reshape(len(images), -1).mean(axis=0, dtype=np.float64) / scale
+    zero = np.full_like(mean, 0.5 if config.likelihood == "bernoulli" else 0.0)  # a logit of 0
+    start = {"data-mean": mean, "zero": zero, "init": None}[run.recipe.output_bias]
+    return architecture(config, mean.size, None if start is None else jnp.asarray(start, jnp.float32))
+
+
+def architecture(config: RunConfig, data_size: int, data_mean: jax.Array | None = None) -> Any:
+    """One of iwax's own models as a resolved configuration has it, for examples of `data_size` values."""
+    return ARCHITECTURES[config.model](
+        key=TrainingKeys.model(config.seed),
+        data_size=data_size,
+        data_mean=data_mean,
+        init=config.init,
+        scale_map=config.scale_map,
+        likelihood=config.likelihood,
+    )
+
+
+def prepare(
+    run: ResolvedRun, data: Dataset, own: OwnModel | None = None, *, check: bool = False
+) -> tuple[Trainer, TrainState]:
+    """What trains a run, and its state before the first step; `check` a model of one's own."""
+    images = training_images(run, data)
+    trainer = Trainer(
+        images=images,
+        recipe=run.recipe,
+        key=TrainingKeys.of_seed(run.config.seed).key,
+        batch_size=run.recipe.batch_size,
+        binarize=run.binarize,
+        update=run.update,
+        precision=run.config.precision,
+    )
+    model = build_model(run, images, own)
+    if own is not None:
+        if check:
+            key = TrainingKeys.model_check(run.config.seed)
+            own.check(model, binarize(images[:CHECKED], run.binarize, key), key)
+        check_likelihood(getattr(model, "real_valued", None), images, run.binarize, "training images")
+    return trainer, trainer.start(model, run.objective)

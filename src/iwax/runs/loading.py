@@ -1,0 +1,157 @@
+"""A trained run as one value: loaded once from its folder and passed on to whatever judges it."""
+
+import dataclasses
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iwax.data import DATASETS, Dataset
+from iwax.errors import IwaxError
+from iwax.evaluation import first_examples, range_of
+from iwax.keys import EvaluationKeys
+from iwax.models import OwnModel, is_own
+from iwax.objectives import AbstractObjective
+from iwax.runs.checkpoint import Checkpoint
+from iwax.runs.config import RunConfig
+from iwax.runs.folder import ENVIRONMENT, MODEL, RunFolder
+from iwax.runs.initial import architecture, build_model, training_images
+from iwax.runs.paths import data_of_run
+from iwax.runs.resolution import ResolvedRun, resolve
+
+__all__ = ["LoadedRun", "data_size_of", "kept_model", "load_run"]
+
+FIRST = ".model.inference[0].trunk.layers[0].weight"  # of one of iwax's own models: (values of an example, width)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedRun:
+    """A run as it is at its last checkpoint; its data are loaded when they are first asked for.
+
+    Attributes:
+        folder: where it is.
+        resolved: what it is.
+        model, objective: of the last checkpoint.
+        checkpoint_sha256: checksum of what that holds.
+        environment: the record of where and how it was trained.
+        data_dir: folder of the data sets.
+    """
+
+    folder: RunFolder
+    resolved: ResolvedRun
+    model: Any
+    objective: AbstractObjective
+    checkpoint_sha256: str
+    environment: dict[str, Any]
+    data_dir: str | Path | None = None
+    _data: Dataset | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def config(self) -> RunConfig:
+        return self.resolved.config
+
+    @functools.cached_property
+    def data(self) -> Dataset:
+        """The data that the run was trained on.
+
+        Raises:
+            ValueError: they are not there.
+        """
+        return data_of_run(self.config, self.data_dir) if self._data is None else self._data
+
+    @functools.cached_property
+    def training_images(self) -> np.ndarray:
+        """Those that the run was trained on, (N, *event), as stored."""
+        return training_images(self.resolved, self.data)
+
+    def test_images(
+        self, seed: int, count: int | None = None, keys: type[EvaluationKeys] = EvaluationKeys
+    ) -> np.ndarray:
+        """The first `count` test images (all if None), (N, *event) float32, binarised as `iwax evaluate` does."""
+        return first_examples(self.data, self.resolved.test_binarize, seed=seed, count=count, keys=keys)
+
+    @functools.cached_property
+    def shades(self) -> tuple[float, float]:
+        """What is black and what is white in a picture: the range of the test images as they are judged."""
+        rule, recorded = self.resolved.test_binarize, self.environment.get("example_range")
+        if rule == "none" and recorded is not None:
+            return recorded[0], recorded[1]
+        return (0.0, 1.0) if rule != "none" else range_of(self.data, rule)
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """The shape of an example; the data are asked only where neither the run's record nor iwax's list has it."""
+        shape = self.environment.get("example_shape")
+        if shape is None and self.config.dataset in DATASETS:
+            shape = DATASETS[self.config.dataset].shape
+        return tuple(self.data.test.shape[1:] if shape is None else shape)
+
+
+def load_run(
+    run: str | os.PathLike[str] | LoadedRun, *, data_dir: str | Path | None = None, data: Dataset | None = None
+) -> LoadedRun:
+    """A trained run from its folder; one that is loaded already is returned as it is.
+
+    Its data are read only where a model of one's own is made from them.
+
+    Arguments:
+        run: its folder, or the run itself.
+        data_dir: folder of the data sets, for when the run's data are asked for.
+        data: the data themselves, if they are loaded already.
+
+    Raises:
+        ValueError: no run, or no good checkpoint.
+    """
+    if isinstance(run, LoadedRun):
+        return run
+    folder = RunFolder(run)
+    resolved, checkpoint = resolve(folder.config()), folder.checkpoint()
+    objective = checkpoint.fill(resolved.objective, ".objective")
+    own = kept_model(folder, resolved.config)
+    if own is None:
+        template = architecture(resolved.config, data_size_of(checkpoint))
+    else:
+        data = data_of_run(resolved.config, data_dir) if data is None else data
+        template = build_model(resolved, training_images(resolved, data), own)
+    return LoadedRun(
+        folder=folder,
+        resolved=resolved,
+        model=checkpoint.fill(template, ".model"),
+        objective=objective,
+        checkpoint_sha256=checkpoint.sha256,
+        environment=folder.json(ENVIRONMENT),
+        data_dir=data_dir,
+        _data=data,
+    )
+
+
+def data_size_of(checkpoint: Checkpoint) -> int:
+    """How many values an example has, by the first layer of the inference network of one of iwax's own models.
+
+    Raises:
+        ValueError: a checkpoint of another model.
+    """
+    first = checkpoint.tensors.get(FIRST)
+    if first is None:
+        raise IwaxError(f"Expected a checkpoint of the configured model; it has no {FIRST}.")
+    return len(first)
+
+
+def kept_model(folder: RunFolder, config: RunConfig) -> OwnModel | None:
+    """The code of a run's own model as the run keeps it, whatever has become of the file since; None for another.
+
+    Raises:
+        ValueError: the code is not the one that the run began with.
+    """
+    if not is_own(config.model):
+        return None
+    own = OwnModel.read(config.model, kept=folder.path / MODEL)
+    began = folder.json(ENVIRONMENT).get("model", {}).get("sha256")
+    if own.sha256 != began:
+        raise IwaxError(
+            f"Expected {folder.path / MODEL} to be the code that the run began with, SHA-256 {began}; got "
+            f"{own.sha256}. Put it back, or start a new run."
+        )
+    return own
