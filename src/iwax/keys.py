@@ -147,20 +147,22 @@ class EvaluationKeys:
         return cls(jax.random.key(seed))
 
 
+class _Child(_Stream):
+    """One of three splits of the owner's key in place of its stream."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __get__(self, owner: EvaluationKeys, _: type) -> PRNGKeyArray:
+        return jax.random.split(owner.key, 3)[self.index]
+
+
 class FormerEvaluationKeys(EvaluationKeys):
     """Those of records made before there were streams, which are verified with them. They are also keys of training."""
 
-    @property
-    def binarisation(self) -> PRNGKeyArray:
-        return jax.random.split(self.key, 3)[0]
-
-    @property
-    def samples(self) -> PRNGKeyArray:
-        return jax.random.split(self.key, 3)[1]
-
-    @property
-    def units(self) -> PRNGKeyArray:
-        return jax.random.split(self.key, 3)[2]
+    binarisation = _Child(0)
+    samples = _Child(1)
+    units = _Child(2)
 
 
 @dataclasses.dataclass(frozen=True)
