@@ -12,7 +12,9 @@ from iwax.evaluation.estimators import EstimatorCurves
 from iwax.evaluation.evaluate import log_likelihood
 from iwax.judging.judgement import judge_run, plot_evaluation
 from iwax.judging.plots import estimator_plot, trust_plot, unit_plot
+from iwax.keys import EvaluationKeys
 from iwax.runs.launch import new_run
+from iwax.runs.loading import load_run
 from tiny import tiny_config, tiny_data
 
 OPTIONS = {"num_samples": 128, "rows": 256}
@@ -96,7 +98,8 @@ def test_pictures_of_extremes(tmp_path):
 
 
 def test_the_examples_of_the_parts_are_those_of_the_evaluation(run, judged):
-    model, x, key = iwax.judging.judgement._examples(run, 4, 0, None, tiny_data())
+    loaded = load_run(run, data=tiny_data())
+    x, key = loaded.test_images(0, 4), EvaluationKeys.of_seed(0).samples
     with np.load(run / "evaluation.npz") as arrays:
         expected = arrays["log_likelihood"][:4]
-    np.testing.assert_allclose(log_likelihood(model, x, key, num_samples=128), expected, atol=1e-4)
+    np.testing.assert_allclose(log_likelihood(loaded.model, x, key, num_samples=128), expected, atol=1e-4)
