@@ -24,6 +24,8 @@ EXTRAS = {
     "blackjax": ("blackjax", "diagnostics"),
     "numpyro": ("numpyro", "numpyro"),
     "torch": ("torch", "torch"),
+    "sklearn": ("scikit-learn", "impute"),
+    "pyarrow": ("pyarrow", "impute"),
 }
 """Module as it is imported -> (package as it is installed, the extra of iwax that brings it)."""
 

@@ -2,6 +2,8 @@ from .columns import KINDS as KINDS
 from .columns import Column as Column
 from .columns import encode as encode
 from .columns import fit_columns as fit_columns
+from .completing import Completion as Completion
+from .completing import complete_file as complete_file
 from .files import Sheet as Sheet
 from .fitting import FittedTable as FittedTable
 from .fitting import Settings as Settings

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from iwax.errors import IwaxError, MissingExtraError
+from iwax.errors import IwaxError
+from iwax.extras import check_installed
 from iwax.impute.columns import is_missing
 from iwax.impute.frames import DATES, Frame
 
@@ -140,12 +141,9 @@ def _is_date(cell: str) -> bool:
 
 
 def _pyarrow() -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            'Expected pyarrow to be installed for Parquet files; pip install "iwax[impute]" brings it.'
-        ) from error
+    check_installed("pyarrow", "Parquet files")
+    import pyarrow.parquet
+
     return pyarrow
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from iwax.errors import IwaxError, MissingExtraError
+from iwax.errors import IwaxError
+from iwax.extras import missing
 from iwax.impute.fitting import FittedTable, Settings, TableImputation, fit_table
 from iwax.impute.frames import Frame
 from iwax.impute.heldout import ColumnError, hide, measure
@@ -16,9 +17,7 @@ try:
     from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise MissingExtraError(
-        'Expected scikit-learn to be installed for Imputer; pip install "iwax[impute]" brings it.'
-    ) from error
+    raise missing("sklearn", "Imputer") from error
 
 __all__ = ["Imputer"]
 
