@@ -30,7 +30,7 @@ __all__ = ["impute"]
 @click.option("--num-samples", type=int, default=1000, show_default=True, help="Importance samples for each row.")
 @click.option("--train-samples", type=int, default=20, show_default=True, help="K of the bound IWAE-K in training.")
 @click.option("--latent-size", type=int, default=10, show_default=True, help="Of z.")
-@click.option("--epochs", type=int, help="Passes over the table; 4,000 steps, and at least 100 passes, if left out.")
+@click.option("--epochs", type=int, help="Passes over the table; 4,000 steps, and at least 50 passes, if left out.")
 @click.option("--held-out", type=float, default=0.05, show_default=True, help="Of observed values, to measure errors.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
 @click.option("--report/--no-report", default=True, show_default=True, help="Write the page OUT-report.html.")

@@ -1,6 +1,7 @@
 """Runs a study's demonstrations and writes what they show: results/demonstrations/STUDY-NAME-SCALE.json."""
 
 import datetime
+import functools
 import importlib
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ def run_demonstration(
     made it.
     """
     module, name = shown.function.split(":")
-    found: dict[str, Any] = getattr(importlib.import_module(module), name)(scale, seed)
+    compute = getattr(importlib.import_module(module), name)
+    if shown.options:
+        compute = functools.partial(compute, folder=path.parent / f"{study.name}-parts", **dict(shown.options))
+    found: dict[str, Any] = compute(scale, seed)
     versions, commit = versions_and_commit()
     record = {
         "schema": SCHEMA,

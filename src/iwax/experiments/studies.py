@@ -1,11 +1,12 @@
 """The studies that `iwax reproduce` runs, by name. It imports no JAX."""
 
-from iwax.experiments.published import audit, burda2016, dd2434, rainforth2018, speedrun, tightiwae
+from iwax.experiments.published import audit, burda2016, dd2434, miwae2019, rainforth2018, speedrun, tightiwae
 from iwax.experiments.study import Study
 
 __all__ = ["STUDIES"]
 
 STUDIES: dict[str, Study] = {
-    module.STUDY.name: module.STUDY for module in (dd2434, tightiwae, burda2016, rainforth2018, audit, speedrun)
+    module.STUDY.name: module.STUDY
+    for module in (dd2434, tightiwae, burda2016, rainforth2018, audit, speedrun, miwae2019)
 }
 """Name -> study."""

@@ -20,7 +20,7 @@ from iwax.training import Recipe, fit
 __all__ = ["FittedTable", "Settings", "TableImputation", "fit_table"]
 
 STEPS = 4000  # of training, where the number of epochs is left out: at least
-LEAST_EPOCHS = 100
+LEAST_EPOCHS = 50
 INTERVAL_DRAWS = 200
 Table = Sequence[np.ndarray]
 
@@ -35,7 +35,7 @@ class Settings:
         latent_size: of z.
         hidden_sizes: widths of the hidden layers of both networks.
         train_samples: K of the bound that is maximised, IWAE-K of what is observed.
-        epochs: passes over the table; about 4,000 steps, and at least 100 passes, if left out.
+        epochs: passes over the table; about 4,000 steps, and at least 50 passes, if left out.
         batch_size: rows in a step, cut down to the table's.
         learning_rate: of Adam, at its highest; it falls to zero along half a cosine.
     """
