@@ -11,7 +11,18 @@ from typing import Any
 import click
 
 from iwax import __version__
-from iwax.cli import comparing, diagnosing, imputing, judging, listing, posterior, reporting, reproducing, training, weights
+from iwax.cli import (
+    comparing,
+    diagnosing,
+    imputing,
+    judging,
+    listing,
+    posterior,
+    reporting,
+    reproducing,
+    training,
+    weights,
+)
 from iwax.cli.outcome import FLAG, outcome, without_flag
 from iwax.cli.startup import keep_compiled_programs
 from iwax.extras import MissingPictureWarning

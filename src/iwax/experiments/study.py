@@ -107,7 +107,7 @@ class Demonstration:
     """A claim shown by a short computation, without runs: its result is a small table with a finding.
 
     `function` is "module:name" of a function of (scale: str, seed: int) -> {"columns", "rows", "finding"}. One with
-    `options` also takes these, and a folder for what it keeps of its parts, so that it goes on where it was interrupted.
+    `options` also takes these, and a folder for what it keeps of its parts, to go on where it was interrupted.
     """
 
     name: str
