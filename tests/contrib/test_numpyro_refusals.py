@@ -11,7 +11,7 @@ from numpyro.primitives import mutable
 
 import iwax
 from iwax.contrib.numpyro import ImportanceWeightedELBO
-from iwax.objectives import JVI, VIMCO, AnalyticELBO, GDReG
+from iwax.objectives import JVI, VIMCO, AbstractObjective, AnalyticELBO, GDReG
 
 X = jnp.array([0.3, -1.0, 2.0, 0.7])
 IWAE = iwax.IWAE(num_samples=2)
@@ -268,11 +268,17 @@ def test_dais_guides():
         loss(model, guide, DREG, params=params, joint=True)
 
 
-class Overriding(iwax.IWAE):
+class Beyond(AbstractObjective):
     """An objective of a user's own that is no function of log-weights."""
 
+    beyond_log_weights = "the colour of z"
+    has_second_derivatives = False
+
+    def formula(self, log_w):
+        return log_w.mean(axis=0)
+
     def estimate(self, model, x, key):
-        return super().estimate(model, x, key)
+        raise AssertionError("It is not asked for one.")
 
 
 @pytest.mark.parametrize(
@@ -280,7 +286,7 @@ class Overriding(iwax.IWAE):
     [
         (AnalyticELBO(), "AnalyticELBO, which needs the densities.*TraceMeanField_ELBO"),
         (GDReG(), "GDReG, which needs the prior's own reparameterization"),
-        (Overriding(num_samples=2), "Overriding, which needs what its own `estimate` takes"),
+        (Beyond(num_samples=2), "Beyond, which needs the colour of z"),
         (iwax.IWAE(num_samples=2, sampling="antithetic"), "sampling='independent'.*got 'antithetic'"),
         (iwax.CIWAE(num_samples=2, beta_rule="ascend"), "without learned fields.*CIWAE with beta_parameter"),
     ],
