@@ -206,8 +206,8 @@ def of_a_reproduction(path, patch, fault):
 
 def of_a_picture(path, patch, fault):
     Image.new("L", (2, 2)).save(path / "x.png")
-    patch.setattr(folders, "grey", raising(fault))
-    folders.read_images(path)
+    patch.setattr(folders, "pixels_of", raising(fault))
+    folders.read_folder(path)
 
 
 def of_a_package(path, patch, fault):
@@ -291,7 +291,6 @@ def test_a_damaged_run_is_called_damaged(tmp_path, file):
 FAULTS_RAISED = {  # (file, exception): raised for iwax's own mistakes, or caught where they are raised
     ("files.py", "TypeError"),
     ("keys.py", "ValueError"),
-    ("data/custom.py", "ValueError"),
 }
 
 

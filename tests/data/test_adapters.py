@@ -61,6 +61,35 @@ def test_every_kind_is_the_same_images(data):
     np.testing.assert_array_equal(found, IMAGES)
 
 
+COLOURS = np.random.default_rng(1).integers(0, 256, (12, 4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        COLOURS,
+        HuggingFace(label=list(range(12)), image=[Image.fromarray(image) for image in COLOURS]),
+        HuggingFace(image=COLOURS.tolist()),
+        Torch([(Image.fromarray(image), 3) for image in COLOURS]),
+        Torch([(image.transpose(2, 0, 1), 3) for image in COLOURS]),  # as PyTorch has them
+        Torch(list(COLOURS)),
+    ],
+)
+def test_every_kind_is_the_same_images_in_colour(data):
+    np.testing.assert_array_equal(as_array(data), COLOURS)
+
+
+@pytest.mark.parametrize(("shape", "moved"), [((3, 32, 32), True), ((32, 32, 3), False), ((2, 5, 5), True)])
+def test_the_channels_become_the_last_axis(shape, moved):
+    image = np.arange(np.prod(shape)).reshape(shape)
+    np.testing.assert_array_equal(as_array([image, image])[0], np.moveaxis(image, 0, 2) if moved else image)
+
+
+def test_an_array_stays_as_it_is_even_with_channels_first():
+    array = COLOURS.transpose(0, 3, 1, 2)
+    assert as_array(array).shape == (12, 3, 4, 4)
+
+
 def test_a_column_by_name():
     data = HuggingFace(left=list(IMAGES), right=list(255 - IMAGES))
     np.testing.assert_array_equal(as_array(data, column="right"), 255 - IMAGES)
@@ -102,7 +131,11 @@ def test_torchs_own():
         (IMAGES[:0], ValueError, "Expected data to hold at least one example; got shape (0, 4, 4)."),
         ([], ValueError, "Expected data to hold at least one example; got none."),
         ([IMAGES[0], IMAGES[0, :3]], ValueError, "Expected examples of one shape; got (3, 4) and (4, 4). Resize them."),
-        ([np.zeros((3, 4, 4))], ValueError, "Expected grey images; got examples of shape (3, 4, 4). Make them grey"),
+        (
+            [PICTURES[0], PICTURES[1].resize((3, 4))],
+            ValueError,
+            "Expected examples of one shape; got (4, 3) and (4, 4). Resize them.",
+        ),
     ],
 )
 def test_what_is_refused(data, error, message):

@@ -80,13 +80,19 @@ def test_a_bad_rule_is_refused(save, rule):
     ("array", "error", "message"),
     [
         (IMAGES * 1j, TypeError, r"Expected .*own\.npy:data of dtype uint8, bool or float or integers; got complex128"),
-        (IMAGES[:, :, :, None], ValueError, r"of shape \(N, height, width\) or \(N, D\); got \(20, 6, 5, 1\)"),
+        (IMAGES[..., None, None], ValueError, r"of shape \(N, height, width\), .* or \(N, D\); got \(20, 6, 5, 1, 1\)"),
+        (IMAGES[:, 0, 0] % 10, ValueError, r"got \(20,\): one integer for each example, from 0 to 9, as labels"),
+        (
+            np.full((20, 6, 5), 7, np.uint8),
+            ValueError,
+            r"data to differ somewhere; got 20 .* \(6, 5\), every value of them 7",
+        ),
         (np.zeros(5), ValueError, r"got \(5,\)"),
         (np.zeros((0, 3)), ValueError, "to hold at least one example"),
         (np.where(VECTORS > 1, np.nan, VECTORS), ValueError, "to be finite; got [0-9]+ NaN or infinite values"),
         (VECTORS * 1e300, ValueError, "as float32 to be finite; got"),
         (IMAGES[:1], ValueError, "Expected at least 2 examples to split; got 1"),
-        (np.array([{}, {}]), ValueError, r"Expected .*own\.npy to hold plain numeric arrays; got Object arrays"),
+        (np.array([{}, {}]), ValueError, r"Expected .*own\.npy to hold plain numeric arrays; got .*object"),
     ],
 )
 def test_bad_arrays_are_refused(save, array, error, message):
@@ -115,7 +121,8 @@ def test_damaged_files_are_refused_in_one_line(save, suffix, damage):
 def test_what_is_not_there_is_refused(tmp_path):
     for path in (tmp_path / "own.npy", str(tmp_path / "folder"), "here/data.csv", "own.npz"):
         with pytest.raises(
-            ValueError, match=r"Expected dataset to be a \.npy or \.npz file or a folder of images; got"
+            ValueError,
+            match=r"Expected dataset to be a file of \.npy, \.npz, .* or a folder of images; got .*Check the path",
         ):
             load(path)
 
@@ -193,16 +200,23 @@ def ink(alpha: bool, palette: bool) -> Image.Image:
 
 
 @pytest.mark.parametrize(("mode", "palette"), [("LA", False), ("RGBA", False), ("P", True)])
-def test_what_is_transparent_is_white(tmp_path, mode, palette):
+def test_what_is_transparent_is_white_or_black_by_choice_and_said(tmp_path, mode, palette):
     """The control: alpha dropped, as PIL's convert("L") does, every pixel is black."""
     image = ink(True, palette).convert(mode) if mode != "P" else ink(True, palette)
     assert not np.asarray(image.convert("L")).any()
-    image.save(tmp_path / "a.png")
-    image.save(tmp_path / "b.png")
-    data = load(tmp_path)
-    np.testing.assert_array_equal(data.train[0], 255 - np.asarray(ink(False, False)))
-    assert data.notice is None
+    image.putpixel((0, 0), (255, 255) if mode == "LA" else (255,) * 4 if mode == "RGBA" else 1)  # or all is black
+    for name in ("a.png", "b.png"):
+        image.save(tmp_path / name)
+    with pytest.warns(DataWarning, match=r"2 of 2 images of .* have transparent pixels, which became white; .*black"):
+        data = load(tmp_path)
+    expected = 255 - np.asarray(ink(False, False))
+    np.testing.assert_array_equal(data.train[0][:, 1:], expected[:, 1:])
     np.testing.assert_array_equal(as_array([image])[0], data.train[0])
+    if mode != "P":
+        assert not load(tmp_path, background="black").train[0][:, 1:].any()
+    assert load(tmp_path, background="white").notice is None
+    with pytest.raises(ValueError, match="Expected background to be one of white, black; got 'grey'"):
+        load(tmp_path, background="grey")
 
 
 def test_half_transparent_ink_is_half_grey(tmp_path):
@@ -220,19 +234,40 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path):
     assert found.shape != IMAGES[0].shape  # the control: as stored it lies on its side
 
 
-def test_colour_is_made_grey_with_a_word_only(tmp_path):
-    write(tmp_path / "grey", IMAGES, "RGB")
-    assert load(tmp_path / "grey").notice is None
+def test_colour_stays_colour_unless_grey_is_asked_for(tmp_path):
+    """The control: the grey value that Pillow makes of each image."""
+    colours = np.random.default_rng(1).integers(0, 256, (20, 6, 5, 3), np.uint8)
+    write(tmp_path / "colour", colours, "RGB")
+    data = load(tmp_path / "colour", "test_fraction=0.25")
+    np.testing.assert_array_equal(data.train, split_at_random(colours, data.split)[0])
+    assert data.notice is None
+    grey = load(tmp_path / "colour", data.split, grey=True)
+    by_pillow = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in colours])
+    np.testing.assert_array_equal(grey.train, split_at_random(by_pillow, data.split)[0])
+    np.save(tmp_path / "colour.npy", colours)
+    np.testing.assert_array_equal(load(tmp_path / "colour.npy", data.split, grey=True).train, grey.train)
+    np.save(tmp_path / "real.npy", colours / 255)
+    np.testing.assert_allclose(load(tmp_path / "real.npy", data.split, grey=True).train, grey.train / 255, atol=0.003)
+
+
+def test_grey_images_by_whatever_mode_are_grey_and_become_colour_beside_colour(tmp_path):
+    write(tmp_path / "all", IMAGES[:12], "RGB")
+    assert load(tmp_path / "all").train.shape == (11, 6, 5)
     red = np.zeros((6, 5, 3), np.uint8)
     red[..., 0] = 255
-    write(tmp_path / "colour", [red, red, red], "RGB")
-    with pytest.warns(DataWarning, match=r"3 of 3 images of .*colour have colour; they were made grey"):
-        data = load(tmp_path / "colour")
-    assert "made grey" in data.notice
-    assert set(data.train.ravel()) == {76}  # 0.299 of 255
-    for image in (Image.fromarray(red), Image.fromarray(red).convert("P")):
-        with pytest.raises(ValueError, match=r"Expected grey images; got colour in image 0\. Make them grey first"):
-            as_array([image])
+    write(tmp_path / "all" / "more", [red, red], "RGB")
+    data = load(tmp_path / "all", "test_fraction=0.01")
+    assert data.train.shape == (13, 6, 5, 3)
+    threefold = np.stack([*np.repeat(IMAGES[:12, ..., None], 3, axis=3), red, red])
+    np.testing.assert_array_equal(data.train, split_at_random(threefold, data.split)[0])
+    np.testing.assert_array_equal(as_array([Image.fromarray(red), Image.fromarray(IMAGES[0])])[0], red)
+
+
+@pytest.mark.parametrize("array", [VECTORS, IMAGES[..., None].repeat(2, axis=3)], ids=["vectors", "two channels"])
+def test_what_has_no_colour_is_not_made_grey(save, array):
+    with pytest.raises(ValueError, match=r"Expected images \(N, height, width, 3\) to make grey; got shape \(20,"):
+        load(save(array), grey=True)
+    assert load(save(IMAGES[..., None]), grey=True).train.shape == (18, 6, 5)
 
 
 def test_a_palettes_indices_are_no_grey_values():
@@ -269,18 +304,35 @@ def test_halves_are_known_by_either_name_in_any_case(tmp_path, train, test):
     np.testing.assert_array_equal(data.test, IMAGES[15:])
 
 
-@pytest.mark.parametrize("name", ["val", "Valid", "validation", "extra"])
-def test_what_is_beside_two_halves_is_left_out_and_named(tmp_path, name):
-    for folder, images in (("train", IMAGES[:12]), ("test", IMAGES[12:16]), (name, IMAGES[16:])):
+@pytest.mark.parametrize("name", ["val", "Valid", "validation"])
+def test_a_folder_for_validation_is_a_third_part(tmp_path, name):
+    for folder, images in (("train", IMAGES[:12]), ("test", IMAGES[12:17]), (name, IMAGES[17:])):
         write(tmp_path / folder, images)
-    with pytest.warns(DataWarning, match=f"Neither trained nor tested on: {name} of "):
+    data = load(tmp_path)
+    assert (len(data.train), len(data.test), data.notice) == (12, 5, None)
+    np.testing.assert_array_equal(data.validation, IMAGES[17:])
+    assert set(data.checksums) == {"train", "test", "validation"}
+
+
+def test_what_is_beside_two_parts_is_left_out_and_named(tmp_path):
+    for folder, images in (("train", IMAGES[:12]), ("test", IMAGES[12:16]), ("extra", IMAGES[16:])):
+        write(tmp_path / folder, images)
+    with pytest.warns(DataWarning, match="Neither trained nor tested on: extra of "):
         data = load(tmp_path)
-    assert (len(data.train), len(data.test)) == (12, 4)
+    assert (len(data.train), len(data.test), data.validation) == (12, 4, None)
 
 
 @pytest.mark.parametrize(
     "names",
-    [("train",), ("Testing",), ("train", "val"), ("val", "test"), ("a", "train"), ("train", "Training", "test")],
+    [
+        ("train",),
+        ("Testing",),
+        ("train", "val"),
+        ("val", "test"),
+        ("a", "train"),
+        ("train", "Training", "test"),
+        ("test", "train", "val", "dev"),
+    ],
 )
 def test_half_of_the_halves_is_refused_and_not_mixed(tmp_path, names):
     for name in names:
@@ -292,7 +344,9 @@ def test_half_of_the_halves_is_refused_and_not_mixed(tmp_path, names):
 def test_halves_further_down_are_refused_and_not_mixed(tmp_path):
     for half in ("train", "test"):
         write(tmp_path / "images" / half, IMAGES[:10])
-    with pytest.raises(ValueError, match=r"Expected the images of .* to be of one half; got .*images/test, too\. Give"):
+    with pytest.raises(
+        ValueError, match=r"Expected the images of .* to be of one part of a data set; got .*images/test, too\. Give"
+    ):
         load(tmp_path)
     assert load(tmp_path / "images").split == "given"
 

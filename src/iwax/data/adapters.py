@@ -7,25 +7,28 @@ from typing import Any
 import numpy as np
 
 from iwax.data.checks import check_mask
-from iwax.data.pictures import grey, is_picture
+from iwax.data.pictures import is_picture, pixels_of, stacked
 from iwax.errors import IwaxError, IwaxTypeError
 
+CHANNELS = ((1, 3), (2, 4))
+"""Numbers of channels, the usual ones first: what tells the axis of channels from height and width."""
 IMAGE_COLUMNS = ("image", "img", "pixel_values", "x", "data", "features")
 
 
 def as_array(data: Any, column: str | None = None) -> np.ndarray:
-    """The examples of `data` as one array (N, height, width) or (N, D).
+    """The examples of `data` as one array (N, height, width), (N, height, width, channels) or (N, D).
 
-    - An array, of any library, stays as it is; only its byte order becomes the machine's.
+    - An array, of any library, stays as it is; only its byte order becomes the machine's. Of a memory map nothing is
+      read.
     - A Hugging Face data set (it has `column_names`): `column`, or the first of image, img, pixel_values, x, data and
       features that it has, or its only column.
     - A PyTorch data set (it has `__len__` and `__getitem__`): its items, or the first part of each if they are tuples,
       as (image, label) is.
 
-    Images of PIL become uint8: upright, transparent parts white, a palette's indices its colours. A channel axis of
-    size 1 at either end of an example is dropped. Raises TypeError for anything else, a tuple among it, which might be
-    examples and their mask; ValueError for no examples, for masked values, for examples of different shapes, for
-    colour, and for no such column.
+    Images of PIL become uint8: upright, in colour if one of them has it, transparent parts white, a palette's indices
+    its colours. Of examples with three axes the channels become the last, as PyTorch has them first; a single channel
+    is dropped. Raises TypeError for anything else, a tuple among it, which might be examples and their mask; ValueError
+    for no examples, for masked values, for examples of different shapes, and for no such column.
 
     >>> as_array([(np.zeros((1, 28, 28)), 7), (np.ones((1, 28, 28)), 3)]).shape
     (2, 28, 28)
@@ -49,16 +52,24 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
             f"Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got "
             f"{type(data).__name__}. What can only be iterated over, make a list of first."
         )
-    examples = [_example(item, index) for index, item in enumerate(items)]
-    if not examples:
+    found = [(_example(item), is_picture(item)) for item in items]
+    if not found:
         raise IwaxError("Expected data to hold at least one example; got none.")
-    shapes = sorted({example.shape for example in examples})
-    if len(shapes) > 1:
-        raise IwaxError(f"Expected examples of one shape; got {shapes[0]} and {shapes[1]}. Resize them.")
+    examples = [example for example, _ in found]
+    if all(of_picture for _, of_picture in found):
+        _check_one_shape({example.shape[:2] for example in examples})
+        return stacked(examples, any(example.ndim == 3 for example in examples))
+    _check_one_shape({example.shape for example in examples})
     array = np.stack(examples)
     if array.dtype.kind not in "biuf":
         raise IwaxTypeError(f"Expected examples that are numbers; got dtype {array.dtype}. Choose another column.")
-    return _without_channel(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return _channels_last(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def _check_one_shape(shapes: set[tuple[int, ...]]) -> None:
+    if len(shapes) > 1:
+        first, second, *_ = sorted(shapes)
+        raise IwaxError(f"Expected examples of one shape; got {first} and {second}. Resize them.")
 
 
 def _array(data: Any) -> np.ndarray:
@@ -70,15 +81,10 @@ def _array(data: Any) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _example(item: Any, index: int) -> np.ndarray:
+def _example(item: Any) -> np.ndarray:
     """One example as an array; a picture of more than 8 bits by its numbers."""
     check_mask(item, "data")
-    if not is_picture(item) or item.mode[0] in "IF":
-        return np.asarray(item)
-    image, colour = grey(item)
-    if colour:
-        raise IwaxError(f"Expected grey images; got colour in image {index}. Make them grey first: image.convert('L').")
-    return image
+    return np.asarray(item) if not is_picture(item) or item.mode[0] in "IF" else pixels_of(item)[0]
 
 
 def _column(names: list[str], column: str | None) -> str:
@@ -97,11 +103,18 @@ def _first(item: Any) -> Any:
     return item[0] if isinstance(item, tuple) and item else item
 
 
-def _without_channel(array: np.ndarray) -> np.ndarray:
-    """(N, height, width) of (N, 1, height, width) or (N, height, width, 1)."""
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    """(N, height, width, channels) of (N, channels, height, width), too, and (N, height, width) of a single channel.
+
+    The channels are at the end whose length is a usual number of them and the other end's is not.
+    """
     if array.ndim != 4:
         return array
-    for axis in (1, 3):
-        if array.shape[axis] == 1:
-            return array.squeeze(axis)
-    raise IwaxError(f"Expected grey images; got examples of shape {array.shape[1:]}. Make them grey first.")
+    first, last = array.shape[1], array.shape[3]
+    for usual in CHANNELS:
+        if first in usual and last not in usual:
+            array = np.moveaxis(array, 1, 3)
+            break
+        if last in usual:
+            break
+    return array[..., 0] if array.shape[3] == 1 else np.ascontiguousarray(array)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from iwax.checks import check_choice, nearest
 from iwax.data import mnist, omniglot
-from iwax.data.custom import is_path, load_own
+from iwax.data.custom import KINDS, is_path, load_own
 from iwax.data.dataset import Dataset, DatasetInfo, DataWarning
 from iwax.errors import IwaxError
 
@@ -64,24 +64,45 @@ DATASETS: dict[str, Entry] = {
 }
 
 
-def load(name: str | os.PathLike[str], split: str | None = None, data_dir: DataDir = None) -> Dataset:
+def load(
+    name: str | os.PathLike[str],
+    split: str | None = None,
+    data_dir: DataDir = None,
+    *,
+    columns: Sequence[str] | str | None = None,
+    grey: bool = False,
+    background: str | None = None,
+) -> Dataset:
     """Training and test examples of a data set of DATASETS, or of your own file or folder (see `load_own`).
 
-    `split` is one of the entry's, the first by default. `data_dir` is a folder in the layout
-    `<data set>/<file>`; without it, IWAX_DATA, the cache and the web are tried in turn. A path that is not there is
-    looked for in it, too. Raises ValueError for an unknown name or split, absent or damaged files (ChecksumError).
-    Warns (DataWarning) where colour becomes grey and where images are left out; the notice of the result has it, too.
+    Arguments:
+        name: of DATASETS, or a path to .npy, .npz, .csv, .parquet, an IDX file or a folder; one that is not there is
+            looked for in `data_dir`, too.
+        split: one of the entry's, the first by default; of your own data a rule such as "test_fraction=0.1,seed=0".
+        data_dir: a folder in the layout `<data set>/<file>`; without it, IWAX_DATA, the cache and the web are tried in
+            turn.
+        columns: of a table of your own: its names, as a sequence or with commas between them; all by default.
+        grey: make images of your own that are in colour grey.
+        background: what transparent pixels of your own images show: "white", the default, or "black".
+
+    Raises:
+        ValueError: an unknown name or split, absent or damaged files (ChecksumError), or no data of numbers.
+
+    Warns (DataWarning) of what is read otherwise than it stands there; the notice of the result has it, too.
 
     >>> data = load("mnist-sample")
     >>> data.train.shape, data.test.shape, data.train.dtype
     ((2000, 28, 28), (500, 28, 28), dtype('uint8'))
     """
     if name not in DATASETS and (is_path(path := _moved(name, data_dir)) or path != name):
-        data = load_own(path, split)
+        data = load_own(path, split, columns=columns, grey=grey, background=background)
         if data.notice:
             warnings.warn(data.notice, DataWarning, stacklevel=2)
         return data
     entry = _entry(name)
+    for option, value in {"columns": columns, "grey": grey, "background": background}.items():
+        if value:
+            raise IwaxError(f"Expected {option} with a file or folder of your own only; got {value!r} for {name}.")
     return entry.load(_split(str(name), entry, split), data_dir)
 
 
@@ -132,16 +153,24 @@ def _moved(name: str | os.PathLike[str], data_dir: DataDir) -> str | os.PathLike
     """A path, or where it is in `data_dir` if there is nothing under it from here."""
     if data_dir is None or not str(name) or Path(name).exists():
         return name
-    there = [folder for folder in (Path(data_dir) / name, Path(data_dir) / Path(name).name) if folder.exists()]
+    there = [place for place in places_of(name, data_dir) if place.exists()]
     return there[0] if there else name
+
+
+def places_of(name: str | os.PathLike[str], data_dir: DataDir) -> list[Path]:
+    """Where a path that is not there is looked for: in the folder `data_dir`, or it is what `data_dir` names."""
+    if data_dir is None:
+        return []
+    folder, last = Path(data_dir), Path(name).name
+    return [folder / name, folder / last, *([folder] if folder.name == last else [])]
 
 
 def _entry(name: str | os.PathLike[str]) -> Entry:
     if name in DATASETS:
         return DATASETS[str(name)]
     raise IwaxError(
-        f"Expected dataset to be one of {', '.join(DATASETS)}, or a path to .npy, .npz or a folder of images; "
-        f"got {str(name)!r}.{nearest(name, DATASETS)}"
+        f"Expected dataset to be one of {', '.join(DATASETS)}, or a path to {KINDS}; got {str(name)!r}."
+        f"{nearest(name, DATASETS)}"
     )
 
 

@@ -11,6 +11,7 @@ from iwax.errors import IwaxError, IwaxTypeError
 
 BINARIZATIONS = ("dynamic", "fixed", "threshold", "intensities", "none")
 REAL = ("intensities", "none")  # those after which values need not be 0 and 1
+SHAPES = "(N, height, width), (N, height, width, channels) or (N, D)"
 EXACT = 2**24  # up to which float32 has every integer
 
 
@@ -22,26 +23,42 @@ def check_rule(rule: str) -> None:
 def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
     """Raise ValueError or TypeError unless `array` can be trained on under `rule`.
 
-    (N, height, width) or (N, D) with N >= 1, of uint8, bool or float, and under "none" of any integers; floats finite,
-    and within [0, 1] unless `rule` is "none"; uint8 from 0 to 255 unless it is, and not from 0 to 1.
+    (N, height, width), (N, height, width, channels) or (N, D) with N >= 1, of uint8, bool or float, and under "none" of
+    any integers; floats finite, and within [0, 1] unless `rule` is "none"; uint8 from 0 to 255 unless it is, and not
+    from 0 to 1.
     """
     check_rule(rule)
     check_mask(array, name)
     array = np.asarray(array)
     floating = np.issubdtype(array.dtype, np.floating)
+    if array.ndim == 1 and array.dtype.kind in "biu" and array.size:
+        raise IwaxError(
+            f"Expected {name} of shape {SHAPES}; got {array.shape}: one integer for each example, from "
+            f"{int(array.min())} to {int(array.max())}, as labels are. Give the examples themselves."
+        )
     if not (array.dtype in (np.uint8, np.bool_) or floating or (rule == "none" and array.dtype.kind in "iu")):
         raise IwaxTypeError(
             f"Expected {name} of dtype uint8, bool or float{' or integers' if rule == 'none' else ''}; got "
             f"{array.dtype}. Convert with .astype."
         )
-    if array.ndim not in (2, 3):
-        raise IwaxError(f"Expected {name} of shape (N, height, width) or (N, D); got {array.shape}. Reshape them.")
+    if array.ndim not in (2, 3, 4):
+        raise IwaxError(f"Expected {name} of shape {SHAPES}; got {array.shape}. Reshape them.")
     if array.size == 0:
         raise IwaxError(f"Expected {name} to hold at least one example; got shape {array.shape}. Check the file.")
     if floating:
         _check_values(array, rule, name)
     elif array.dtype.kind in "iu":
         _check_integers(array, rule, name)
+
+
+def check_varied(array: np.ndarray, name: str = "images") -> None:
+    """Raise ValueError for several examples (N, ...) all of whose numbers are the same: blank images, say."""
+    first = array.flat[0]
+    if len(array) > 1 and (array[0] == first).all() and all((example == first).all() for example in array):
+        raise IwaxError(
+            f"Expected {name} to differ somewhere; got {len(array)} examples of shape {array.shape[1:]}, every value "
+            f"of them {first}. Check how they were made."
+        )
 
 
 def check_mask(array: Any, name: str = "images") -> None:

@@ -13,14 +13,20 @@ class DataWarning(UserWarning):
     """The notice of a data set that is not exactly what its files hold."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Training and test examples, with enough to say exactly which they are.
+    """Training and test examples, with enough to say exactly which they are; printed, it is two lines.
 
-    `train` and `test` are numpy arrays (N, height, width) or (N, D): uint8 grey values, bool, floats, or counts
-    in another integer type.
+    `train` and `test` are numpy arrays (N, height, width), (N, height, width, channels) or (N, D): uint8 grey values
+    or colours, bool, floats, or counts in another integer type; those of large files may be memory maps.
     `split` is a string that `load` accepts back; `checksums` maps what was verified to its SHA-256 and does
     not depend on the source; `tried` says what came of each source before `source`; `notice` must be shown.
+    `validation` are further examples of the same shape, where the files hold them apart: neither trained nor tested on.
+
+    >>> from iwax.data import load
+    >>> print(load("mnist-sample"))
+    mnist-sample [standard]: 2,000 training and 500 test examples, 28x28 of uint8
+    from bundled sample
     """
 
     train: np.ndarray
@@ -31,6 +37,16 @@ class Dataset:
     source: str
     notice: str | None = None
     tried: tuple[str, ...] = ()
+    validation: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        counts = [f"{len(self.train):,} training"]
+        counts += [] if self.validation is None else [f"{len(self.validation):,} validation"]
+        shape = "x".join(map(str, self.train.shape[1:]))
+        return (
+            f"{self.name} [{self.split}]: {', '.join(counts)} and {len(self.test):,} test examples, {shape} of "
+            f"{self.train.dtype}\nfrom {self.source}"
+        )
 
 
 @dataclass(frozen=True)
@@ -49,5 +65,5 @@ class DatasetInfo:
 
 
 def array_sha256(array: np.ndarray) -> str:
-    """SHA-256 of an array's elements in C order, as hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    """SHA-256 of an array's elements in C order, as hexadecimal; of a contiguous one without a copy of it."""
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()

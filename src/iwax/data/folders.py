@@ -1,4 +1,4 @@
-"""A folder of images: which of its folders are halves, and the images in each."""
+"""A folder of images: which of its folders are parts of the data set, and the images in each."""
 
 from __future__ import annotations
 
@@ -6,79 +6,75 @@ from pathlib import Path
 
 import numpy as np
 
-from iwax.data.pictures import grey
+from iwax.data.parts import WHOLE, by_part, left_out, not_two_parts, part_of
+from iwax.data.pictures import BACKGROUNDS, pixels_of, stacked
 from iwax.errors import IwaxError
 from iwax.extras import check_installed
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm")
-HALVES = {  # names of folders, in any case
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-}
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
 
-def half_of(folder: Path) -> str | None:
-    """Which half of a data set a folder is by its name: "train", "test", "validation", or None."""
-    return HALVES.get(folder.name.lower())
+def read_folder(folder: Path, background: str | None = None) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The images of a folder's parts, or of all of it as "data", as uint8; and what must be said.
 
-
-def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The images (N, height, width) uint8 of a folder's halves, or of all of it as "data"; and what must be said.
-
-    Folders such as `training` and `Test` are halves. One half alone, or a half further down, is refused: its images
-    would be mixed with others. A folder for validation, and whatever else is beside two halves, is left out and named.
-    Hidden files are no images. Raises ValueError.
+    They are (N, height, width), or (N, height, width, 3) if one of them has colour. Folders such as `training`, `Test`
+    and `val` are parts. Training or test alone, or a part further down, is refused: its images would be mixed with
+    others. Whatever else is beside them is left out and named. Hidden files are no images. Transparent pixels show the
+    `background`, white if it is left out, and that is said. Raises ValueError.
     """
-    halves = _halves(folder)
-    if not halves:
-        images, said = read_images(folder)
-        return {"data": images}, said
-    parts, notices = {}, []
-    for half in ("train", "test"):
-        parts[half], said = read_images(halves[half])
-        notices += said
-    beside = [p.name for p in sorted(folder.iterdir()) if p not in (halves["train"], halves["test"])]
-    left_out = [name for name in beside if not name.startswith(".") and _images(folder / name)]
-    if left_out:
-        notices.append(f"Neither trained nor tested on: {', '.join(left_out)} of {folder}.")
-    return parts, notices
+    parts = _parts(folder)
+    read = {part: _read_images(inner, background or BACKGROUNDS[0]) for part, inner in parts.items()}
+    colour = any(image.ndim == 3 for images, _ in read.values() for image in images)
+    notices = []
+    if not background:
+        for part, (images, transparent) in read.items():
+            notices += _said(transparent, len(images), parts[part])
+    if len(parts) > 1:
+        beside = [path for path in sorted(folder.iterdir()) if path not in parts.values()]
+        notices += left_out((p.name for p in beside if not p.name.startswith(".") and _images(p)), folder)
+    return {part: stacked(images, colour) for part, (images, _) in read.items()}, notices
 
 
-def _halves(folder: Path) -> dict[str, Path]:
-    """The folders of `folder` that are halves by name, or none; raises ValueError unless training and test are two."""
-    found = [child for child in sorted(folder.iterdir()) if child.is_dir() and half_of(child)]
-    halves = {str(half_of(child)): child for child in found}
-    kinds = [half_of(child) for child in found]
-    if found and (kinds.count("train"), kinds.count("test")) != (1, 1):
-        raise IwaxError(
-            f"Expected {folder} to have one folder for training and one for testing; got "
-            f"{', '.join(child.name for child in found)}. Name them `train` and `test`, or give one of them alone."
-        )
-    return halves
+def _said(transparent: int, count: int, folder: Path) -> list[str]:
+    """The notice of transparent pixels, or none."""
+    if not transparent:
+        return []
+    white, black = BACKGROUNDS
+    return [
+        f"{transparent} of {count} images of {folder} have transparent pixels, which became {white}; background="
+        f"{black!r} (--background {black}) makes them {black}."
+    ]
 
 
-def read_images(folder: Path) -> tuple[np.ndarray, list[str]]:
-    """All images of a folder and those in it, (N, height, width) uint8 in the order of their paths; and what to say."""
+def _parts(folder: Path) -> dict[str, Path]:
+    """Part -> folder, or all of `folder` as "data"; raises ValueError where folders are parts by name, but not two."""
+    found = [child for child in sorted(folder.iterdir()) if child.is_dir() and part_of(child.name)]
+    if not found:
+        return {WHOLE: folder}
+    parts = by_part((part_of(child.name), child) for child in found)
+    if parts is None:
+        raise not_two_parts(folder, "folder", (child.name for child in found))
+    return parts
+
+
+def _read_images(folder: Path, background: str) -> tuple[list[np.ndarray], int]:
+    """All images of a folder and those in it, in the order of their paths; and how many have transparent pixels."""
     paths = _images(folder)
     if not paths:
         raise IwaxError(f"Expected {folder} to hold images ({', '.join(IMAGE_SUFFIXES)}); got none. Check the path.")
-    _check_no_half(folder, paths)
+    _check_no_other_part(folder, paths)
     images: list[np.ndarray] = []
-    coloured = 0
+    transparent = 0
     for path in paths:
-        image, colour = _read_image(path)
-        coloured += colour
-        if images and image.shape != images[0].shape:
+        image, has_alpha = _read_image(path, background)
+        transparent += has_alpha
+        if images and image.shape[:2] != images[0].shape[:2]:
             raise IwaxError(
-                f"Expected images of one size, {images[0].shape} as {paths[0]}; got {image.shape} in {path}. "
+                f"Expected images of one size, {images[0].shape[:2]} as {paths[0]}; got {image.shape[:2]} in {path}. "
                 "Resize them."
             )
         images.append(image)
-    said = (
-        f"{coloured} of {len(paths)} images of {folder} have colour; they were made grey, 0.299 R + 0.587 G + 0.114 B."
-    )
-    return np.stack(images), [said] if coloured else []
+    return images, transparent
 
 
 def _images(path: Path) -> list[Path]:
@@ -88,20 +84,20 @@ def _images(path: Path) -> list[Path]:
     return sorted(p for p in seen if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
 
 
-def _check_no_half(folder: Path, paths: list[Path]) -> None:
-    """Raises ValueError where images of `folder` lie in a folder that is another half by name."""
+def _check_no_other_part(folder: Path, paths: list[Path]) -> None:
+    """Raises ValueError where images of `folder` lie in a folder that is another part by name."""
     for path in paths:
         for inner in path.parents:
             if inner == folder:
                 break
-            if half_of(inner) not in (None, half_of(folder)):
+            if part_of(inner.name) not in (None, part_of(folder.name)):
                 raise IwaxError(
-                    f"Expected the images of {folder} to be of one half; got {inner}, too. Give the folder with both "
-                    "halves, or rename it."
+                    f"Expected the images of {folder} to be of one part of a data set; got {inner}, too. Give the "
+                    "folder with both parts, or rename it."
                 )
 
 
-def _read_image(path: Path) -> tuple[np.ndarray, bool]:
+def _read_image(path: Path, background: str) -> tuple[np.ndarray, bool]:
     check_installed("PIL", "images in files")
     from PIL import Image
 
@@ -118,6 +114,6 @@ def _read_image(path: Path) -> tuple[np.ndarray, bool]:
         except (OSError, ValueError, SyntaxError) as error:
             raise refused(error) from error
         try:
-            return grey(image)
+            return pixels_of(image, background)
         except IwaxError as error:
             raise refused(error) from error

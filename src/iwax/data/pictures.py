@@ -1,4 +1,4 @@
-"""Pictures of PIL as grey arrays: upright, on white where they are transparent, and grey for grey only."""
+"""Pictures of PIL as arrays: upright, in colour where they have it, on a background where they are transparent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from iwax.errors import IwaxError
 
 ANIMATED = ("GIF", "PNG", "TIFF", "WEBP")
+BACKGROUNDS = ("white", "black")
 
 
 def is_picture(item: Any) -> bool:
@@ -16,12 +17,12 @@ def is_picture(item: Any) -> bool:
     return hasattr(item, "getbands") and hasattr(item, "convert")
 
 
-def grey(image: Any) -> tuple[np.ndarray, bool]:
-    """An image of PIL as (height, width) uint8, and whether it had colour, which is lost.
+def pixels_of(image: Any, background: str = "white") -> tuple[np.ndarray, bool]:
+    """An image of PIL as (height, width) or, in colour, (height, width, 3) uint8; and whether it was transparent.
 
     - It is turned as its EXIF orientation says.
-    - What is transparent shows white; a palette's indices become the palette's colours.
-    - Red, green and blue become L = 0.299 R + 0.587 G + 0.114 B, Pillow's, which is all three where they are equal.
+    - What is transparent shows the `background`, white or black; a palette's indices become the palette's colours.
+    - Red, green and blue that are equal everywhere are grey.
 
     Raises ValueError for more than 8 bits a channel, and for several frames.
     """
@@ -32,11 +33,40 @@ def grey(image: Any) -> tuple[np.ndarray, bool]:
     if getattr(image, "n_frames", 1) > 1 and image.format in ANIMATED:
         raise IwaxError(f"{image.n_frames} frames")
     image = ImageOps.exif_transpose(image)
+    transparent = False
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        transparent = image.getextrema()[3][0] < 255
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L")), False
-    colours = image.convert("RGB")
-    red, green, blue = np.moveaxis(np.asarray(colours), -1, 0)
-    return np.asarray(colours.convert("L")), not (np.array_equal(red, green) and np.array_equal(green, blue))
+        return np.asarray(image.convert("L")), transparent
+    colours = np.asarray(image.convert("RGB"))
+    red, green, blue = np.moveaxis(colours, -1, 0)
+    is_grey = np.array_equal(red, green) and np.array_equal(green, blue)
+    return (np.ascontiguousarray(red) if is_grey else colours), transparent
+
+
+def stacked(images: list[np.ndarray], colour: bool) -> np.ndarray:
+    """Images of one size as (N, height, width), or (N, height, width, 3) if `colour`: those that are grey threefold."""
+    if colour:
+        images = [image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2) for image in images]
+    return np.stack(images)
+
+
+def made_grey(images: np.ndarray) -> np.ndarray:
+    """Images (N, height, width, 3) as (N, height, width), L = 0.299 R + 0.587 G + 0.114 B; grey ones as they are.
+
+    Of uint8 it is rounded as Pillow does. Raises ValueError for anything that is no image in colour or grey.
+    """
+    if images.ndim == 3:
+        return images
+    if images.ndim == 4 and images.shape[-1] == 1:
+        return images[..., 0]
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise IwaxError(
+            f"Expected images (N, height, width, 3) to make grey; got shape {images.shape}. Leave grey out."
+        )
+    if images.dtype == np.uint8:
+        weighted = images.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)  # of 2^16
+        return ((weighted + (1 << 15)) >> 16).astype(np.uint8)
+    return (images @ np.array([0.299, 0.587, 0.114])).astype(np.result_type(images.dtype, np.float32))

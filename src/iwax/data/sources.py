@@ -11,6 +11,9 @@ from iwax.data.cache import cache_label, is_cached
 from iwax.data.payload import Payload, SourceError, gunzip, verify
 from iwax.errors import IwaxError
 
+GZIP = b"\x1f\x8b"
+"""How a compressed file begins."""
+
 T = TypeVar("T")
 
 
@@ -22,6 +25,10 @@ def explicit_folder(data_dir: str | os.PathLike[str] | None) -> tuple[Path, str]
         folder, origin = Path(os.environ["IWAX_DATA"]), "IWAX_DATA"
     else:
         return None
+    if folder.is_file():
+        raise IwaxError(
+            f"Expected {origin} to be a folder; got the file {folder}. A file of your own is named as dataset (--dataset)."
+        )
     if not folder.is_dir():
         raise IwaxError(f"Expected {origin} to be a folder; got {folder}. Create it, or leave {origin} out.")
     return folder, origin
@@ -46,7 +53,8 @@ def read_files(payloads: Sequence[Payload], folder: Path, origin: str) -> dict[s
     for payload in payloads:
         path = find_file(folder, payload) or folder
         content = read_file(path)
-        contents[payload.name] = gunzip(content, payload.size) if path.suffix == ".gz" else content
+        packed = content.startswith(GZIP)  # whatever its name says
+        contents[payload.name] = gunzip(content, payload.size) if packed else content
     return contents
 
 
