@@ -46,8 +46,8 @@ def load_own(
 ) -> Dataset:
     """Images (N, height, width), in colour (N, height, width, 3), or vectors (N, D) from a file or a folder.
 
-    A .npz with arrays `train` and `test` (or x_train and x_test, train_images and test_images), a folder with folders or
-    files of these names (`Training`, `test.csv`), and MNIST's files, by whatever name, are taken as they are (split
+    A .npz with arrays `train` and `test` (or x_train and x_test, train_images and test_images), a folder with folders
+    or files of these names (`Training`, `test.csv`), and MNIST's files, by whatever name, are taken as they are (split
     "given"); a validation part beside them is kept as `validation`. Otherwise `split` is a rule,
     "test_fraction=0.1,seed=0" by default: that many examples, drawn without replacement, are for testing. The name of
     the data set is its absolute path, so that a run finds it from any folder.

@@ -66,4 +66,4 @@ class DatasetInfo:
 
 def array_sha256(array: np.ndarray) -> str:
     """SHA-256 of an array's elements in C order, as hexadecimal; of a contiguous one without a copy of it."""
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()

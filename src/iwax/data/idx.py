@@ -83,7 +83,7 @@ def _is_images(path: Path) -> bool:
 
 
 def _candidates(folder: Path) -> Iterable[Path]:
-    """The files of IDX images in a folder and those below it, without hidden ones; plain ones before compressed ones."""
+    """The files of IDX images in a folder and those below it, without hidden ones; plain ones come first."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not hidden and path.suffix.lower() not in IMAGE_SUFFIXES and path.is_file() and _is_images(path):

@@ -27,7 +27,7 @@ def explicit_folder(data_dir: str | os.PathLike[str] | None) -> tuple[Path, str]
         return None
     if folder.is_file():
         raise IwaxError(
-            f"Expected {origin} to be a folder; got the file {folder}. A file of your own is named as dataset (--dataset)."
+            f"Expected {origin} to be a folder; got the file {folder}. Name a file of your own as dataset (--dataset)."
         )
     if not folder.is_dir():
         raise IwaxError(f"Expected {origin} to be a folder; got {folder}. Create it, or leave {origin} out.")

@@ -24,7 +24,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> tuple[np.nda
     """The numbers (N, D) of a table, float64, of the `columns` in that order or of all; and what must be said.
 
     Columns have the names of the header; where a .csv has none, they are "0", "1" and so on. The numbers of the rows
-    that pandas writes are left out, with a notice. Raises ValueError for a column that is not there or holds no numbers.
+    that pandas writes are left out, with a notice. Raises ValueError for a column that is not there or has no numbers.
     """
     return (_read_csv if path.suffix.lower() == ".csv" else _read_parquet)(path, columns)
 
