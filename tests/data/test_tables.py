@@ -109,7 +109,7 @@ def test_a_parquet_of_numbers_of_any_kind(tmp_path):
 def test_without_pyarrow_one_line_says_what_brings_it(save, monkeypatch):
     monkeypatch.setattr("iwax.extras.find_spec", lambda module: None)
     with pytest.raises(
-        ImportError, match=r'pyarrow to be installed for files of \.parquet; pip install "iwax\[imples\]"'
+        ImportError, match=r'pyarrow to be installed for files of \.parquet; pip install "iwax\[impute\]"'
     ):
         load(save("", "own.parquet"))
 
