@@ -2,6 +2,8 @@
 
 import json
 import os
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -193,3 +195,18 @@ print(json.dumps(iwax.evaluate(result.model, x, jax.random.key(2), num_samples=6
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | flags, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert np.isfinite(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_whoever_judges_takes_keys_by_name_and_derives_none():
+    """Only what draws beside a model, given a key, makes streams of it."""
+    package = pathlib.Path(iwax.__file__).parent
+    deriving = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if re.search(r"from iwax\.keys import .*\bstream\b", path.read_text())
+    }
+    assert deriving <= {"contrib", "evaluation", "objectives", "torch", "impute"}
+    named = {value.purpose for value in vars(EvaluationKeys).values() if hasattr(value, "purpose")}
+    beside = {"evaluation along training", "own-model check", "resampling", "implicit choice", "prior of dropped units"}
+    assert named <= set(PURPOSES) - beside
+    assert words(EvaluationKeys.of_seed(3).similarity) == words(stream(jax.random.key(3), "similarity"))

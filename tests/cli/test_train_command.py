@@ -32,7 +32,7 @@ def train(capsys, *arguments):
 
 def test_a_stopped_run_goes_on(tmp_path, capsys):
     path = tmp_path / "run"
-    status, out, _ = train(capsys, *RUN, "--epsilon", "1e-5", "--out", path, "--time-limit", "1e-9")
+    status, out, _ = train(capsys, *RUN, "--epsilon", "1e-5", "--parts", "2", "--out", path, "--time-limit", "1e-9")
     assert status == 0
     assert "stopped after 0 of 3 epochs" in out
     status, out, err = train(capsys, "--resume", path, "--epsilon", "1e-6")
@@ -44,6 +44,7 @@ def test_a_stopped_run_goes_on(tmp_path, capsys):
     assert json.loads(out)["epoch"] == 3
     overridden = RunFolder(path).json("environment.json")["protocol"]["overridden"]
     assert overridden["epsilon"] == {"protocol": 1e-4, "run": 1e-5}
+    assert overridden["parts"] == {"protocol": None, "run": 2}
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 import iwax.judging.judgement
+import iwax.runs.folder
 from iwax.errors import IwaxTypeError
 from iwax.evaluation.estimators import EstimatorCurves
 from iwax.evaluation.evaluate import log_likelihood
 from iwax.judging.judgement import judge_run, plot_evaluation
 from iwax.judging.plots import estimator_plot, trust_plot, unit_plot
 from iwax.keys import EvaluationKeys
+from iwax.runs.checkpoint import read_checkpoint
 from iwax.runs.launch import new_run
 from iwax.runs.loading import load_run
 from tiny import tiny_config, tiny_data
@@ -67,10 +69,13 @@ def test_what_cannot_be_had_is_named_and_the_rest_is_done(run, monkeypatch):
 
     short(monkeypatch)
     monkeypatch.setattr(iwax.judging.judgement, "pruned_run", refuse)
+    reads = []
+    monkeypatch.setattr(iwax.runs.folder, "read_checkpoint", lambda path: reads.append(path) or read_checkpoint(path))
     result = judge_run(run, num_images=4, data=tiny_data(), **OPTIONS)
     assert result["missing"]["pruned"] == "Expected the model to have `prior`."
     assert "pruned" not in result
     assert "estimators" in result
+    assert len(reads) == 1  # the run is loaded once for all parts
 
 
 def test_a_stopped_evaluation_ends_the_judgement(run, judged):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import iwax
+from iwax.experiments.identity import non_default_fields
 from iwax.runs.config import RunConfig
-from iwax.runs.initial import build_model, training_images
+from iwax.runs.initial import build_model, prepare, training_images
 from iwax.runs.resolution import resolve
 from iwax.training.recipes import RECIPES
 from tiny import tiny_config, tiny_data
@@ -79,6 +80,17 @@ def test_schedules_stretched_and_cut_off():
     cosine = resolve(RunConfig(decay="cosine", stages="0.01:80", schedule_scale=0.5))
     assert (cosine.epochs, cosine.recipe.epochs, resolve(cosine.config).config) == (40, 40, cosine.config)
     assert resolve(RunConfig(decay="cosine", stages="0.01:80", epochs=3)).recipe.epochs == 3
+
+
+def test_parts_of_a_minibatch_are_asked_for_by_number_and_by_nothing_as_before():
+    """Left out they are in no record and no name, so that those of before keep theirs."""
+    run = resolve(tiny_config(parts=2))
+    assert run.config.parts == run.recipe.parts == prepare(run, DATA)[0].recipe.parts == 2
+    assert resolve(RunConfig()).config.parts is resolve(RunConfig()).recipe.parts is None
+    assert non_default_fields(RunConfig(parts=5)) == {"parts": 5}
+    assert non_default_fields(resolve(RunConfig()).config) == {}
+    with pytest.raises(ValueError, match=r"Expected parts to divide batch_size=250; got 3\."):
+        resolve(RunConfig(parts=3))
 
 
 def test_numbers_are_trained_with_as_they_are_written():

@@ -16,7 +16,7 @@ from iwax.report.cells import count, flop, number, seconds, small
 from iwax.report.format import backward, nats, objective_name, signed
 from iwax.report.gather import flop_of_step
 from iwax.report.tables import Datum, Sheet, as_markdown
-from iwax.runs import RunConfig
+from iwax.runs import RunConfig, resolve
 
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "recipe_sheet", "speedrun_page"]
 
@@ -170,7 +170,7 @@ def _recipe(record: Record) -> str:
 
 def _rate(config: Mapping[str, Any]) -> float:
     """The highest learning rate of a schedule."""
-    return max(float(stage.split(":")[0]) for stage in config["stages"].split(","))
+    return max(rate for rate, _ in resolve(RunConfig(**config)).recipe.stages)
 
 
 def _units(found: Found) -> Datum:
