@@ -21,3 +21,13 @@ def tiny_data(seed: int = 0, train: int = 40) -> Dataset:
 def tiny_config(**fields) -> RunConfig:
     recipe = {"protocol": "burda-paper", "batch_size": 10, "epochs": 2}
     return RunConfig(**{"objective": "elbo", "num_samples": 1, "dataset": "tiny"} | recipe | fields)
+
+
+class Bare:
+    """A model of the required members alone, of which nothing is asked: it is refused for want of the optional ones."""
+
+    def posterior(self, x):
+        raise AssertionError
+
+    def log_joint(self, x, z):
+        raise AssertionError

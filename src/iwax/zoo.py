@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -86,15 +86,15 @@ def export(
     check_choice("model", config.model, ARCHITECTURES)
     if not judged:
         raise IwaxError(f"Expected {run} to be evaluated, so that its record can say so; run `iwax evaluate` first.")
-    half = _as(jnp.float16, model)
+    half = _as(jnp.float16, cast(VAE, model))  # of ARCHITECTURES
     again = _judged_again(_as(jnp.float32, half), loaded, judged, on_batch)
     content, out = pack_checkpoint(half, {"name": name}), Path(folder or FOLDER)
     record = {
         "name": name,
         "sha256": hashlib.sha256(content).hexdigest(),
         **{field: getattr(config, field) for field in ("model", "scale_map", "likelihood", "dataset")},
-        "data_size": model.data_size,
-        "num_parameters": model.num_parameters,
+        "data_size": half.data_size,
+        "num_parameters": half.num_parameters,
         "half_precision": {key: again[key] for key in MEASURED},
         "single_precision": {key: judged[key] for key in MEASURED},
         "checkpoint_sha256": loaded.checkpoint_sha256,

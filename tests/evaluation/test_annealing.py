@@ -15,7 +15,7 @@ from iwax.judging.anneal import Annealing, anneal, anneal_run, schedule, simulat
 from iwax.models.bernoulli_latent import BernoulliLatent
 from iwax.runs.launch import new_run
 from iwax.runs.loading import load_run
-from tiny import tiny_config, tiny_data
+from tiny import Bare, tiny_config, tiny_data
 
 KEY = jax.random.key(0)
 MODEL = iwax.LinearGaussian.isotropic(4, variance=0.9)  # a proposal wider than the posterior's 1/2
@@ -162,12 +162,8 @@ def test_models_that_cannot_be_annealed(monkeypatch):
     monkeypatch.setitem(sys.modules, "blackjax", None)
     with pytest.raises(ImportError, match=r'Expected blackjax.*pip install "iwax\[diagnostics\]"'):
         anneal(MODEL, X[:2], KEY, num_distributions=2)
-
-    class NoPrior:
-        pass
-
-    with pytest.raises(TypeError, match="Expected a model with a prior, for start='prior'; got NoPrior without one"):
-        anneal(NoPrior(), X, KEY, start="prior")
+    with pytest.raises(TypeError, match="Expected a model with a prior, for start='prior'; got Bare without one"):
+        anneal(Bare(), X, KEY, start="prior")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from iwax.judging.ssim import ssim_run
 from iwax.keys import stream
 from iwax.runs.launch import new_run
 from iwax.runs.loading import load_run
-from tiny import tiny_config, tiny_data
+from tiny import Bare, tiny_config, tiny_data
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -227,6 +227,9 @@ class Density(eqx.Module):
     def sample(self, key, sample_shape=()):
         return self.loc + jax.random.normal(key, (*sample_shape, *self.loc.shape))
 
+    def log_prob(self, z):
+        return -0.5 * jnp.sum((z - self.loc) ** 2, axis=-1)
+
 
 class Stub(eqx.Module):
     """q and p(x | z) with such means: z is near x, and x near z."""
@@ -243,6 +246,9 @@ class Stub(eqx.Module):
 
     def likelihood(self, z):
         return Density(z, self.of_p)
+
+    def log_joint(self, x, z):
+        return self.prior.log_prob(z) + self.likelihood(z).log_prob(x)
 
 
 def test_a_posterior_that_does_not_know_its_mean_is_averaged_over_draws():
@@ -321,11 +327,8 @@ def test_bad_settings(fields, message):
 
 
 def test_a_model_that_decodes_nothing():
-    class NoLikelihood:
-        pass
-
-    with pytest.raises(TypeError, match="Expected a model with `likelihood` for reconstruction; got NoLikelihood"):
-        reconstruct(NoLikelihood(), jnp.zeros((1, 3)), KEY)
+    with pytest.raises(TypeError, match="Expected a model with `likelihood` for reconstruction; got Bare"):
+        reconstruct(Bare(), jnp.zeros((1, 3)), KEY)
 
 
 def test_the_former_name_of_a_setting_is_read():

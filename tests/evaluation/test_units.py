@@ -12,6 +12,7 @@ from iwax.evaluation.pruning import prune
 from iwax.evaluation.units import single_sample_unit_variances, unit_divergences, unit_variances
 from iwax.models.distributions import DiagonalNormal, MarkovChain
 from iwax.models.model import draw
+from tiny import Bare
 
 KEY = jax.random.key(0)
 
@@ -172,6 +173,12 @@ class WrongPosterior(eqx.Module):
         z, _ = self.pruned.sample_and_log_prob(key, sample_shape)
         return z, self.full.log_prob(z)
 
+    def sample(self, key, sample_shape):
+        return self.pruned.sample(key, sample_shape)
+
+    def log_prob(self, z):
+        return self.full.log_prob(z)
+
 
 NOT_LAST = (np.array([True, True, False]), np.array([True, True]))
 
@@ -199,6 +206,9 @@ class Opaque(eqx.Module):
     def sample(self, key, sample_shape=()):
         return jax.random.normal(key, (*sample_shape, 1, 2))
 
+    def log_prob(self, z):
+        raise NotImplementedError
+
 
 class OpaqueModel(eqx.Module):
     prior: DiagonalNormal
@@ -206,10 +216,13 @@ class OpaqueModel(eqx.Module):
     def posterior(self, x):
         return Opaque()
 
+    def log_joint(self, x, z):
+        raise NotImplementedError
+
 
 def test_what_cannot_be_pruned_is_named():
     with pytest.raises(TypeError, match="Expected the model to have `prior`"):
-        prune(object(), (np.ones(2, bool),))
+        prune(Bare(), (np.ones(2, bool),))
     model = OpaqueModel(DiagonalNormal(jnp.zeros(2), jnp.zeros(2)))
     with pytest.raises(TypeError, match="whose units can be told apart; got Opaque"):
         unit_divergences(model, np.zeros((3, 2)), KEY)

@@ -15,7 +15,7 @@ from iwax.judging.evaluate import evaluate_run
 from iwax.judging.partial import partial_evaluation
 from iwax.runs.folder import PARTIAL, RunFolder
 from iwax.runs.launch import new_run
-from tiny import tiny_config, tiny_data
+from tiny import Bare, tiny_config, tiny_data
 
 CLOCK = ("seconds", "images_per_second", "found_finished")
 OPTIONS = {"num_samples": 128, "rows": 256}  # two images a batch, six batches
@@ -183,9 +183,6 @@ def test_values_per_image_are_saved(judged):
 
 
 def test_a_model_without_the_optional_parts_is_refused_by_name():
-    class Bare:
-        """Meets the contract's required part only, as far as this matters."""
-
     with pytest.raises(TypeError, match=r"Expected a model with `prior` and `likelihood` for sampling; got Bare"):
         sample_images(Bare(), 3, jax.random.key(0))
     with pytest.raises(TypeError, match=r"Expected a model with `likelihood` for reconstruction; got Bare"):

@@ -18,7 +18,7 @@ from jax.extend.core import Literal, jaxprs_in_params
 from jaxtyping import PyTree
 
 from iwax.errors import IwaxError
-from iwax.models import draw
+from iwax.models import Model, draw
 from iwax.objectives import AbstractObjective, loss
 from iwax.training import Update, phases, soap
 
@@ -49,7 +49,7 @@ def count_flop(function: Callable, *arguments: Any, choice: Callable = max) -> i
     return _flop(closed.jaxpr, choice)
 
 
-def training_flop(model: Any, objective: AbstractObjective, x: PyTree, update: Update = "joint") -> int:
+def training_flop(model: Model, objective: AbstractObjective, x: PyTree, update: Update = "joint") -> int:
     """The operations of one training step on a minibatch: the bound and its gradient, of every phase of the update.
 
     Arguments:
@@ -67,7 +67,9 @@ def training_flop(model: Any, objective: AbstractObjective, x: PyTree, update: U
     total = 0
     for phase in phases(model, objective, update):  # one by one: the second finds other parameters than the first
 
-        def gradient(model: Any, objective: AbstractObjective, x: PyTree, key: jax.Array, phase: Any = phase) -> PyTree:
+        def gradient(
+            model: Model, objective: AbstractObjective, x: PyTree, key: jax.Array, phase: Any = phase
+        ) -> PyTree:
             own, others = eqx.partition((model, objective), phase.mask)
 
             def of_own(own: PyTree) -> jax.Array:
@@ -97,7 +99,7 @@ def update_flop(optimiser: optax.GradientTransformation, parameters: PyTree) -> 
     return least + (most - least) // FREQUENCY
 
 
-def evaluation_flop(model: Any, x: PyTree, num_samples: int) -> int:
+def evaluation_flop(model: Model, x: PyTree, num_samples: int) -> int:
     """The operations of the log-weights of `num_samples` samples for each example of x, each encoded once.
 
     Arguments:
@@ -111,7 +113,7 @@ def evaluation_flop(model: Any, x: PyTree, num_samples: int) -> int:
     2068433600
     """
 
-    def log_weights(model: Any, x: PyTree, key: jax.Array) -> Any:
+    def log_weights(model: Model, x: PyTree, key: jax.Array) -> Any:
         z, log_q = draw(model.posterior(x), key, num_samples)
         return model.log_joint(x, z) - log_q
 

@@ -1,7 +1,6 @@
 """Replicates of a gradient, as training would take it, streamed from the device in bounded memory."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.errors import IwaxError
+from iwax.models import Model
 from iwax.objectives import AbstractObjective, loss
 
 __all__ = ["GROUPS", "group_size", "num_examples_of", "parameter_group", "stream_gradients"]
@@ -20,7 +20,7 @@ BATCH = 32  # replicates in one call of the device, at most
 
 
 def stream_gradients(
-    model: Any, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray, num_replicates: int, chunk: int
+    model: Model, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray, num_replicates: int, chunk: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """Gradients of both groups, uphill: two arrays (batch, parameters) at a time, the last batch perhaps smaller."""
     size = sum(group_size(parameter_group(model, name)) for name in GROUPS)
@@ -35,7 +35,7 @@ def stream_gradients(
 
 @eqx.filter_jit
 def _replicates(
-    model: Any, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray, numbers: Array, chunk: int
+    model: Model, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray, numbers: Array, chunk: int
 ) -> tuple[Array, Array]:
     """Replicates of the gradient of minus the loss by number, (batch, parameters) for each group."""
     n = num_examples_of(x)
@@ -67,7 +67,7 @@ def _flat(tree: PyTree) -> Array:
     return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves]) if leaves else jnp.zeros(0)
 
 
-def parameter_group(model: Any, name: str) -> PyTree:
+def parameter_group(model: Model, name: str) -> PyTree:
     """The floating-point arrays of one group of parameters."""
     if not hasattr(model, name):
         raise IwaxError(

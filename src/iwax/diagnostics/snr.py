@@ -25,6 +25,7 @@ from iwax.diagnostics.moments import Moments
 from iwax.diagnostics.replicates import GROUPS, group_size, num_examples_of, parameter_group, stream_gradients
 from iwax.errors import IwaxError
 from iwax.evaluation import ROWS
+from iwax.models import Model
 from iwax.objectives import AbstractObjective
 
 __all__ = ["Directional", "GradientSNR", "GroupSNR", "gradient_snr"]
@@ -152,7 +153,7 @@ class GradientSNR:
 
 
 def gradient_snr(
-    model: Any,
+    model: Model,
     objective: AbstractObjective,
     x: PyTree,
     key: PRNGKeyArray,

@@ -21,7 +21,7 @@ Salakhutdinov and Grosse, "On the quantitative analysis of decoder-based generat
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import equinox as eqx
 import jax
@@ -34,6 +34,7 @@ from scipy.special import expit, logsumexp
 from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxTypeError
 from iwax.evaluation.hamiltonian import hamiltonian_step, pilot_step_sizes, walk
+from iwax.models import FactorizedModel, Model
 from iwax.weights import effective_number
 
 __all__ = ["STARTS", "Annealing", "anneal", "schedule", "simulate"]
@@ -94,7 +95,7 @@ def schedule(num_distributions: int) -> Float[np.ndarray, " steps"]:
     return ((t - t[0]) / (t[-1] - t[0])).astype(np.float32).astype(np.float64)
 
 
-def simulate(model: Any, num_examples: int, key: PRNGKeyArray) -> tuple[Array, PyTree]:
+def simulate(model: FactorizedModel, num_examples: int, key: PRNGKeyArray) -> tuple[Array, PyTree]:
     """Data drawn from the model, (N, *event), and the z from which they were: exact draws of p(z | x)."""
     check_positive_integer("num_examples", num_examples)
     z_key, x_key = jax.random.split(key)
@@ -103,7 +104,7 @@ def simulate(model: Any, num_examples: int, key: PRNGKeyArray) -> tuple[Array, P
 
 
 def anneal(
-    model: Any,
+    model: Model,
     x: Float[Array | np.ndarray, "n ..."],
     key: PRNGKeyArray,
     *,
@@ -173,7 +174,7 @@ def _taken(tree: PyTree, indices: np.ndarray) -> PyTree:
 
 @eqx.filter_jit
 def _chains(
-    model: Any,
+    model: Model,
     x: Array,
     z: PyTree | None,
     indices: Array,
@@ -188,7 +189,7 @@ def _chains(
     def of_example(x: Array, index: Array, z: PyTree | None) -> tuple[Array, Array]:
         x = x[None]
         keys = jax.random.split(jax.random.fold_in(key, index), 5)
-        f_0 = model.posterior(x) if start == "posterior" else model.prior
+        f_0 = model.posterior(x) if start == "posterior" else cast(FactorizedModel, model).prior
         if not getattr(f_0, "has_rsample", True):
             raise IwaxTypeError(f"Expected continuous z, for Hamiltonian steps; got a {start} of {type(f_0).__name__}.")
         shape = (1,) if start == "prior" else ()  # z is (1, 1, *event): a sample of a batch of one

@@ -4,7 +4,7 @@ Both are means of p(x | z), no draws from it: for z from the prior they are the 
 q(z | x) reconstructions.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError, IwaxTypeError
-from iwax.models import MarkovChain
+from iwax.models import FactorizedModel, MarkovChain, Model, Posterior
 
 __all__ = ["RULES", "known_mean", "reconstruct", "sample_images"]
 
@@ -23,20 +23,20 @@ REMEDY = "Let `likelihood(z)` return a density whose `mean` is what is to be sho
 BATCH = 500  # examples reconstructed at a time
 
 
-def sample_images(model: Any, num_images: int, key: PRNGKeyArray) -> Float[np.ndarray, "num_images data"]:
+def sample_images(model: Model, num_images: int, key: PRNGKeyArray) -> Float[np.ndarray, "num_images data"]:
     """Means of p(x | z) for z drawn from the prior, (num_images, pixels).
 
     Raises:
         TypeError: a model without a prior or a likelihood, or one whose likelihood has no mean.
         ValueError: a mean that is not finite.
     """
-    _check_has(model, "sampling", "prior", "likelihood")
-    density = model.likelihood(model.prior.sample(key, (num_images,)))
+    factors = _having(model, "sampling", "prior", "likelihood")
+    density = factors.likelihood(factors.prior.sample(key, (num_images,)))
     return _finite(np.asarray(_mean_of_likelihood(density)), density)
 
 
 def reconstruct(
-    model: Any,
+    model: Model,
     x: Float[np.ndarray | Array, "n ..."],
     key: PRNGKeyArray,
     *,
@@ -58,7 +58,7 @@ def reconstruct(
         ValueError: an unknown rule, or a mean of p(x | z) that is not finite.
         TypeError: a model without a likelihood, or one whose likelihood has no mean.
     """
-    _check_has(model, "reconstruction", "likelihood")
+    factors = _having(model, "reconstruction", "likelihood")
     check_choice("reconstruction", rule, RULES)
     check_positive_integer("num_samples", num_samples)
     batches = []
@@ -67,24 +67,24 @@ def reconstruct(
         batches.append(np.asarray(_decoded(model, jnp.asarray(x)[indices], indices, key, rule, num_samples)))
     decoded = np.concatenate(batches)
     if not np.isfinite(decoded).all():
-        _finite(decoded, model.likelihood(model.posterior(jnp.asarray(x)[:1]).sample(key, (1,))))
+        _finite(decoded, factors.likelihood(model.posterior(jnp.asarray(x)[:1]).sample(key, (1,))))
     return decoded
 
 
 @eqx.filter_jit
-def _decoded(model: Any, x: Array, indices: Array, key: PRNGKeyArray, rule: str, num_samples: int) -> Array:
+def _decoded(model: Model, x: Array, indices: Array, key: PRNGKeyArray, rule: str, num_samples: int) -> Array:
     def of_example(x: Array, index: Array) -> Array:
         posterior, example_key = model.posterior(x[None]), jax.random.fold_in(key, index)
         if rule == "posterior-mean":
             z = _posterior_mean(posterior, example_key, num_samples)
         else:
             z = posterior.sample(example_key, (1 if rule == "sample" else num_samples,))
-        return jnp.mean(_mean_of_likelihood(model.likelihood(z)), axis=(0, 1))
+        return jnp.mean(_mean_of_likelihood(cast(FactorizedModel, model).likelihood(z)), axis=(0, 1))
 
     return jax.vmap(of_example)(x, indices)
 
 
-def _posterior_mean(posterior: Any, key: PRNGKeyArray, num_samples: int) -> PyTree:
+def _posterior_mean(posterior: Posterior, key: PRNGKeyArray, num_samples: int) -> PyTree:
     """E_q[z] of every layer, with a leading axis of one."""
     if isinstance(posterior, MarkovChain) and not posterior.conditionals:
         return posterior.first.mean[None]
@@ -130,8 +130,9 @@ def _finite(means: np.ndarray, density: Any) -> np.ndarray:
     )
 
 
-def _check_has(model: Any, what: str, *names: str) -> None:
-    """Raises TypeError for a model without the optional parts that `what` needs."""
+def _having(model: Model, what: str, *names: str) -> Any:
+    """The model; raises TypeError for one without the optional members that `what` needs."""
     missing = [f"`{name}`" for name in names if not hasattr(model, name)]
     if missing:
         raise IwaxTypeError(f"Expected a model with {' and '.join(missing)} for {what}; got {type(model).__name__}.")
+    return model

@@ -21,6 +21,7 @@ from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
 from iwax.evaluation.blocks import whole_blocks
 from iwax.evaluation.streaming import ROWS, log_weights
+from iwax.models import Model
 from iwax.objectives import JVI
 
 __all__ = ["EstimatorCurves", "estimate_blocks", "estimator_curves"]
@@ -67,7 +68,7 @@ class EstimatorCurves:
 
 
 def estimator_curves(
-    model: Any,
+    model: Model,
     x: PyTree,
     key: PRNGKeyArray,
     *,

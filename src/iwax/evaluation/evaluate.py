@@ -38,6 +38,7 @@ from iwax.evaluation.result import Evaluation
 from iwax.evaluation.streaming import ROWS, Tally, tallies
 from iwax.evaluation.units import unit_variances
 from iwax.keys import EvaluationKeys
+from iwax.models import Model
 
 __all__ = ["evaluate", "evaluate_batches", "gather", "log_likelihood", "samples_in_blocks", "tally_values"]
 
@@ -48,7 +49,7 @@ NO_SPLIT = "The ELBO's reconstruction and KL parts are missing, as the model has
 
 
 def evaluate(
-    model: Any,
+    model: Model,
     data: Dataset | PyTree,
     key: PRNGKeyArray,
     *,
@@ -100,7 +101,7 @@ def evaluate(
 
 
 def log_likelihood(
-    model: Any, x: PyTree, key: PRNGKeyArray, *, num_samples: int = 5000, rows: int = ROWS
+    model: Model, x: PyTree, key: PRNGKeyArray, *, num_samples: int = 5000, rows: int = ROWS
 ) -> Float[np.ndarray, " batch"]:
     """log p^(x) = log (1/k) sum_s w_s of each example in nats, float64, (N,); memory does not grow with k.
 
@@ -127,7 +128,7 @@ def log_likelihood(
 
 
 def evaluate_batches(
-    model: Any,
+    model: Model,
     x: PyTree,
     key: PRNGKeyArray,
     *,
@@ -207,7 +208,7 @@ def gather(
     )
 
 
-def has_split(model: Any) -> bool:
+def has_split(model: Model) -> bool:
     """Whether the ELBO can be split into reconstruction and KL."""
     return hasattr(model, "prior") and hasattr(model, "likelihood")
 

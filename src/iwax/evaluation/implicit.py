@@ -10,8 +10,6 @@ on the ELBO of q_IW: L_K <= E_{q_IW}[log p(x, z) - log q_IW(z | x)] <= log p(x).
 Reference: Cremer, Morris and Duvenaud, "Reinterpreting Importance-Weighted Autoencoders" (2017), arXiv:1704.02916.
 """
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -23,13 +21,13 @@ from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
 from iwax.evaluation.blocks import whole_blocks
 from iwax.keys import stream
-from iwax.models import draw
+from iwax.models import Model, draw
 
 __all__ = ["implicit_log_density", "implicit_posterior", "implicit_weights"]
 
 
 def implicit_posterior(
-    model: Any, x: Float[Array, "*batch event"], key: PRNGKeyArray, *, num_samples: int, num_draws: int = 1
+    model: Model, x: Float[Array, "*batch event"], key: PRNGKeyArray, *, num_samples: int, num_draws: int = 1
 ) -> PyTree:
     """Draws of q_IW(z | x) by sampling-importance-resampling, every leaf (num_draws, *batch, *event).
 
@@ -51,7 +49,7 @@ def implicit_posterior(
 
 
 @eqx.filter_jit
-def _resampled(model: Any, x: Array, keys: Array, num_samples: int) -> PyTree:
+def _resampled(model: Model, x: Array, keys: Array, num_samples: int) -> PyTree:
     posterior = model.posterior(x)
 
     def one(key: Array) -> PyTree:
@@ -68,7 +66,7 @@ def _resampled(model: Any, x: Array, keys: Array, num_samples: int) -> PyTree:
 
 
 def implicit_log_density(
-    model: Any, x: Array, z: PyTree, key: PRNGKeyArray, *, num_samples: int, num_repeats: int = 100
+    model: Model, x: Array, z: PyTree, key: PRNGKeyArray, *, num_samples: int, num_repeats: int = 100
 ) -> Float[Array, "samples ..."]:
     """log q_IW(z | x) in nats, (samples, *batch), its expectation an average over `num_repeats` sets of K - 1 draws.
 

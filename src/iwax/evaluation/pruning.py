@@ -1,6 +1,6 @@
 """What becomes of a model's likelihood without some of its latent units: a claim of inactivity, put to the test."""
 
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -11,11 +11,12 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.errors import IwaxError
 from iwax.evaluation.units import chain_of, check_prior, given_below, layers_of, units_of
 from iwax.keys import stream
+from iwax.models import FactorizedModel, Model, Posterior
 
 __all__ = ["PrunedModel", "prune"]
 
 
-def prune(model: Any, active: tuple[np.ndarray, ...]) -> "PrunedModel":
+def prune(model: Model, active: tuple[np.ndarray, ...]) -> "PrunedModel":
     """The model with its inactive units drawn from the prior, given the layers above, instead of the posterior.
 
     A draw of q', for active units a and inactive units i of each layer:
@@ -51,11 +52,11 @@ def prune(model: Any, active: tuple[np.ndarray, ...]) -> "PrunedModel":
 class PrunedModel(eqx.Module):
     """What `prune` returns; its posterior can be drawn from, with the weight's denominator, and no more."""
 
-    model: Any
+    model: Model
     active: tuple[tuple[int, ...], ...] = eqx.field(static=True)
 
     def posterior(self, x: PyTree) -> "_PrunedPosterior":
-        return _PrunedPosterior(self.model.posterior(x), self.model.prior, self.active)
+        return _PrunedPosterior(self.model.posterior(x), cast(FactorizedModel, self.model).prior, self.active)
 
     def log_joint(self, x: PyTree, z: PyTree) -> Float[Array, "samples ..."]:
         """log p(x, z) in nats."""
@@ -63,9 +64,16 @@ class PrunedModel(eqx.Module):
 
 
 class _PrunedPosterior(eqx.Module):
-    posterior: Any
+    posterior: Posterior
     prior: Any
     active: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> PyTree:
+        """Draws z."""
+        return self.sample_and_log_prob(key, sample_shape)[0]
+
+    def log_prob(self, z: PyTree) -> Array:
+        raise NotImplementedError("The denominator of a pruned model's weight is known together with its draw only.")
 
     def sample_and_log_prob(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> tuple[PyTree, Array]:
         """Draws z, and log of the denominator of w. Active units have the noise that the posterior alone would have."""

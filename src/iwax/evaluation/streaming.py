@@ -6,7 +6,7 @@ memory that grows with k only as the tail that k-hat is fitted to does (with its
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.evaluation.blocks import BlockBound
-from iwax.models import draw
+from iwax.models import FactorizedModel, Model, draw
 
 __all__ = ["BLOCK", "ROWS", "Tally", "log_weights", "tallies"]
 
@@ -105,7 +105,7 @@ class Tally:
 
 
 def tallies(
-    model: Any,
+    model: Model,
     x: PyTree,
     key: PRNGKeyArray,
     *,
@@ -138,7 +138,7 @@ def tallies(
 
 
 def log_weights(
-    model: Any, x: PyTree, key: PRNGKeyArray, *, num_samples: int, rows: int = ROWS
+    model: Model, x: PyTree, key: PRNGKeyArray, *, num_samples: int, rows: int = ROWS
 ) -> Float[np.ndarray, "batch samples"]:
     """All the log-weights of a few examples, float64 (N, k): the same draws as those that `tallies` sums."""
     parts: dict[int, list[np.ndarray]] = {}
@@ -156,7 +156,7 @@ def chunk_shape(num_examples: int, num_samples: int, rows: int) -> tuple[int, in
 
 
 def _chunks(
-    model: Any, x: PyTree, key: PRNGKeyArray, num_samples: int, rows: int, start: int, split: bool
+    model: Model, x: PyTree, key: PRNGKeyArray, num_samples: int, rows: int, start: int, split: bool
 ) -> Iterator[tuple[slice, int, np.ndarray, np.ndarray | None]]:
     """(which examples, first sample, log-weights, log-ratios) in float64, every example's samples in order."""
     num_examples = len(jax.tree.leaves(x)[0])
@@ -186,7 +186,7 @@ def _collect(
 
 @eqx.filter_jit
 def _log_weights(
-    model: Any, x: PyTree, indices: Array, blocks: Array, key: PRNGKeyArray, split: bool
+    model: Model, x: PyTree, indices: Array, blocks: Array, key: PRNGKeyArray, split: bool
 ) -> tuple[Float[Array, "n samples"], Float[Array, "n samples"] | None]:
     """Log-weights of `blocks` of samples for each example, keyed by the example's index and the block's number."""
 
@@ -196,7 +196,7 @@ def _log_weights(
         keys = jax.vmap(lambda block: jax.random.fold_in(jax.random.fold_in(key, index), block))(blocks)
         z, log_q = jax.vmap(lambda key: draw(posterior, key, BLOCK))(keys)
         z, log_q = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (z, log_q))
-        log_ratio = (log_q - model.prior.log_prob(z))[:, 0] if split else None
+        log_ratio = (log_q - cast(FactorizedModel, model).prior.log_prob(z))[:, 0] if split else None
         return (model.log_joint(x, z) - log_q)[:, 0], log_ratio
 
     return jax.vmap(of_example)(x, indices)

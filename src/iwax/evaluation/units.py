@@ -7,7 +7,7 @@ Below the top layer the prior of a unit is itself learned: its mean may follow t
 Such a unit has a large A_u and no information of its own; `unit_divergences` tells it from those that have.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.data import num_examples
 from iwax.errors import IwaxTypeError
 from iwax.evaluation.decoding import known_mean
-from iwax.models import Bernoulli, DiagonalNormal, MarkovChain
+from iwax.models import Bernoulli, DiagonalNormal, FactorizedModel, MarkovChain, Model, Posterior
 
 __all__ = [
     "ACTIVE",
@@ -34,7 +34,7 @@ ACTIVE_BY_KL = 1e-2  # the KL divergence in nats above which it is active by KL
 BATCH = 2048  # examples on the device at a time
 
 
-def unit_variances(model: Any, x: PyTree, key: PRNGKeyArray, *, num_samples: int = 128) -> tuple[np.ndarray, ...]:
+def unit_variances(model: Model, x: PyTree, key: PRNGKeyArray, *, num_samples: int = 128) -> tuple[np.ndarray, ...]:
     """Var_x(E_q[u | x]) of every latent unit u, a float64 array (event size,) for each stochastic layer.
 
     The posterior means are averages over samples of the whole chain, so one rule serves every layer; the variance that
@@ -60,7 +60,7 @@ def unit_variances(model: Any, x: PyTree, key: PRNGKeyArray, *, num_samples: int
     return tuple((a - w / num_samples).ravel() for a, w in zip(across, within, strict=True))
 
 
-def single_sample_unit_variances(model: Any, x: Array | np.ndarray, key: PRNGKeyArray) -> tuple[np.ndarray, ...]:
+def single_sample_unit_variances(model: Model, x: Array | np.ndarray, key: PRNGKeyArray) -> tuple[np.ndarray, ...]:
     """The same as the IWAE paper's code has it: Var_x of each layer's mean given one draw of the layers below it.
 
     For the first layer this is exact; for those above, the sampling noise of the draw is counted as activity. To
@@ -77,7 +77,7 @@ def single_sample_unit_variances(model: Any, x: Array | np.ndarray, key: PRNGKey
 
 
 def unit_divergences(
-    model: Any, x: Array | np.ndarray, key: PRNGKeyArray, *, num_samples: int = 128
+    model: Model, x: Array | np.ndarray, key: PRNGKeyArray, *, num_samples: int = 128
 ) -> tuple[np.ndarray, ...]:
     """E[log q(u | below) - log p(u | above)] of every latent unit u in nats, a float64 array (units,) for each layer.
 
@@ -125,7 +125,7 @@ def layers_of(z: PyTree) -> list[Array]:
     return list(z) if isinstance(z, tuple) else [z]
 
 
-def given_below(posterior: Any, layers: list[Array]) -> list[Any]:
+def given_below(posterior: Posterior, layers: list[Array]) -> list[Any]:
     """The density of each layer in q, given the layer below it."""
     first, conditionals = chain_of(posterior)
     return [first, *(conditional(z) for conditional, z in zip(conditionals, layers[:-1], strict=True))]
@@ -137,7 +137,7 @@ def _given_above(prior: Any, layers: list[Array]) -> list[Any]:
     return [*(conditional(z) for conditional, z in zip(reversed(conditionals), layers[1:], strict=True)), top]
 
 
-def check_prior(model: Any) -> None:
+def check_prior(model: Model) -> None:
     if not hasattr(model, "prior"):
         raise IwaxTypeError(f"Expected the model to have `prior`, to tell its units apart; got {type(model).__name__}.")
 
@@ -158,7 +158,7 @@ def _variance(values: np.ndarray) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _conditional_means(model: Any, x: Array, key: PRNGKeyArray) -> list[Array]:
+def _conditional_means(model: Model, x: Array, key: PRNGKeyArray) -> list[Array]:
     """The mean of each layer of q given a draw of the layers below, (N, units) each."""
     posterior = model.posterior(x)
     densities = given_below(posterior, layers_of(posterior.sample(key, ())))
@@ -172,13 +172,13 @@ def _conditional_means(model: Any, x: Array, key: PRNGKeyArray) -> list[Array]:
 
 
 @eqx.filter_jit
-def _unit_log_ratios(model: Any, x: Array, key: PRNGKeyArray, num_samples: int) -> list[Array]:
+def _unit_log_ratios(model: Model, x: Array, key: PRNGKeyArray, num_samples: int) -> list[Array]:
     """log q(u | below) - log p(u | above) of each unit, summed over samples and examples, (units,) for each layer."""
-    posterior = model.posterior(x)
+    posterior, prior = model.posterior(x), cast(FactorizedModel, model).prior
 
     def log_ratios(key: PRNGKeyArray) -> list[Array]:
         layers = layers_of(posterior.sample(key, ()))
-        pairs = zip(given_below(posterior, layers), _given_above(model.prior, layers), layers, strict=True)
+        pairs = zip(given_below(posterior, layers), _given_above(prior, layers), layers, strict=True)
         return [jnp.sum(_unit_log_probs(q, z) - _unit_log_probs(p, z), axis=0) for q, p, z in pairs]
 
     sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(log_ratios, key))
@@ -193,7 +193,7 @@ def _unit_log_probs(density: Any, z: Float[Array, "examples units"]) -> Float[Ar
 
 
 @eqx.filter_jit
-def _unit_moments(model: Any, x: PyTree, key: PRNGKeyArray, num_samples: int) -> tuple[PyTree, PyTree]:
+def _unit_moments(model: Model, x: PyTree, key: PRNGKeyArray, num_samples: int) -> tuple[PyTree, PyTree]:
     """Mean and variance of each unit over samples from q(z | x), of (N, *event) each."""
     posterior = model.posterior(x)
 

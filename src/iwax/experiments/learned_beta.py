@@ -15,7 +15,7 @@ and leave theta to IWAE(K):
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -24,7 +24,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.errors import IwaxError
-from iwax.models import LinearGaussian
+from iwax.models import LinearGaussian, Model
 from iwax.objectives import ELBO, IWAE, loss
 
 __all__ = ["RULES", "Outcome", "linear_gaussian_study", "minimum_mean_square_beta", "train"]
@@ -50,7 +50,7 @@ class Moments(NamedTuple):
 class Outcome(NamedTuple):
     """What `train` returns."""
 
-    model: Any
+    model: Model
     betas: Float[Array, " steps"]
 
 
@@ -65,7 +65,7 @@ def minimum_mean_square_beta(moments: Moments) -> Float[Array, ""]:
 
 
 def train(
-    model: Any,
+    model: Model,
     data: Float[Array, "examples ..."],
     held_out: Float[Array, "others ..."],
     *,
@@ -172,8 +172,8 @@ def _one_linear_gaussian(
         start, train_data, held_out, rule=rule, beta=beta, key=train_key, num_steps=num_steps, num_samples=num_samples,
         learning_rate=3e-3,
     )  # fmt: skip
-    ideal = jnp.mean(truth.log_evidence(test))
-    return outcome.betas, jnp.mean(outcome.model.log_evidence(test)) - ideal, jnp.mean(outcome.model.elbo(test)) - ideal
+    ideal, trained = jnp.mean(truth.log_evidence(test)), cast(LinearGaussian, outcome.model)
+    return outcome.betas, jnp.mean(trained.log_evidence(test)) - ideal, jnp.mean(trained.elbo(test)) - ideal
 
 
 def _random_linear_gaussian(key: PRNGKeyArray, latent: int = 4, data: int = 8) -> LinearGaussian:

@@ -25,6 +25,7 @@ from iwax.diagnostics import GradientSNR, gradient_snr
 from iwax.errors import IwaxError
 from iwax.experiments.points import Point, measure_points
 from iwax.figures import COLOURS, plot
+from iwax.models import Model
 from iwax.objectives import OBJECTIVES, AbstractObjective
 from iwax.progress import Progress
 from iwax.runs import (
@@ -94,7 +95,7 @@ class Settings:
         return [{"model": model, "epoch": epoch, "objective": name, **own} for name in self.objectives]
 
 
-def measure(model: Any, images: np.ndarray, rule: str, point: Point) -> dict[str, Any]:
+def measure(model: Model, images: np.ndarray, rule: str, point: Point) -> dict[str, Any]:
     """Summaries by estimator; or, for an objective that does not fit the model, the reason.
 
     Where the doubly-reparameterized estimator has the same expectation as the plain one, the latter's entry

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -177,7 +177,7 @@ class FittedTable:
             for i in range(multiple):
                 many[i].append(_merged(table[j], seen, column.decode(draws[:, i])))
             log_p += np.where(seen, column.log_jacobian(x["values"][:, j].astype(np.float64)), 0)
-        incomplete = ~x["mask"].all(axis=1)
+        incomplete = np.asarray(~x["mask"].all(axis=1))
         return TableImputation(
             **filled, multiple=many, log_likelihood=log_p, ess=found.ess, khat=found.khat, incomplete=incomplete
         )
@@ -224,7 +224,7 @@ def fit_table(
     objective = IWAE(num_samples=settings.train_samples, gradient="doubly-reparameterized")
     x = encode(columns, table)
     result = fit(model, objective, x, recipe=settings.recipe(rows), key=keys[1], binarize="none", on_epoch=on_epoch)
-    return FittedTable(columns, result.model, result.records)
+    return FittedTable(columns, cast(TableModel, result.model), result.records)
 
 
 def without(values: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ by data augmentation: Comment" (Journal of the American Statistical Association 
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -30,13 +30,24 @@ from iwax.checks import check_positive_integer
 from iwax.data import num_examples
 from iwax.evaluation import Tally, has_tail, pareto_khat, tail_size
 from iwax.keys import stream
-from iwax.models import checked_log_joint, draw
+from iwax.models import Model, checked_log_joint, draw
 
 __all__ = ["RowImputations", "imputation_batches", "impute_rows"]
 
 BLOCK = 64  # samples that share a random key
 ROWS = 128  # rows of a table on the device at a time, 64 samples each
 BLOCKS = 16  # of samples in one call of the device
+
+
+@runtime_checkable
+class ImputingModel(Model, Protocol):
+    """A model of rows that says what a draw of z makes of their columns."""
+
+    def moments(self, z: Any, /) -> Any:
+        """Means and variances of the columns' numbers given z, two arrays (*leading, numbers)."""
+
+    def sample_columns(self, z: Any, key: PRNGKeyArray, /) -> Any:
+        """A draw of every column given z, (*leading, columns)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +79,13 @@ class RowImputations:
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def impute_rows(model: Any, x: PyTree, key: PRNGKeyArray, **options: Any) -> RowImputations:
+def impute_rows(model: ImputingModel, x: PyTree, key: PRNGKeyArray, **options: Any) -> RowImputations:
     """`imputation_batches` of all rows in one value."""
     return RowImputations.joined([part for _, part in imputation_batches(model, x, key, **options)])
 
 
 def imputation_batches(
-    model: Any,
+    model: ImputingModel,
     x: PyTree,
     key: PRNGKeyArray,
     *,
@@ -130,7 +141,7 @@ class _Sums(eqx.Module):
 
 
 def _batch(
-    model: Any,
+    model: ImputingModel,
     x: PyTree,
     indices: Array,
     keys: tuple[PRNGKeyArray, PRNGKeyArray, PRNGKeyArray],
@@ -152,7 +163,7 @@ def _batch(
 
 
 @eqx.filter_jit
-def _start(model: Any, x: PyTree, num_draws: int) -> _Sums:
+def _start(model: ImputingModel, x: PyTree, num_draws: int) -> _Sums:
     def of_row(x: PyTree) -> _Sums:
         posterior = model.posterior(jax.tree.map(lambda leaf: leaf[None], x))
         z = posterior.sample(jax.random.key(0), (num_draws,))
@@ -167,7 +178,7 @@ def _start(model: Any, x: PyTree, num_draws: int) -> _Sums:
 
 @eqx.filter_jit
 def _advance(
-    model: Any, x: PyTree, indices: Array, blocks: Array, keys: tuple, limit: Array, sums: _Sums
+    model: ImputingModel, x: PyTree, indices: Array, blocks: Array, keys: tuple, limit: Array, sums: _Sums
 ) -> tuple[_Sums, Float[Array, "rows samples"]]:
     """The sums with `blocks` of samples more, and their log-weights; samples from `limit` on weigh nothing."""
 
@@ -218,7 +229,7 @@ def _added(sums: _Sums, log_w: Array, mean: Array, variance: Array, z: PyTree, k
 
 
 @eqx.filter_jit
-def _finish(model: Any, indices: Array, key: PRNGKeyArray, sums: _Sums) -> tuple[Array, Array, Array, Array]:
+def _finish(model: ImputingModel, indices: Array, key: PRNGKeyArray, sums: _Sums) -> tuple[Array, Array, Array, Array]:
     """Mean, standard deviation, Monte-Carlo error and draws of each row."""
     total = sums.total[:, None]
     mean = sums.mean / total

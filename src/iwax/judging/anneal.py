@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -29,6 +29,7 @@ from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
 from iwax.files import dumps
 from iwax.keys import EvaluationKeys
+from iwax.models import FactorizedModel, Model
 from iwax.progress import Progress
 from iwax.runs import CHECKPOINT, LoadedRun, RunFolder, check_time_limit, load_run
 
@@ -104,7 +105,7 @@ def anneal_run(
 
 def _bounds(
     records: "_Records",
-    model: Any,
+    model: Model,
     x: Any,
     keys: EvaluationKeys,
     options: dict[str, Any],
@@ -115,7 +116,7 @@ def _bounds(
     results = {"test": records.anneal("test", model, x, None, keys.annealing, options)}
     iwae = {"test": log_likelihood(model, x, keys.samples, num_samples=num_samples)}
     if sandwich:
-        simulated, z = simulate(model, len(x), keys.simulated)
+        simulated, z = simulate(cast(FactorizedModel, model), len(x), keys.simulated)
         results["lower"] = records.anneal("lower", model, simulated, None, keys.annealing_upwards, options)
         results["upper"] = records.anneal("upper", model, simulated, z, keys.annealing_downwards, options)
         iwae["lower"] = log_likelihood(model, simulated, keys.simulated_samples, num_samples=num_samples)
@@ -145,7 +146,7 @@ class _Records:
         self.done = {(record["bound"], record["image"]): record for record in kept}
         self.count = 0
 
-    def anneal(self, bound: str, model: Any, x: Any, z: PyTree, key: PRNGKeyArray, options: dict) -> Annealing:
+    def anneal(self, bound: str, model: Model, x: Any, z: PyTree, key: PRNGKeyArray, options: dict) -> Annealing:
         """`iwax.anneal`, but for the images that are done already."""
         size = min(len(x), max(1, CHAINS // options["num_chains"]))
         for begin in range(0, len(x), size):

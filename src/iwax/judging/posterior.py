@@ -23,7 +23,7 @@ from iwax.evaluation import block_bounds, implicit_log_density, implicit_posteri
 from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
 from iwax.keys import EvaluationKeys
-from iwax.models import draw
+from iwax.models import Model, draw
 from iwax.runs import LoadedRun, load_run
 from iwax.weights import effective_number
 
@@ -35,7 +35,7 @@ GRID = 60  # cells of a picture, across and up
 
 
 def posterior_picture(
-    model: Any,
+    model: Model,
     x: Float[np.ndarray | Array, "n ..."],
     key: PRNGKeyArray,
     paths: str | Path | Sequence[Path],
@@ -92,13 +92,13 @@ def posterior_picture(
 
 
 @eqx.filter_jit
-def _draws(model: Any, x: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+def _draws(model: Model, x: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
     z, log_q = draw(model.posterior(x[None]), key, CHUNK)
     flat = jnp.concatenate([leaf.reshape(CHUNK, -1) for leaf in jax.tree.leaves(z)], axis=1)
     return flat, (model.log_joint(x[None], z) - log_q)[:, 0]
 
 
-def _pool(model: Any, x: Array, key: PRNGKeyArray) -> tuple[np.ndarray, np.ndarray]:
+def _pool(model: Model, x: Array, key: PRNGKeyArray) -> tuple[np.ndarray, np.ndarray]:
     """Draws of q, all layers side by side, (POOL, size), and their log-weights, in float64."""
     parts = [_draws(model, x, jax.random.fold_in(key, i)) for i in range(POOL // CHUNK)]
     z, log_w = (np.concatenate([np.asarray(part[i], np.float64) for part in parts]) for i in (0, 1))
@@ -137,7 +137,7 @@ def _histogram(z: np.ndarray, weights: np.ndarray, edges: list[np.ndarray]) -> n
     return gaussian_filter(np.histogram2d(z[:, 1], z[:, 0], bins=edges[::-1], weights=weights)[0], 1.0)
 
 
-def _exact(model: Any, x: Array, edges: list[np.ndarray], ks: Sequence[int], key: PRNGKeyArray) -> list[np.ndarray]:
+def _exact(model: Model, x: Array, edges: list[np.ndarray], ks: Sequence[int], key: PRNGKeyArray) -> list[np.ndarray]:
     """q_IW for each K and, in place of the last, the posterior: at the centres of the cells, relative."""
     across, up = np.meshgrid(*[(edge[1:] + edge[:-1]) / 2 for edge in edges])
     points = jnp.stack([across.ravel(), up.ravel()], axis=-1).astype(x.dtype)

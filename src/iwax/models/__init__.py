@@ -5,7 +5,7 @@ from iwax.models.check import check_model
 from iwax.models.custom import OWN_MODULE, OwnModel, is_own
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 from iwax.models.linear_gaussian import LinearGaussian
-from iwax.models.model import checked_log_joint, draw, freeze
+from iwax.models.model import FactorizedModel, GroupedModel, Model, Posterior, checked_log_joint, draw, freeze
 from iwax.models.networks import INITS, SCALE_MAPS, BernoulliBlock, Dense, GaussianBlock
 from iwax.models.precision import PRECISIONS, matrix_precision
 from iwax.models.vae import ARCHITECTURES, LIKELIHOODS, VAE
@@ -22,10 +22,14 @@ __all__ = [
     "BernoulliBlock",
     "Dense",
     "DiagonalNormal",
+    "FactorizedModel",
     "GaussianBlock",
+    "GroupedModel",
     "LinearGaussian",
     "MarkovChain",
+    "Model",
     "OwnModel",
+    "Posterior",
     "batched",
     "check_model",
     "checked_log_joint",

@@ -1,16 +1,18 @@
 """Lifting a model of single examples to batches."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.models.model import FactorizedModel, GroupedModel, Model
+
 __all__ = ["batched"]
 
 
-def batched(model: Any) -> "BatchedModel":
+def batched(model: Model) -> "BatchedModel":
     """The same model for a batch of examples, from one written for a single example.
 
     The methods are mapped over the first axis of x, and over the second axis of z, after that of the samples. Networks
@@ -28,23 +30,23 @@ def batched(model: Any) -> "BatchedModel":
 class BatchedModel(eqx.Module):
     """What `batched` returns."""
 
-    model: Any
+    model: Model
 
     @property
     def generative(self) -> PyTree:
-        return self.model.generative
+        return cast(GroupedModel, self.model).generative
 
     @property
     def inference(self) -> PyTree:
-        return self.model.inference
+        return cast(GroupedModel, self.model).inference
 
     @property
     def prior(self) -> Any:
-        return self.model.prior  # AttributeError where there is none, as of the model itself
+        return cast(FactorizedModel, self.model).prior  # AttributeError where there is none, as of the model itself
 
     @property
     def likelihood(self) -> Callable[[PyTree], Any]:
-        single = self.model.likelihood
+        single = cast(FactorizedModel, self.model).likelihood
 
         def likelihood(z: PyTree) -> Any:
             return single(z) if self._has_no_batch(z) else _BatchedLikelihood(*self._mapped(single, z, 1))
@@ -76,7 +78,7 @@ class BatchedModel(eqx.Module):
         """Whether z is (samples, *event), as drawn from the prior."""
         if not hasattr(self.model, "prior"):
             return False
-        drawn = jax.eval_shape(lambda key: self.model.prior.sample(key, (1,)), jax.random.key(0))
+        drawn = jax.eval_shape(lambda key: self.prior.sample(key, (1,)), jax.random.key(0))
         return jax.tree.leaves(z)[0].ndim == jax.tree.leaves(drawn)[0].ndim
 
 

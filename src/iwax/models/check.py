@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, PyTree
 
 from iwax.models.consistency import inconsistency
-from iwax.models.model import freeze
+from iwax.models.model import GroupedModel, Model, freeze
 
 __all__ = ["ModelReport", "check_model"]
 
@@ -68,15 +68,15 @@ def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
     model = jax.tree.map(lambda leaf: leaf.copy() if eqx.is_inexact_array(leaf) else leaf, model)
     x = jax.tree.map(jnp.asarray, x)
     try:
-        _check_members(model)
-        z, log_q = _check_posterior(model, x, key, problems)
+        own = _check_members(model)
+        z, log_q = _check_posterior(own, x, key, problems)
         facts.append(f"batch shape {log_q.shape[1:]}, samples of shape {_event_shapes(z, log_q)}")
-        _check_joint(model, x, z, log_q, problems)
-        _check_groups(model, problems)
-        facts.append(f"{_size(model.generative):,} generative and {_size(model.inference):,} inference parameters")
-        _check_gradients(model, x, z, key, problems)
-        _check_frozen(model, x, z, problems)
-        _check_density(model, x, key, problems)
+        _check_joint(own, x, z, log_q, problems)
+        _check_groups(own, problems)
+        facts.append(f"{_size(own.generative):,} generative and {_size(own.inference):,} inference parameters")
+        _check_gradients(own, x, z, key, problems)
+        _check_frozen(own, x, z, problems)
+        _check_density(own, x, key, problems)
     except _BrokenError as broken:
         problems.append(str(broken))
     return ModelReport(type(model).__name__, tuple(problems), tuple(facts))
@@ -92,13 +92,14 @@ def _attempt(what: str, function: Callable, *arguments: Any) -> Any:
         ) from error
 
 
-def _check_members(model: Any) -> None:
+def _check_members(model: Any) -> GroupedModel:
     missing = [name for name in MEMBERS if not hasattr(model, name)]
     if missing:
         raise _BrokenError(f"Expected the model to have {', '.join(MEMBERS)}; it has no {', '.join(missing)}.")
+    return model
 
 
-def _check_posterior(model: Any, x: PyTree, key: PRNGKeyArray, problems: list[str]) -> tuple[PyTree, jax.Array]:
+def _check_posterior(model: Model, x: PyTree, key: PRNGKeyArray, problems: list[str]) -> tuple[PyTree, jax.Array]:
     posterior = _attempt("model.posterior(x)", model.posterior, x)
     leaves = jax.tree.leaves(posterior)
     if len(leaves) == 1 and leaves[0] is posterior:
@@ -119,7 +120,7 @@ def _check_posterior(model: Any, x: PyTree, key: PRNGKeyArray, problems: list[st
     return z, log_q
 
 
-def _check_joint(model: Any, x: PyTree, z: PyTree, log_q: jax.Array, problems: list[str]) -> None:
+def _check_joint(model: GroupedModel, x: PyTree, z: PyTree, log_q: jax.Array, problems: list[str]) -> None:
     log_p = _attempt("model.log_joint(x, z)", model.log_joint, x, z)
     if jnp.shape(log_p) != log_q.shape:
         raise _BrokenError(
@@ -130,7 +131,7 @@ def _check_joint(model: Any, x: PyTree, z: PyTree, log_q: jax.Array, problems: l
         problems.append("Expected model.log_joint(x, z) to be finite at samples of the posterior; it is not.")
 
 
-def _check_groups(model: Any, problems: list[str]) -> None:
+def _check_groups(model: GroupedModel, problems: list[str]) -> None:
     own = _parameters(model)
     generative, inference = _parameters(model.generative), _parameters(model.inference)
     neither = [name for leaf, name in own.items() if leaf not in generative and leaf not in inference]
@@ -141,7 +142,7 @@ def _check_groups(model: Any, problems: list[str]) -> None:
         problems.append(f"Expected no parameter in both model.generative and .inference; in both: {_some(both)}.")
 
 
-def _check_gradients(model: Any, x: PyTree, z: PyTree, key: PRNGKeyArray, problems: list[str]) -> None:
+def _check_gradients(model: GroupedModel, x: PyTree, z: PyTree, key: PRNGKeyArray, problems: list[str]) -> None:
     """Every generative parameter must move log p(x, z), and every inference parameter log q(z | x)."""
     densities = {
         "generative": ("log_joint(x, z)", lambda model: jnp.sum(model.log_joint(x, z))),
@@ -154,7 +155,7 @@ def _check_gradients(model: Any, x: PyTree, z: PyTree, key: PRNGKeyArray, proble
             problems.append(f"Expected {density} to depend on all of model.{group}; no gradient in {_some(still)}.")
 
 
-def _check_frozen(model: Any, x: PyTree, z: PyTree, problems: list[str]) -> None:
+def _check_frozen(model: GroupedModel, x: PyTree, z: PyTree, problems: list[str]) -> None:
     """A frozen posterior's density must have no gradient in any parameter: what it holds in a closure would leak."""
     gradient = eqx.filter_grad(lambda model: jnp.sum(freeze(model.posterior(x)).log_prob(z)))(model)
     still = _unmoved(model, gradient)
@@ -166,7 +167,7 @@ def _check_frozen(model: Any, x: PyTree, z: PyTree, problems: list[str]) -> None
         )
 
 
-def _check_density(model: Any, x: PyTree, key: PRNGKeyArray, problems: list[str]) -> None:
+def _check_density(model: GroupedModel, x: PyTree, key: PRNGKeyArray, problems: list[str]) -> None:
     found = _attempt("the density of the posterior", inconsistency, model, x, key)
     if found is not None:
         problems.append(f"Expected posterior.log_prob to be the density of what posterior.sample draws; {found}.")
@@ -178,7 +179,7 @@ def _parameters(tree: PyTree) -> dict[int, str]:
     return {id(leaf): jax.tree_util.keystr(path) for path, leaf in leaves if eqx.is_inexact_array(leaf)}
 
 
-def _unmoved(model: Any, gradient: PyTree) -> dict[int, str]:
+def _unmoved(model: GroupedModel, gradient: PyTree) -> dict[int, str]:
     """The parameters whose gradient is zero everywhere."""
     pairs = zip(_parameters(model).items(), jax.tree.leaves(gradient), strict=True)
     return {leaf: name for (leaf, name), derivative in pairs if not jnp.any(derivative != 0)}

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from iwax.models.model import Model, Posterior
+
 __all__ = ["inconsistency"]
 
 NUM_SAMPLES = 1000
@@ -22,7 +24,7 @@ DIRECTIONS = 3
 FAR = 1e3
 
 
-def inconsistency(model: Any, x: PyTree, key: PRNGKeyArray) -> str | None:
+def inconsistency(model: Model, x: PyTree, key: PRNGKeyArray) -> str | None:
     """What shows that `log_prob` of the model's posterior is not the density of its `sample`; None if nothing does.
 
     >>> import iwax
@@ -43,7 +45,7 @@ def inconsistency(model: Any, x: PyTree, key: PRNGKeyArray) -> str | None:
     return None
 
 
-def _score(model: Any, x: PyTree, z: PyTree, key: PRNGKeyArray) -> Array:
+def _score(model: Model, x: PyTree, z: PyTree, key: PRNGKeyArray) -> Array:
     """The derivative of log q(z | x) along a random direction of all parameters, z fixed: (samples, *batch)."""
     parameters, rest = eqx.partition(model, eqx.is_inexact_array)
 
@@ -53,7 +55,7 @@ def _score(model: Any, x: PyTree, z: PyTree, key: PRNGKeyArray) -> Array:
     return jax.jvp(log_q, (parameters,), (_normals(parameters, key),))[1]
 
 
-def _stein(posterior: Any, z: PyTree, key: PRNGKeyArray) -> tuple[Array, Array]:
+def _stein(posterior: Posterior, z: PyTree, key: PRNGKeyArray) -> tuple[Array, Array]:
     """Stein's two statistics for one random v of each draw's shape: (samples, *batch) each."""
     log_q, pullback = jax.vjp(posterior.log_prob, z)
     (slope,) = pullback(jnp.ones_like(log_q))
@@ -67,7 +69,7 @@ def _stein(posterior: Any, z: PyTree, key: PRNGKeyArray) -> tuple[Array, Array]:
     return flat, summed(lambda v, z, slope: v * ((z - z.mean(axis=0)) * slope + 1))
 
 
-def _is_real(posterior: Any, z: PyTree) -> bool:
+def _is_real(posterior: Posterior, z: PyTree) -> bool:
     """Whether the density is smooth and positive everywhere, as far as it says and as it is far away."""
     floating = all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(z))
     support = repr(getattr(posterior, "support", "real")).lower()  # numpyro's: Real(), IndependentConstraint(Real(), 1)

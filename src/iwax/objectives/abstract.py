@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError, IwaxTypeError
-from iwax.models import draw, freeze
+from iwax.models import Model, Posterior, draw, freeze
 from iwax.objectives.autodiff import own_derivatives
 from iwax.objectives.coefficients import Coefficients, resample, spread
 from iwax.objectives.sampling import SAMPLINGS, draw_dependent
@@ -147,7 +147,7 @@ class AbstractObjective(eqx.Module):
 
     @abc.abstractmethod
     def estimate(
-        self, model: Any, x: PyTree, key: PRNGKeyArray
+        self, model: Model, x: PyTree, key: PRNGKeyArray
     ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
         """The bound of each example, and a surrogate whose gradient is the estimator's; both (*batch), in nats."""
 
@@ -256,7 +256,7 @@ class AbstractObjective(eqx.Module):
         return Coefficients(u, path, jnp.zeros_like(u))
 
     @final
-    def draw(self, posterior: Any, key: PRNGKeyArray) -> tuple[PyTree, Float[Array, "samples *batch"]]:
+    def draw(self, posterior: Posterior, key: PRNGKeyArray) -> tuple[PyTree, Float[Array, "samples *batch"]]:
         """`total_samples` draws z and their log q(z | x), dependent if `sampling` says so.
 
         Raises:

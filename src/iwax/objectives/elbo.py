@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.errors import IwaxError
-from iwax.models import DiagonalNormal, MarkovChain, checked_log_joint
+from iwax.models import DiagonalNormal, MarkovChain, Model, checked_log_joint
 from iwax.objectives.objective import REPARAMETERIZED, AbstractObjective, Objective
 
 __all__ = ["ELBO", "AnalyticELBO"]
@@ -79,7 +79,7 @@ class AnalyticELBO(AbstractObjective):
         return jnp.mean(log_w, axis=0)
 
     def estimate(
-        self, model: Any, x: PyTree, key: PRNGKeyArray
+        self, model: Model, x: PyTree, key: PRNGKeyArray
     ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
         if not hasattr(model, "prior"):
             raise IwaxError(f"Expected a model with a prior for AnalyticELBO; got {type(model).__name__}.")

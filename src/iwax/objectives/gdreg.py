@@ -1,13 +1,13 @@
 """The IWAE bound with the generalised doubly-reparameterized gradient, for learned and conditional priors."""
 
-from typing import Any
+from typing import cast
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.errors import IwaxError
-from iwax.models import checked_log_joint, freeze
+from iwax.models import FactorizedModel, Model, checked_log_joint, freeze
 from iwax.objectives.autodiff import weighted_sum
 from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, AbstractObjective
 from iwax.weights import log_mean_exp, normalised_weights
@@ -58,27 +58,27 @@ class GDReG(AbstractObjective):
         return normalised_weights(log_w)
 
     def estimate(
-        self, model: Any, x: PyTree, key: PRNGKeyArray
+        self, model: Model, x: PyTree, key: PRNGKeyArray
     ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
         if not hasattr(getattr(model, "prior", None), "to_noise"):
             raise IwaxError(
                 f"Expected a model whose prior has from_noise and to_noise for GDReG; got {type(model).__name__}. "
                 "Use IWAE."
             )
-        posterior = model.posterior(x)
+        factorized, posterior = cast(FactorizedModel, model), model.posterior(x)
         z, log_q = self.draw(posterior, key)
         log_w = jax.lax.stop_gradient(checked_log_joint(model, x, z, log_q) - log_q)
         w = normalised_weights(log_w)
         constant = freeze(z)
-        by_prior, _ = model.prior.from_noise(freeze(model.prior.to_noise(constant)))
-        frozen, frozen_posterior = freeze(model), freeze(posterior)
+        by_prior, _ = factorized.prior.from_noise(freeze(factorized.prior.to_noise(constant)))
+        frozen, frozen_posterior = freeze(factorized), freeze(posterior)
 
         def frozen_log_w(z: PyTree) -> Array:
             return frozen.log_joint(x, z) - frozen_posterior.log_prob(z)
 
-        def log_likelihood(model: Any, z: PyTree) -> Array:
+        def log_likelihood(model: FactorizedModel, z: PyTree) -> Array:
             return model.log_joint(x, z) - model.prior.log_prob(z)
 
-        surrogate = weighted_sum(w, log_likelihood(model, constant) + log_likelihood(frozen, by_prior))
+        surrogate = weighted_sum(w, log_likelihood(factorized, constant) + log_likelihood(frozen, by_prior))
         surrogate += weighted_sum(w**2, frozen_log_w(z) - frozen_log_w(by_prior))
         return self.bound(log_w), surrogate

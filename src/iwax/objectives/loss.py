@@ -1,17 +1,18 @@
 """An objective as a loss: the scalar, or one number an example, that any training loop can differentiate."""
 
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.models import Model
 from iwax.objectives.autodiff import once_differentiable, value_with_gradient_of
 from iwax.objectives.objective import AbstractObjective
 
 __all__ = ["as_differentiable_as", "loss", "per_example_loss"]
 
 
-def per_example_loss(model: Any, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray) -> Float[Array, " *batch"]:
+def per_example_loss(
+    model: Model, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray
+) -> Float[Array, " *batch"]:
     """Minus the bound of each example in nats, (*batch); its gradient is that of `objective`'s estimator.
 
     Where `objective.has_second_derivatives`, higher derivatives are those of the bound on the same noise.
@@ -42,7 +43,7 @@ def as_differentiable_as(
     return once_differentiable(words, (value, surrogate), inputs)
 
 
-def loss(model: Any, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
+def loss(model: Model, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
     """Minus the mean bound over the batch, in nats: a scalar for any training loop.
 
     The value is the bound itself, never the surrogate, whichever gradient estimator the objective uses.

@@ -24,7 +24,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.keys import stream
-from iwax.models import checked_log_joint, freeze
+from iwax.models import Model, Posterior, checked_log_joint, freeze
 from iwax.objectives.abstract import (
     DOUBLY_REPARAMETERIZED,
     PATH_ONLY,
@@ -88,7 +88,7 @@ class Objective(AbstractObjective):
 
     @final
     def estimate(
-        self, model: Any, x: PyTree, key: PRNGKeyArray
+        self, model: Model, x: PyTree, key: PRNGKeyArray
     ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
         """The bound of each example, and a surrogate whose gradient is the estimator's; both (*batch), in nats."""
         log_w, surrogate = self.weigh(model, x, key)
@@ -96,7 +96,7 @@ class Objective(AbstractObjective):
 
     @final
     def weigh(
-        self, model: Any, x: PyTree, key: PRNGKeyArray
+        self, model: Model, x: PyTree, key: PRNGKeyArray
     ) -> tuple[Float[Array, "samples *batch"], Float[Array, " *batch"]]:
         """The log-weights of new samples, constant to the gradient, and the surrogate that belongs to them; in nats."""
         posterior = model.posterior(x)
@@ -113,8 +113,8 @@ class Objective(AbstractObjective):
     @final
     def surrogate(
         self,
-        model: Any,
-        posterior: Any,
+        model: Model,
+        posterior: Posterior,
         x: PyTree,
         z: PyTree,
         log_q: Array,

@@ -15,6 +15,7 @@ import scipy.stats
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
 from iwax.errors import IwaxError
+from iwax.models import Posterior
 
 __all__ = ["SAMPLINGS", "draw_dependent"]
 
@@ -22,7 +23,7 @@ SAMPLINGS = ("independent", "antithetic", "sobol")
 
 
 def draw_dependent(
-    posterior: Any, key: PRNGKeyArray, num_samples: int, sampling: str
+    posterior: Posterior, key: PRNGKeyArray, num_samples: int, sampling: str
 ) -> tuple[PyTree, Float[Array, "samples ..."]]:
     """`num_samples` dependent draws z and their log q(z | x), (num_samples, *batch).
 
@@ -49,7 +50,7 @@ def draw_dependent(
     return posterior.from_noise(noise)
 
 
-def _noise_shape(posterior: Any, key: PRNGKeyArray) -> tuple[tuple[int, ...], Any]:
+def _noise_shape(posterior: Posterior, key: PRNGKeyArray) -> tuple[tuple[int, ...], Any]:
     """(*batch, number of values in one z) and the type of those, without drawing."""
     z = jax.eval_shape(lambda: posterior.sample(key, (2,)))
     batch = jax.eval_shape(lambda: posterior.log_prob(posterior.sample(key, (2,)))).shape[1:]

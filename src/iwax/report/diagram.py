@@ -10,7 +10,7 @@ from matplotlib.patches import Circle, FancyBboxPatch
 
 from iwax.errors import IwaxTypeError
 from iwax.figures import COLOURS, plot
-from iwax.models import VAE, BernoulliBlock, GaussianBlock
+from iwax.models import VAE, BernoulliBlock, GaussianBlock, Model
 
 __all__ = ["Node", "architecture", "architecture_diagram"]
 
@@ -29,7 +29,7 @@ class Node:
     label: str
 
 
-def architecture(model: Any) -> tuple[list[Node], list[Node]]:
+def architecture(model: Model) -> tuple[list[Node], list[Node]]:
     """What q(z | x) passes through, from x to the top latent, and p(x, z), from there to x.
 
     Raises:
@@ -66,7 +66,7 @@ def _inside(block: GaussianBlock | BernoulliBlock) -> list[Node]:
     return [*trunk, Node("heads", head.bias.size, "μ, σ" if gaussian else "logits")]
 
 
-def architecture_diagram(model: Any, path: str | Path) -> None:
+def architecture_diagram(model: Model, path: str | Path) -> None:
     """Draw a VAE into a .svg, .pdf or .png file: q from left to right above, p from right to left below.
 
     Heights go with the square root of the number of units.

@@ -11,7 +11,7 @@ from iwax.errors import IwaxTypeError
 from iwax.evaluation import ACTIVE, unit_variances
 from iwax.figures import image_shape
 from iwax.keys import EvaluationKeys
-from iwax.models import VAE, BernoulliBlock, Dense, GaussianBlock
+from iwax.models import VAE, BernoulliBlock, Dense, GaussianBlock, Model
 
 __all__ = ["is_explorable", "pack"]
 
@@ -19,7 +19,7 @@ SLIDERS = 12  # of the most active units
 PRIOR_DRAWS = 2000  # for the ranges of layers below the top
 
 
-def is_explorable(model: Any) -> bool:
+def is_explorable(model: Model) -> bool:
     """Whether `pack` takes it: a VAE of binary or grey images."""
     return isinstance(model, VAE) and isinstance(model.generative[-1], BernoulliBlock)
 

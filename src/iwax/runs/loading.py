@@ -12,7 +12,7 @@ from iwax.data import DATASETS, Dataset
 from iwax.errors import IwaxError
 from iwax.evaluation import first_examples, range_of
 from iwax.keys import EvaluationKeys
-from iwax.models import OwnModel, is_own
+from iwax.models import Model, OwnModel, is_own
 from iwax.objectives import AbstractObjective
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
@@ -41,7 +41,7 @@ class LoadedRun:
 
     folder: RunFolder
     resolved: ResolvedRun
-    model: Any
+    model: Model
     objective: AbstractObjective
     checkpoint_sha256: str
     environment: dict[str, Any]

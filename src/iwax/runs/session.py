@@ -11,6 +11,7 @@ import numpy as np
 from iwax.data import Dataset
 from iwax.evaluation import evaluate
 from iwax.keys import TrainingKeys
+from iwax.models import Model
 from iwax.progress import Progress
 from iwax.runs.folder import EVALUATIONS, METRICS, STATUS, RunFolder
 from iwax.runs.resolution import AlongTraining, ResolvedRun
@@ -124,7 +125,7 @@ class Session:
             self.folder.append(EVALUATIONS, place | self._evaluation(state.model, along))
         self.folder.append(METRICS, record)
 
-    def _evaluation(self, model: Any, along: AlongTraining) -> dict[str, Any]:
+    def _evaluation(self, model: Model, along: AlongTraining) -> dict[str, Any]:
         """The summary of `evaluate` for the test images that are judged along training, evenly spaced among all."""
         test = self.data.test
         images = test[np.linspace(0, len(test) - 1, min(along.num_images, len(test))).round().astype(int)]

@@ -23,7 +23,7 @@ from iwax.data import (
 )
 from iwax.errors import IwaxError, IwaxTypeError, NonFiniteLossError
 from iwax.keys import TrainingKeys
-from iwax.models import PRECISIONS, matrix_precision
+from iwax.models import PRECISIONS, Model, matrix_precision
 from iwax.objectives import AbstractObjective
 from iwax.training.recipe import Recipe
 from iwax.training.recipes import get_recipe
@@ -39,7 +39,7 @@ Record = dict[str, int | float]
 class FitResult:
     """What `fit` returns: the trained model and objective (a learned beta lives there), and a record per epoch."""
 
-    model: Any
+    model: Model
     objective: AbstractObjective
     opt_state: PyTree
     records: list[Record]
@@ -81,7 +81,7 @@ class Trainer:
         """Minibatches in an epoch; what is left over is another handful of examples each time they are shuffled."""
         return num_examples(self.images) // self.batch_size
 
-    def start(self, model: Any, objective: AbstractObjective) -> TrainState:
+    def start(self, model: Model, objective: AbstractObjective) -> TrainState:
         """The state before the first step."""
         return start(model, objective, self.update, self.recipe, self.steps_per_epoch)
 
@@ -156,7 +156,7 @@ def in_chunks(trainer: Any, state: Any, total_steps: int, seconds: float | None 
 
 
 def fit(
-    model: Any,
+    model: Model,
     objective: AbstractObjective,
     data: Any,
     *,

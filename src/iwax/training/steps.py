@@ -15,6 +15,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.data import binarize, is_tree, num_examples
 from iwax.keys import TrainingKeys
+from iwax.models import Model
 from iwax.objectives import AbstractObjective, loss, value_with_gradient_of
 from iwax.training.recipe import Recipe
 from iwax.training.updates import Phase, Update, phases, trainable
@@ -32,14 +33,14 @@ class TrainState(eqx.Module):
     nats: (steps,), or (steps, 2) where inference and generative network climb different bounds, in that order.
     """
 
-    model: Any
+    model: Model
     objective: AbstractObjective
     opt_state: tuple[PyTree, ...]
     step: Array
     bounds: Array
 
 
-def start(model: Any, objective: AbstractObjective, update: Update, recipe: Recipe, num_steps: int) -> TrainState:
+def start(model: Model, objective: AbstractObjective, update: Update, recipe: Recipe, num_steps: int) -> TrainState:
     """The state before the first step, for epochs of `num_steps` steps."""
     model, objective = jax.tree.map(_strongly_typed, (model, objective))
     plan = phases(model, objective, update)
@@ -168,7 +169,7 @@ def _gradient(
     return *jax.tree.map(lambda leaf: leaf / parts, total), own
 
 
-def _losses(model: Any, objective: Any, x: PyTree, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
+def _losses(model: Model, objective: Any, x: PyTree, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
     """The mean loss, and the losses to record, of the same samples: that of the inference network, if it has one."""
     if not hasattr(objective, "inference_bound"):
         value = loss(model, objective, x, key)

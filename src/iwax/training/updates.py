@@ -1,12 +1,13 @@
 """What one training step updates, and by which objective."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
 from iwax.errors import IwaxError, IwaxTypeError
+from iwax.models import Model
 from iwax.objectives import AbstractObjective
 
 __all__ = ["UPDATES", "Alternating", "Phase", "Update", "phases", "trainable"]
@@ -60,7 +61,7 @@ class Phase(NamedTuple):
     mask: PyTree
 
 
-def trainable(model: Any, objective: AbstractObjective) -> PyTree:
+def trainable(model: Model, objective: AbstractObjective) -> PyTree:
     """True for each leaf of (model, objective) that training may change, and False for the others."""
     learned = jax.tree.map(lambda _: False, objective)
     if objective.learned:
@@ -70,7 +71,7 @@ def trainable(model: Any, objective: AbstractObjective) -> PyTree:
     return jax.tree.map(eqx.is_inexact_array, model), learned
 
 
-def phases(model: Any, objective: AbstractObjective, update: Update) -> tuple[Phase, ...]:
+def phases(model: Model, objective: AbstractObjective, update: Update) -> tuple[Phase, ...]:
     """The updates of one step, in their order; their masks are of (model, objective).
 
     Raises:

@@ -20,6 +20,7 @@ from iwax.data import load
 from iwax.diagnostics import training_flop
 from iwax.evaluation import block_bounds, log_weights, test_examples
 from iwax.experiments.rainforth_snr import Toy, limit_direction
+from iwax.models import Model
 from iwax.runs import RunConfig, new_run, resume_run
 from iwax.training import get_recipe
 
@@ -159,7 +160,7 @@ def resume_of_nothing(scale: str, seed: int) -> Shown:
     return {"columns": ["resume", "largest change", "bound after (nats)"], "rows": rows, "finding": finding}
 
 
-def _resumed_in_place(model: Any, steps: int, seed: int, *, replaced_first: bool) -> tuple[float, float]:
+def _resumed_in_place(model: Model, steps: int, seed: int, *, replaced_first: bool) -> tuple[float, float]:
     """The largest change of a parameter by some steps of a mutable optimiser, and the bound after them in nats."""
     saved, static = eqx.partition(model, eqx.is_array)
     leaves, tree = jax.tree.flatten(saved)
