@@ -2,6 +2,8 @@
 
 import dataclasses
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import equinox as eqx
@@ -14,6 +16,7 @@ from iwax.experiments.identity import run_name
 from iwax.objectives import OBJECTIVES, every_option, options
 from iwax.report.format import objective_name
 from iwax.runs import OBJECTIVE_FIELDS, RunConfig, resolve
+from iwax.training import VARYING
 
 ROOT = Path(__file__).parents[2]
 OTHER = {  # option -> a value that is nobody's default, and what it needs besides; in the order of config.json
@@ -38,7 +41,7 @@ OTHER = {  # option -> a value that is nobody's default, and what it needs besid
 
 def config(name, **fields):
     fields = {"num_samples": 4, "gradient": OBJECTIVES[name](num_samples=4).gradient} | fields
-    return dataclasses.asdict(resolve(RunConfig(objective=name, **fields)))
+    return dataclasses.asdict(resolve(RunConfig(objective=name, **fields)).config)
 
 
 class Power(iwax.Objective):
@@ -64,10 +67,30 @@ def test_the_fields_of_a_class_are_its_options_with_their_types_helps_and_labels
     assert list(found) == ["num_samples", "backward", "num_resampled", "sampling", "gradient", "power", "order"]
     assert (found["power"].kind, found["power"].default, found["power"].help) == (float, 2.0, "p.")
     assert found["power"].words(0.5) == "p = 0.5"
+    assert (found["power"].is_array, found["order"].is_array) == (True, False)
     assert found["order"].words("down") == "order down"
     assert (found["num_resampled"].kind, found["num_samples"].default) == (int, 6)
     assert options(iwax.CIWAE)["beta"].kind is float  # which the class keeps as `beta_parameter`
     assert "beta_parameter" not in options(iwax.CIWAE)
+
+
+def test_the_help_of_train_knows_every_option_and_imports_no_jax():
+    program = """
+import sys
+from iwax.cli import main
+try:
+    main(["train", "--help"])
+except SystemExit:
+    assert "jax" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [f for f in OBJECTIVE_FIELDS if f"--{f.replace('_', '-')} " not in done.stdout] == []
+
+
+def test_the_options_that_a_cohort_may_differ_in_are_the_arrays():
+    assert VARYING[:3] == ("seed", "beta", "alpha")
+    assert {name for name, option in every_option(OBJECTIVES).items() if option.is_array} == set(VARYING) & set(OTHER)
 
 
 def test_one_table_says_which_objectives_have_an_option():

@@ -39,18 +39,8 @@ class AbstractObjective(eqx.Module):
     whatever is a function of log-weights alone. Of the rest, what is final is so to Python, too: a class with its
     own is refused. All other properties and methods are answers and closed forms that a class may know better.
 
-    Arrays among the fields (beta, alpha) are hyper-parameters, constant to the gradient unless named in `learned`.
-
-    Arguments:
-        num_samples: K, the number of importance samples per example (and per group, where there are groups).
-        gradient: which estimator of the bound's gradient to use; one of `gradients`.
-        sampling: "independent", "antithetic" or "sobol" draws; the latter two only where the estimator stays valid.
-        backward: "all" samples, or some "resampled": drawn in proportion to the largest of their coefficients, by
-            which these are divided. The same expected gradient with more noise, for the backward pass of those drawn
-            alone; all samples still go forward. With one draw it is section 3 of Burda, Grosse and Salakhutdinov,
-            "Importance Weighted Autoencoders" (2015).
-        num_resampled: how many are drawn, by systematic resampling (Kitagawa, "Monte Carlo Filter and Smoother for
-            Non-Gaussian Nonlinear State Space Models", 1996); 1 if left out.
+    Arrays among the fields (beta, alpha) are hyper-parameters, constant to the gradient unless named in `learned`. What
+    the fields mean is with `Objective`.
     """
 
     num_samples: int = eqx.field(

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from iwax.errors import IwaxTypeError
+from iwax.objectives.abstract import AbstractObjective
 
 __all__ = ["Option", "every_option", "options"]
 
@@ -33,6 +34,8 @@ class Option:
     help: str
     label: str
     """How a report words a value, which stands where the braces are."""
+    is_array: bool
+    """Whether runs that differ in nothing else can share a program."""
 
     def words(self, value: Any) -> str:
         """A value as reports word it.
@@ -45,7 +48,7 @@ class Option:
 
 
 @functools.cache
-def options(objective: Any) -> dict[str, Option]:
+def options(objective: type[AbstractObjective]) -> dict[str, Option]:
     """Name -> option, for every argument of an objective's constructor.
 
     Raises:
@@ -61,12 +64,13 @@ def options(objective: Any) -> dict[str, Option]:
             )
         metadata = fields[name].metadata
         label = metadata.get("label", name.replace("_", " ") + " {}")
-        kind = _kind(objective, name, hints[fields[name].name])
-        found[name] = Option(name, kind, parameter.default, metadata["help"], label)
+        hint = hints[fields[name].name]
+        kind, is_array = _kind(objective, name, hint), _is_array(hint)
+        found[name] = Option(name, kind, parameter.default, metadata["help"], label, is_array)
     return found
 
 
-def every_option(objectives: Mapping[str, Any]) -> dict[str, Option]:
+def every_option(objectives: Mapping[str, type[AbstractObjective]]) -> dict[str, Option]:
     """The options of all objectives in one table; the help of those that not all have says which have them.
 
     Raises:
@@ -96,21 +100,25 @@ def _merged(name: str, users: Mapping[str, Option], count: int) -> Option:
     return dataclasses.replace(first, help="; ".join(parts) + ".")
 
 
-def _explained(objective: Any) -> dict[str, dataclasses.Field]:
+def _explained(objective: type[AbstractObjective]) -> dict[str, dataclasses.Field]:
     """Option -> the field that explains it: the latest along the line of classes that has a help text."""
     classes = [cls for cls in reversed(objective.__mro__) if dataclasses.is_dataclass(cls)]
     fields = [field for cls in classes for field in dataclasses.fields(cls) if "help" in field.metadata]
     return {field.metadata.get("option", field.name): field for field in fields}
 
 
-def _kind(objective: Any, name: str, hint: Any) -> type:
+def _kind(objective: type[AbstractObjective], name: str, hint: Any) -> type:
     members = [member for member in getattr(hint, "__args__", (hint,)) if member is not type(None)]
     for kind in KINDS:
         if members == [kind]:
             return kind
-    if hasattr(hint, "array_type"):  # jaxtyping's
+    if _is_array(hint):
         return float
     raise IwaxTypeError(
         f"Expected {name} of {objective.__name__} to be int, float, str, bool or an array; got {hint}. "
         "The command line reads nothing else."
     )
+
+
+def _is_array(hint: Any) -> bool:
+    return hasattr(hint, "array_type")  # jaxtyping's

@@ -18,6 +18,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
 from iwax.models import matrix_precision
+from iwax.objectives import OBJECTIVES, every_option
 from iwax.training.fit import NonFiniteLossError, Trainer, in_chunks
 from iwax.training.optimisers import Decay
 from iwax.training.recipe import Recipe, Stages
@@ -25,7 +26,8 @@ from iwax.training.steps import TrainState, steps
 
 __all__ = ["VARYING", "Cohort", "CohortState"]
 
-VARYING = ("seed", "beta", "alpha", "protocol", "stages", "schedule_scale", "beta1", "beta2", "epsilon")
+ARRAYS = tuple(option.name for option in every_option(OBJECTIVES).values() if option.is_array)  # beta, alpha
+VARYING = ("seed", *ARRAYS, "protocol", "stages", "schedule_scale", "beta1", "beta2", "epsilon")
 """Fields of RunConfig in which the runs of a cohort may differ; of the recipe this is but the name."""
 ALL, EACH = PartitionSpec(), PartitionSpec("runs")
 
