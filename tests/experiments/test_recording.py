@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from iwax.errors import IwaxError
 from iwax.evaluation.examples import first_examples
 from iwax.experiments import recording
 from iwax.models.vae import VAE
@@ -34,7 +35,7 @@ def test_only_the_other_data_set_itself_is_judged_across(monkeypatch):
     def across(own, there):
         def load(*_):
             if there is None:
-                raise ValueError("no source has it")
+                raise IwaxError("no source has it")
             return dataclasses.replace(tiny_data(), name=there)
 
         monkeypatch.setattr(recording, "load", load)

@@ -24,12 +24,14 @@ from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
 from iwax.judging import ssim_run
 from iwax.keys import EvaluationKeys
-from iwax.runs import EVALUATIONS, STATUS, LoadedRun, RunFolder, cores, load_run
+from iwax.runs import CHECKPOINT, ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, ResolvedRun, RunFolder, cores, load_run
 
-__all__ = ["SETTING", "machine", "make_record"]
+__all__ = ["SETTING", "folder_record", "machine", "make_record", "step_flop"]
 
 SETTING = "pytorch_ssim"  # of SSIM: that of the only source that has one
 POINTS = 200  # of a curve
+METRICS = {"log_p": "log_p", "iwae_64": "iwae_64", "elbo": "elbo", "minus_kl": "neg_kl"}  # ours -> an evaluation's
+ALONG = {"log_p": "log_p", "iwae_64": "iwae_64", "minus_kl": "neg_kl"}  # along training
 SHEET = 10  # images in a row of a sheet
 HELD_BY, DRAWS = 1000, 64  # test images, and draws for each, to tell which units are active by KL
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # by which sums are rounded otherwise
@@ -54,30 +56,62 @@ def make_record(
     run = load_run(path, data=data)
     folder, environment, status = run.folder, run.environment, run.folder.json(STATUS)
     other, count = _across(data, data_dir), evaluation["num_examples"]
-    return Record(
+    return folder_record(
+        folder,
         id=id,
         scale=scale,
         asked=asked,
+        flop=step_flop(run.resolved, run.model, run.objective, run.example_shape) * status["step"],
         started_from=started_from,
         config={**vars(run.config), "init_from": asked.get("init_from")},
-        training=_training(folder, status) | {"flop": flop_of_step(run) * status["step"]},
         evaluation=_evaluation(folder, evaluation)
         | {"flop": count * evaluation_flop(run.model, _examples(data, 1), evaluation["num_samples"])}
         | {"holding_units": _active_by_kl(run, count)},
-        along=tuple(
-            [r["epoch"], {"log_p": r["log_p"], "iwae_64": r["iwae_64"], "minus_kl": r["neg_kl"]}]
-            for r in folder.records(EVALUATIONS)
-        ),
         ssim=_ssim(run, other, count, data_dir),
         sheets=_sheets(run, other, results, id),
         machine=machine() | {name: environment[name] for name in ("cores", "device")},
         versions=environment["versions"] | {"python": environment["python"]},
-        commit=environment["commit"],
         command=command,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         checkpoint_sha256=run.checkpoint_sha256,
         checks=_checks(folder, evaluation, status),
     )
+
+
+def folder_record(
+    folder: RunFolder, *, id: str, scale: str, asked: dict[str, Any], flop: int | None, **known: Any
+) -> Record:
+    """A run's folder in the form of a record, as far as its files say.
+
+    Arguments:
+        flop: the arithmetic of training; None where it is not known.
+        known: fields of the record that are known otherwise, and stand in place of what the files say.
+    """
+    environment, changed = folder.json(ENVIRONMENT), (folder.path / CHECKPOINT).stat().st_mtime
+    said: dict[str, Any] = {
+        "config": dict(vars(folder.config())),
+        "training": _training(folder, folder.json(STATUS)) | {"flop": flop},
+        "along": tuple(
+            [r["epoch"], {ours: r[name] for ours, name in ALONG.items() if name in r}]
+            for r in folder.records(EVALUATIONS)
+        ),
+        "sheets": {kind: f"{kind}.png" for kind in ("samples", "reconstructions")},
+        "machine": {name: environment.get(name) for name in ("platform", "cores", "device")},
+        "versions": environment.get("versions", {}),
+        "commit": environment.get("commit"),
+        "command": " ".join(environment.get("command", [])),
+        "date": datetime.datetime.fromtimestamp(changed, datetime.UTC).date().isoformat(),
+        "checkpoint_sha256": folder.checkpoint().sha256,
+    }
+    if "evaluation" not in known:
+        known["evaluation"] = _evaluation(folder, folder.judged())
+    return Record(id=id, scale=scale, asked=asked, **said | known)
+
+
+def step_flop(run: ResolvedRun, model: Any, objective: Any, shape: tuple[int, ...]) -> int:
+    """The arithmetic of one step of training on examples of a shape, the optimiser's with it."""
+    batch = jax.ShapeDtypeStruct((run.recipe.batch_size, *shape), "float32")
+    return training_flop(model, objective, batch, run.update) + update_flop(run.recipe.optimiser(1), model)
 
 
 def machine() -> dict[str, Any]:
@@ -102,12 +136,11 @@ def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:
     curves = {"curve": [[r["epoch"], r["bound"]] for r in kept]}
     if records and "beta" in records[-1]:
         curves["beta"] = [[r["epoch"], r["beta"]] for r in kept]
-    final = records[-1]["bound"] if records else None
     return {
-        "epochs": status["epoch"],
-        "steps": status["step"],
-        "seconds": status["seconds"],
-        "final_bound": final,
+        "epochs": status.get("epoch", 0),
+        "steps": status.get("step"),
+        "seconds": status.get("seconds"),
+        "final_bound": records[-1]["bound"] if records else None,
     } | curves
 
 
@@ -118,31 +151,40 @@ def _thinned(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _evaluation(folder: RunFolder, found: dict[str, Any]) -> dict[str, Any]:
-    with np.load(folder.path / "evaluation.npz") as arrays:
-        iwae_error = standard_error(arrays["iwae"])
-    new = found["num_examples"] - found["found_finished"]
+    """What an evaluation found, as far as it says so: those of former versions say less, and some folders have none."""
+    again = {} if "found_finished" not in found else {"seconds": _seconds(found)}
     return {
-        "num_images": found["num_examples"],
-        **{name: found[name] for name in ("num_samples", "binarize", "seed", "test_hash", "active_units")},
-        "keys": found["settings"]["keys"],
-        "seconds": found["seconds"] * (found["num_examples"] / new if new else 1.0),
-        "values": {name: found[name] for name in ("log_p", "iwae_64", "elbo")} | {"minus_kl": found["neg_kl"]},
-        "mc_error": {"log_p": found["log_p_mc_error"], "elbo": found["elbo_mc_error"]},
-        **{name: found[name] for name in ("khat_quantiles", "khat_above_0.5", "khat_above_0.7")},
-        "data_error": {
-            "log_p": found["log_p_test_error"],
-            "iwae_64": iwae_error,
-            "elbo": found["elbo_test_error"],
-            "minus_kl": found["neg_kl_test_error"],
-        },
+        "num_images": found.get("num_examples"),
+        "num_samples": found.get("num_samples"),
+        **{name: found[name] for name in ("binarize", "seed", "test_hash") if name in found},
+        "active_units": found.get("active_units", []),
+        **{name: found["settings"][name] for name in ("keys",) if name in found.get("settings", {})},
+        **again,
+        "values": _values(found),
+        "mc_error": _values(found, "_mc_error"),
+        **{name: found[name] for name in ("khat_quantiles", "khat_above_0.5", "khat_above_0.7") if name in found},
+        "data_error": _values(found | _iwae_error(folder, found), "_test_error"),
     }
 
 
-def flop_of_step(run: LoadedRun) -> int:
-    """The arithmetic of a step of training, the optimiser's with it."""
-    resolved, batch = run.resolved, _examples(run.data, run.resolved.recipe.batch_size)
-    gradient = training_flop(run.model, run.objective, batch, resolved.update)
-    return gradient + update_flop(resolved.recipe.optimiser(1), run.model)
+def _values(found: dict[str, Any], what: str = "") -> dict[str, float | None]:
+    """By the names of a record; a number that is not finite is None."""
+    return {ours: found[name + what] for ours, name in METRICS.items() if name + what in found}
+
+
+def _iwae_error(folder: RunFolder, found: dict[str, Any]) -> dict[str, float]:
+    """The standard error over images that an evaluation does not state, from its values per image."""
+    path = folder.path / "evaluation.npz"
+    if "iwae_64" not in found or not path.exists():
+        return {}
+    with np.load(path) as arrays:
+        return {"iwae_64_test_error": standard_error(arrays["iwae"])} if "iwae" in arrays else {}
+
+
+def _seconds(found: dict[str, Any]) -> float:
+    """Of all images, at the rate of the last session."""
+    new = found["num_examples"] - found["found_finished"]
+    return found["seconds"] * (found["num_examples"] / new if new else 1.0)
 
 
 def _active_by_kl(run: LoadedRun, count: int) -> list[int]:

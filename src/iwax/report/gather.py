@@ -1,23 +1,18 @@
 """What a report is made of: the records of studies, and folders of runs; nothing is trained, or judged again."""
 
 import dataclasses
-import datetime
 import functools
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from iwax.errors import IwaxError
-from iwax.experiments import Record, identifier, read_records
+from iwax.experiments import Record, folder_record, identifier, non_default_fields, read_records, step_flop
 from iwax.models import is_own
 from iwax.report.format import nats, objective_name
 from iwax.runs import (
     CHECKPOINT,
     CONFIG,
-    ENVIRONMENT,
-    EVALUATIONS,
     STATUS,
     Checkpoint,
     RunConfig,
@@ -29,8 +24,6 @@ from iwax.runs import (
 __all__ = ["OWN", "Run", "flop_of_step", "gather", "pictures"]
 
 OWN = "own"  # the scale of a run that no study made
-CURVE = 200  # points
-METRICS = {"log_p": "log_p", "iwae_64": "iwae_64", "minus_kl": "neg_kl", "elbo": "elbo"}  # ours -> an evaluation's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,39 +73,10 @@ def _folders(path: str | Path) -> list[Path]:
 
 
 def _record(folder: RunFolder) -> Record:
-    """A run's folder in the form of a record."""
-    from iwax.experiments import non_default_fields
-
-    config, environment, status = folder.config(), folder.json(ENVIRONMENT), folder.json(STATUS)
-    own, checkpoint = non_default_fields(config), folder.checkpoint()
-    changed = (folder.path / CHECKPOINT).stat().st_mtime
-    return Record(
-        id=identifier(own, {}),
-        scale=OWN,
-        asked=own,
-        config=dataclasses.asdict(config),
-        training=_training(folder, status) | {"flop": _flop(config, checkpoint, status.get("step", 0))},
-        evaluation=_evaluation(folder.judged()),
-        along=tuple([r["epoch"], _values(r)] for r in folder.records(EVALUATIONS)),
-        sheets={kind: f"{kind}.png" for kind in ("samples", "reconstructions")},
-        machine={name: environment.get(name) for name in ("platform", "cores", "device")},
-        versions=environment.get("versions", {}),
-        commit=environment.get("commit"),
-        command=" ".join(environment.get("command", [])),
-        date=datetime.datetime.fromtimestamp(changed, datetime.UTC).date().isoformat(),
-        checkpoint_sha256=checkpoint.sha256,
-    )
-
-
-def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:
-    curve = [[r["epoch"], r["bound"]] for r in folder.metrics()]
-    return {
-        "epochs": status.get("epoch", 0),
-        "steps": status.get("step"),
-        "seconds": status.get("seconds"),
-        "final_bound": curve[-1][1] if curve else None,
-        "curve": _thinned(curve),
-    }
+    config, checkpoint = folder.config(), folder.checkpoint()
+    own = non_default_fields(config)
+    steps = folder.json(STATUS).get("step", 0)
+    return folder_record(folder, id=identifier(own, {}), scale=OWN, asked=own, flop=_flop(config, checkpoint, steps))
 
 
 def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
@@ -126,34 +90,9 @@ def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
 @functools.cache
 def flop_of_step(config: RunConfig, data_size: int) -> int:
     """The arithmetic of one step of a run of one of iwax's own models, the optimiser's with it."""
-    from iwax.diagnostics import training_flop, update_flop
     from iwax.models import ARCHITECTURES
 
     run = resolve(config)
     options = {"scale_map": run.config.scale_map, "likelihood": run.config.likelihood}
     model = ARCHITECTURES[config.model](key=jax.random.key(0), data_size=data_size, **options)
-    x = jax.ShapeDtypeStruct((run.recipe.batch_size, data_size), "float32")
-    return training_flop(model, run.objective, x, run.update) + update_flop(run.recipe.optimiser(1), model)
-
-
-def _evaluation(judged: dict[str, Any]) -> dict[str, Any]:
-    counts = {"num_images": judged.get("num_examples"), "num_samples": judged.get("num_samples")}
-    return counts | {
-        "values": _values(judged),
-        "mc_error": _values(judged, "_mc_error"),
-        "data_error": _values(judged, "_test_error"),
-        "active_units": judged.get("active_units", []),
-    }
-
-
-def _values(judged: dict[str, Any], what: str = "") -> dict[str, float]:
-    """What is known: a number that was not finite is null."""
-    return {ours: judged[name + what] for ours, name in METRICS.items() if judged.get(name + what) is not None}
-
-
-def _thinned(curve: Sequence[Any]) -> list[Any]:
-    """At most `CURVE` points, the last among them, closer together at the start where a curve bends."""
-    if len(curve) <= CURVE:
-        return list(curve)
-    kept: Iterable[int] = {round(len(curve) ** (i / (CURVE - 1))) - 1 for i in range(CURVE)}
-    return [curve[i] for i in sorted(kept)]
+    return step_flop(run, model, run.objective, (data_size,))
