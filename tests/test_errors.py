@@ -5,6 +5,7 @@ import io
 import pathlib
 import re
 import tarfile
+import types
 
 import jax
 import numpy as np
@@ -143,6 +144,7 @@ def run_folder(path):
 def of_judgement(path, patch, fault):
     for name in ("plot_evaluation", "evaluate_run"):
         patch.setattr(iwax.judging.judgement, name, lambda *a, **o: {"state": "finished", "num_examples": 1})
+    patch.setattr(iwax.judging.judgement, "load_run", lambda *a, **o: types.SimpleNamespace(folder=RunFolder(path)))
     patch.setattr(iwax.judging.judgement, "pruned_run", raising(fault))
     iwax.judging.judgement.judge_run(path)
 
