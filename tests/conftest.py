@@ -5,7 +5,7 @@ import os
 import jax
 import pytest
 
-# Of the processes that tests start; or they fill a user's cache. `make test` has a folder of its own for them and for us.
+# Of the processes that tests start; or they fill a user's cache. `make test` names a folder for them and for us.
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 
 

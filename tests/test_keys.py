@@ -1,11 +1,8 @@
 """One owner of randomness: no two purposes share a key, and what draws beside a model is out of the model's reach."""
 
-import json
-import os
+import functools
 import pathlib
 import re
-import subprocess
-import sys
 
 import equinox as eqx
 import jax
@@ -32,11 +29,15 @@ def words(key):
 
 def children(key, count):
     """The keys that folding reaches in one step, which are those of splitting, too."""
-    folded = jax.vmap(lambda i: jax.random.key_data(jax.random.fold_in(key, i)))(jnp.arange(count))
-    return {tuple(row) for row in np.asarray(folded).tolist()}
+    return {tuple(row) for row in np.asarray(folded(key, count)).tolist()}
 
 
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+@functools.partial(jax.jit, static_argnums=1)
+def folded(key, count):
+    return jax.vmap(lambda i: jax.random.key_data(jax.random.fold_in(key, i)))(jnp.arange(count))
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", pytest.param("unsafe_rbg", marks=pytest.mark.slow)])
 def test_no_fold_and_no_split_of_a_key_is_one_of_its_streams(impl):
     key = jax.random.key(7, impl=impl)
     streams = {words(stream(key, purpose)) for purpose in PURPOSES}
@@ -58,34 +59,29 @@ def test_streams_take_raw_keys_and_their_order_matters():
         stream(raw, "something else")
 
 
-def test_no_two_purposes_of_a_run_and_its_commands_share_a_key(tmp_path):
+TRAINED_AND_EVALUATED = {
+    *("initial parameters", "shuffling", "step binarisation", "step samples", "resampling"),
+    *("evaluation along training", "test binarisation", "evaluation samples", "active units"),
+}
+BY_OTHER_COMMANDS = {
+    *("annealing", "simulated examples", "annealing upwards", "annealing downwards", "simulated evaluation"),
+    *("unit divergences", "single-sample units", "reconstructions", "samples", "prior of dropped units"),
+}
+
+
+@pytest.mark.parametrize(
+    "every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["evaluate", "every command"]
+)
+def test_no_two_purposes_of_a_run_and_its_commands_share_a_key(every, tmp_path):
     """With equal seeds everywhere, which is what the defaults are."""
-    data = tiny_data()
     jax.clear_caches()
     with recorded() as found:
-        config = tiny_config(
-            objective="iwae", num_samples=4, epochs=1, eval_every=1, eval_samples=64, backward="resampled"
-        )
-        run = new_run(config, tmp_path / "run", data=data).path
-        few = {"data": data, "seed": 0}
-        evaluate_run(run, num_samples=64, **few)
-        pruned_run(run, num_images=3, num_samples=64, **few)
-        effort = {"num_distributions": 2, "num_chains": 2, "leapfrog_steps": 1}
-        anneal_run(run, test_images=2, num_samples=64, **effort, **few)
-        ssim_run(run, setting="pytorch_ssim", test_images=4, **few)
-        implicit_run(run, images=[0], num_samples=[2], **few)
-        sample_sheet(run, num_images=2, **few)
-        reconstruction_sheet(run, num_images=2, **few)
+        train_and_judge(tmp_path / "run", every)
     jax.clear_caches()
     owners = {}
     for purpose, key in found:
         owners.setdefault(key, set()).add(purpose)
-    assert set().union(*owners.values()) >= {
-        *("initial parameters", "shuffling", "step binarisation", "step samples", "resampling"),
-        *("evaluation along training", "test binarisation", "evaluation samples", "active units", "annealing"),
-        *("simulated examples", "annealing upwards", "annealing downwards", "simulated evaluation", "unit divergences"),
-        *("single-sample units", "reconstructions", "samples", "prior of dropped units"),
-    }
+    assert set().union(*owners.values()) >= TRAINED_AND_EVALUATED | (BY_OTHER_COMMANDS if every else set())
     assert {key: purposes for key, purposes in owners.items() if len(purposes) > 1} == {}
     reach = {}  # what each purpose's keys are folded into, by example and by block
     for purpose in set().union(*owners.values()):
@@ -94,6 +90,22 @@ def test_no_two_purposes_of_a_run_and_its_commands_share_a_key(tmp_path):
     names = sorted(reach)
     shared = {(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if reach[a] & reach[b]}
     assert shared == set()
+
+
+def train_and_judge(path, every):
+    data = tiny_data()
+    config = tiny_config(objective="iwae", num_samples=4, epochs=1, eval_every=1, eval_samples=64, backward="resampled")
+    run = new_run(config, path, data=data).path
+    few = {"data": data, "seed": 0}
+    evaluate_run(run, num_samples=64, **few)
+    if every:
+        pruned_run(run, num_images=3, num_samples=64, **few)
+        effort = {"num_distributions": 2, "num_chains": 2, "leapfrog_steps": 1}
+        anneal_run(run, test_images=2, num_samples=64, **effort, **few)
+        ssim_run(run, setting="pytorch_ssim", test_images=4, **few)
+        implicit_run(run, images=[0], num_samples=[2], **few)
+        sample_sheet(run, num_images=2, **few)
+        reconstruction_sheet(run, num_images=2, **few)
 
 
 def test_the_former_keys_of_evaluation_were_keys_of_training():
@@ -157,10 +169,20 @@ def models():
     yield "batched", iwax.batched(whole), jnp.array([0.4, 1.1])
 
 
-@pytest.mark.parametrize("gradient", ["reparameterized", "doubly-reparameterized"])
-@pytest.mark.parametrize(("name", "model", "x"), list(models()), ids=[name for name, _, _ in models()])
-def test_some_samples_backward_have_the_expected_gradient_of_all(name, model, x, gradient, monkeypatch):
+QUICK = ("split key-reparameterized", "split key-doubly-reparameterized", "two-layer-reparameterized")
+
+
+@pytest.mark.parametrize(
+    ("name", "gradient"),
+    [
+        pytest.param(name, gradient, marks=[] if f"{name}-{gradient}" in QUICK else [pytest.mark.slow])
+        for name in ("split key", "two-layer", "batched")
+        for gradient in ("reparameterized", "doubly-reparameterized")
+    ],
+)
+def test_some_samples_backward_have_the_expected_gradient_of_all(name, gradient, monkeypatch):
     """The expectation is over many keys; the control is the number once drawn from a key that the model uses, too."""
+    model, x = next(made for of, *made in models() if of == name)
 
     def largest_z():
         every = iwax.IWAE(num_samples=4, gradient=gradient)
@@ -180,21 +202,20 @@ def test_some_samples_backward_have_the_expected_gradient_of_all(name, model, x,
     assert largest_z() > 10
 
 
-def test_training_and_evaluation_run_clean_under_jax_s_own_checks():
+@pytest.mark.parametrize("architecture", ["one-layer", pytest.param("two-layer", marks=pytest.mark.slow)])
+def test_training_and_evaluation_run_clean_under_jax_s_own_checks(architecture):
     """NaN must not be the mark of anything in a healthy run, and no key may be used twice."""
-    code = """
-import jax, json, iwax, numpy as np
-x = (np.random.default_rng(0).random((40, 16)) < 0.5).astype("float32")
-model = iwax.ARCHITECTURES["two-layer"](key=jax.random.key(0), data_size=16)
-for backward in ("all", "resampled"):
-    objective = iwax.IWAE(num_samples=4, backward=backward)
-    result = iwax.fit(model, objective, x, recipe="burda-paper", key=jax.random.key(1), epochs=1)
-print(json.dumps(iwax.evaluate(result.model, x, jax.random.key(2), num_samples=64).summary()["log_p"]))
-"""
-    flags = {"JAX_DEBUG_NANS": "1", "JAX_DEBUG_KEY_REUSE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | flags, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert np.isfinite(json.loads(done.stdout.splitlines()[-1]))
+    x = (np.random.default_rng(0).random((40, 16)) < 0.5).astype("float32")
+    with jax.debug_nans(True), jax.debug_key_reuse(True):
+        with pytest.raises(FloatingPointError):
+            jnp.log(-jnp.ones(3))  # the controls
+        with pytest.raises(jax.errors.KeyReuseError):
+            jax.jit(lambda key: jax.random.normal(key) + jax.random.uniform(key))(jax.random.key(3))
+        model = iwax.ARCHITECTURES[architecture](key=jax.random.key(0), data_size=16)
+        for backward in ("all", "resampled"):
+            objective = iwax.IWAE(num_samples=4, backward=backward)
+            result = iwax.fit(model, objective, x, recipe="burda-paper", key=jax.random.key(1), epochs=1)
+        assert np.isfinite(iwax.evaluate(result.model, x, jax.random.key(2), num_samples=64).summary()["log_p"])
 
 
 def test_whoever_judges_takes_keys_by_name_and_derives_none():

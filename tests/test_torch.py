@@ -121,9 +121,14 @@ def both(objective, **options):
     numbers = {name: jnp.asarray(value) for name, value in Chain.parameters.items()}
     model = JaxChain({k: numbers[k] for k in ("m", "n")}, {k: numbers[k] for k in ("b1", "l", "a", "c")})
     x = jnp.asarray(Chain.x)
-    value, gradient = eqx.filter_value_and_grad(iwax.loss)(model, objective, x, KEY)
+
+    @eqx.filter_jit
+    def by_jax(model):
+        z, _ = draw(model.posterior(x), KEY, objective.total_samples)
+        return eqx.filter_value_and_grad(iwax.loss)(model, objective, x, KEY), z
+
+    (value, gradient), z = by_jax(model)
     expected = np.array([{**gradient.generative, **gradient.inference}[name] for name in Chain.parameters])
-    z, _ = draw(model.posterior(x), KEY, objective.total_samples)
     z1, z2 = (np.asarray(layer) for layer in z)
     p = Chain.parameters
     noise = np.stack([(z1 - p["b1"]) / np.exp(p["l"]), z2 - p["a"] * z1 - p["c"]])

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from iwax.weights import effective_sample_size, log_mean_exp, normalised_weights
 
-log_weights = arrays(np.float32, st.integers(1, 30), elements=st.floats(-1000, 1000, width=32))
+SIZES = (1, 2, 7, 30)  # each a program of its own
+log_weights = arrays(np.float32, st.sampled_from(SIZES), elements=st.floats(-1000, 1000, width=32))
 
 
 @settings(deadline=None)

@@ -182,10 +182,12 @@ def pieces(name):
             z = s.draw(moving, s.x, s.noise)
             return s.log_p(theta, s.x, z) - s.log_q(phi, s.x, z)
 
-        log_w = s.log_p(theta, s.x, z) - s.log_q(phi, s.x, z)
-        parts = jax.jacfwd(lambda t: s.log_p(t, s.x, z))(theta), jax.jacfwd(along)(phi)
-        parts += (jax.jacfwd(lambda f: s.log_q(f, s.x, z))(phi),)
-        PIECES[name] = tuple(np.asarray(part).reshape(S, log_w.size // S, -1) for part in (log_w, *parts))
+        def parts(theta, phi):
+            by_theta = jax.jacfwd(lambda t: s.log_p(t, s.x, z))(theta)
+            return along(phi), by_theta, jax.jacfwd(along)(phi), jax.jacfwd(lambda f: s.log_q(f, s.x, z))(phi)
+
+        log_w, *derivatives = jax.jit(parts)(theta, phi)
+        PIECES[name] = tuple(np.asarray(part).reshape(S, log_w.size // S, -1) for part in (log_w, *derivatives))
     return PIECES[name]
 
 
@@ -202,11 +204,14 @@ def expected(name, value, coefficients):
     return np.mean(losses), np.mean(thetas, axis=0), np.mean(phis, axis=0)
 
 
+value_and_gradient = eqx.filter_jit(eqx.filter_value_and_grad(iwax.loss))
+
+
 def by_iwax(name, objective):
     scenario = SCENARIOS[name]
     theta, phi = parameters(scenario)
     x = jax.tree.map(jnp.asarray, scenario.x)
-    value, gradient = eqx.filter_value_and_grad(iwax.loss)(Fixed(theta, phi, name), objective, x, jax.random.key(0))
+    value, gradient = value_and_gradient(Fixed(theta, phi, name), objective, x, jax.random.key(0))
     return value, gradient.generative, gradient.inference
 
 

@@ -243,7 +243,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(capsys, tmp_path):
     x[-200:] = 1e30
     status, _, err = run(
         capsys, "train", "--dataset", save(tmp_path / "x.npy", x), "--likelihood", "gaussian", "--binarize", "none",
-        "--out", tmp_path / "run", "--epochs", 2,
+        "--out", tmp_path / "run", "--epochs", 2, "--recipe", "burda-paper",
     )  # fmt: skip
     assert status == 1
     assert "Expected a finite loss" in err
@@ -278,7 +278,7 @@ def test_continuous_vectors_with_a_gaussian_likelihood(capsys, tmp_path, model):
     x = save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32))
     status, _, err = run(
         capsys, "train", "--dataset", x, "--likelihood", "gaussian", "--binarize", "none", "--model", model,
-        "--num-samples", 3, "--epochs", 2, "--out", tmp_path / "run",
+        "--num-samples", 3, "--epochs", 2, "--recipe", "burda-paper", "--out", tmp_path / "run",
     )  # fmt: skip
     assert status == 0, err
     status, out, err = run(capsys, "evaluate", tmp_path / "run", "--num-samples", 64, "--json")

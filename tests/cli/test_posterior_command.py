@@ -22,7 +22,8 @@ def run(tmp_path_factory):
     """A run on 40 images of 4 x 4 from a file of one's own."""
     folder = tmp_path_factory.mktemp("posterior")
     np.savez(folder / "own.npz", train=tiny_data().train, test=tiny_data().test)
-    options = ["--objective", "elbo", "--epochs", "1", "--batch-size", "10", "--out", str(folder / "run")]
+    options = ["--objective", "elbo", "--epochs", "1", "--batch-size", "10", "--recipe", "burda-paper"]
+    options += ["--out", str(folder / "run")]
     with pytest.raises(SystemExit) as exit_:
         main(["train", "--dataset", str(folder / "own.npz"), *options])
     assert exit_.value.code == 0

@@ -24,33 +24,40 @@ def toy(size=20, variance=2 / 3, num_examples=40):
     return model, model.sample(jax.random.key(1), num_examples)
 
 
-def test_log_likelihood_is_the_evidence_within_its_error():
-    """z-scores of 40 examples against the closed form; 2 % more weight than there is must fail."""
-    model, x = toy()
-    result = iwax.evaluate(model, x, KEY, num_samples=6400, binarize="none")
+N = 100
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """The toy, N examples of it, and what 6400 samples say of them."""
+    model, x = toy(num_examples=N)
+    return model, x, iwax.evaluate(model, x, KEY, num_samples=6400, binarize="none")
+
+
+def test_log_likelihood_is_the_evidence_within_its_error(judged):
+    """z-scores of N examples against the closed form; 2 % more weight than there is must fail."""
+    model, x, result = judged
     z = (result.log_likelihood - result.bias - np.asarray(model.log_evidence(x))) / result.mc_error
-    assert abs(z.mean()) < 4 / np.sqrt(40)
+    assert abs(z.mean()) < 4 / np.sqrt(N)
     assert 0.5 < z.std() < 1.5
     wrong = (result.log_likelihood + 0.02 - np.asarray(model.log_evidence(x))) / result.mc_error
-    assert abs(wrong.mean()) > 4 / np.sqrt(40)
+    assert abs(wrong.mean()) > 4 / np.sqrt(N)
 
 
-def test_the_monte_carlo_error_is_the_closed_form():
+def test_the_monte_carlo_error_is_the_closed_form(judged):
     """Var(log p^) = gamma_2 / k, gamma_2 = 0.90672 for the toy in 20 dimensions; bias is minus half of it."""
-    model, x = toy()
-    result = iwax.evaluate(model, x, KEY, num_samples=6400, binarize="none")
+    _, _, result = judged
     expected = 0.90672 / 6400
     assert np.mean(result.mc_error**2) == pytest.approx(expected, rel=0.1)
     np.testing.assert_allclose(result.bias, -(result.mc_error**2) / 2)
     assert np.mean(result.ess) / 6400 == pytest.approx(1 / 1.90672, rel=0.05)
 
 
-def test_iwae_64_and_kl_are_those_of_blocks_of_64():
+def test_iwae_64_and_kl_are_those_of_blocks_of_64(judged):
     """L_64 - log p(x) = -0.0073 +- 0.0005 for the toy (estimators.md 9.1)."""
-    model, x = toy(num_examples=200)
-    result = iwax.evaluate(model, x, KEY, num_samples=6400, binarize="none")
+    model, x, result = judged
     gap = result.iwae - np.asarray(model.log_evidence(x))
-    assert gap.mean() == pytest.approx(-0.0073, abs=4 * gap.std() / np.sqrt(200) + 5e-4)
+    assert gap.mean() == pytest.approx(-0.0073, abs=4 * gap.std() / np.sqrt(N) + 5e-4)
     np.testing.assert_array_equal(result.neg_kl, result.iwae - result.log_likelihood)
     assert (result.neg_kl <= 0).all()
     assert (result.neg_kl < 0).mean() > 0.99
@@ -165,18 +172,17 @@ def test_bounds_of_any_block_size_come_from_the_same_samples():
     assert set(result.summary()) >= {"iwae_50", "iwae_7", "iwae_1", "elbo", "reconstruction", "kl"}
 
 
-def test_the_elbo_and_its_parts_are_the_closed_forms():
-    """z-scores over 40 examples; the KL by its closed form for Gaussians. A nat more in 100 must fail."""
-    model, x = toy()
-    result = iwax.evaluate(model, x, KEY, num_samples=6400, binarize="none")
+def test_the_elbo_and_its_parts_are_the_closed_forms(judged):
+    """z-scores over N examples; the KL by its closed form for Gaussians. A nat more in 100 must fail."""
+    model, x, result = judged
     z = (result.elbo - np.asarray(model.elbo(x))) / result.elbo_error
-    assert abs(z.mean()) < 4 / np.sqrt(40)
+    assert abs(z.mean()) < 4 / np.sqrt(N)
     assert 0.7 < z.std() < 1.4
-    assert abs(((result.elbo - 0.01 - np.asarray(model.elbo(x))) / result.elbo_error).mean()) > 4 / np.sqrt(40)
+    assert abs(((result.elbo - 0.01 - np.asarray(model.elbo(x))) / result.elbo_error).mean()) > 4 / np.sqrt(N)
     kl = 0.5 * np.sum(np.asarray(x / 2) ** 2 + 2 / 3 - 1 - np.log(2 / 3), axis=1)
     gap = result.kl - kl
-    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(40)
-    assert abs(gap.std() / 40**0.5) < 0.02
+    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(N)
+    assert abs(gap.std() / N**0.5) < 0.02
     np.testing.assert_allclose(result.reconstruction, result.elbo + result.kl)
 
 

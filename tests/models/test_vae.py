@@ -33,12 +33,16 @@ def test_the_two_groups_hold_all_parameters():
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
 def test_shapes_for_any_depth_and_batch(depth, likelihood, batch):
-    model = iwax.VAE(12, [4, 3, 2][:depth], [[6], [5], [4]][:depth], key=KEY, likelihood=likelihood)
-    x = jnp.zeros((*batch, 12))
-    z, log_q = model.posterior(x).sample_and_log_prob(KEY, (5,))
+
+    def computed(x):
+        model = iwax.VAE(12, [4, 3, 2][:depth], [[6], [5], [4]][:depth], key=KEY, likelihood=likelihood)
+        z, log_q = model.posterior(x).sample_and_log_prob(KEY, (5,))
+        return z, log_q, model.log_joint(x, z), model.likelihood(model.prior.sample(KEY, (7,))).mean
+
+    z, log_q, log_p, mean = jax.eval_shape(computed, jnp.zeros((*batch, 12)))
     assert [leaf.shape for leaf in jax.tree.leaves(z)] == [(5, *batch, size) for size in (4, 3, 2)[:depth]]
-    assert log_q.shape == model.log_joint(x, z).shape == (5, *batch)
-    assert model.likelihood(model.prior.sample(KEY, (7,))).mean.shape == (7, 12)
+    assert log_q.shape == log_p.shape == (5, *batch)
+    assert mean.shape == (7, 12)
 
 
 def test_images_and_vectors_are_the_same():
@@ -63,23 +67,33 @@ def test_the_joint_density_is_that_of_numpyro():
     """log p(x, z) and log q(z | x) of two layers, put together by hand from another library's distributions."""
     model = vae()
     x = BINARY
-    z1, z2 = z = model.posterior(x).sample(KEY, (5,))
 
     def normal(block, below):
         q = block(below)
         return dist.Normal(q.loc, jnp.exp(q.log_scale)).to_event(1)
 
-    log_p = dist.Normal(0, 1).expand([3]).to_event(1).log_prob(z2) + normal(model.generative[0], z2).log_prob(z1)
-    log_p += dist.Bernoulli(logits=model.generative[1](z1).logits).to_event(1).log_prob(x)
-    log_q = normal(model.inference[0], x).log_prob(z1) + normal(model.inference[1], z1).log_prob(z2)
-    np.testing.assert_allclose(model.log_joint(x, z), log_p, rtol=1e-5)
-    np.testing.assert_allclose(model.posterior(x).log_prob(z), log_q, rtol=1e-5)
+    @jax.jit
+    def computed():
+        z1, z2 = z = model.posterior(x).sample(KEY, (5,))
+        log_p = dist.Normal(0, 1).expand([3]).to_event(1).log_prob(z2) + normal(model.generative[0], z2).log_prob(z1)
+        log_p += dist.Bernoulli(logits=model.generative[1](z1).logits).to_event(1).log_prob(x)
+        log_q = normal(model.inference[0], x).log_prob(z1) + normal(model.inference[1], z1).log_prob(z2)
+        return (model.log_joint(x, z), log_p), (model.posterior(x).log_prob(z), log_q)
+
+    for ours, by_hand in computed():
+        np.testing.assert_allclose(ours, by_hand, rtol=1e-5)
 
 
 def test_a_draw_knows_its_density():
-    posterior = vae().posterior(BINARY)
-    z, log_q = posterior.sample_and_log_prob(KEY, (5,))
-    np.testing.assert_allclose(log_q, posterior.log_prob(z), rtol=1e-5)
+    model = vae()
+
+    @jax.jit
+    def both():
+        posterior = model.posterior(BINARY)
+        z, log_q = posterior.sample_and_log_prob(KEY, (5,))
+        return log_q, posterior.log_prob(z)
+
+    np.testing.assert_allclose(*both(), rtol=1e-5)
 
 
 def test_the_output_starts_at_the_clipped_mean_of_the_data():
@@ -135,10 +149,15 @@ def test_bad_arguments(make, message):
 def test_a_frozen_posterior_has_no_gradient_in_any_parameter(depth):
     """Networks inside the posterior included; yet it stays differentiable in z."""
     model = iwax.VAE(12, [4, 3][:depth], [[6], [5]][:depth], key=KEY)
-    z = model.posterior(BINARY).sample(KEY, (5,))
-    grads = eqx.filter_grad(lambda model: iwax.freeze(model.posterior(BINARY)).log_prob(z).sum())(model)
-    assert all((leaf == 0).all() for leaf in jax.tree.leaves(grads))
-    grads_z = jax.grad(lambda z: iwax.freeze(model.posterior(BINARY)).log_prob(z).sum())(z)
-    assert all((leaf != 0).any() for leaf in jax.tree.leaves(grads_z))
-    live = eqx.filter_grad(lambda model: model.posterior(BINARY).log_prob(z).sum())(model)
+
+    @eqx.filter_jit
+    def computed(model):
+        z = model.posterior(BINARY).sample(KEY, (5,))
+        of_frozen = eqx.filter_grad(lambda model: iwax.freeze(model.posterior(BINARY)).log_prob(z).sum())(model)
+        of_z = jax.grad(lambda z: iwax.freeze(model.posterior(BINARY)).log_prob(z).sum())(z)
+        return of_frozen, of_z, eqx.filter_grad(lambda model: model.posterior(BINARY).log_prob(z).sum())(model)
+
+    of_frozen, of_z, live = jax.tree.map(np.asarray, computed(model))
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(of_frozen))
+    assert all((leaf != 0).any() for leaf in jax.tree.leaves(of_z))
     assert all((leaf != 0).any() for leaf in jax.tree.leaves(live.inference))  # negative control

@@ -1,5 +1,6 @@
 """Binary latent variables: expectations by enumerating every tuple of samples, through the loss that users call."""
 
+import functools
 import itertools
 import re
 
@@ -48,6 +49,7 @@ class Enumerated(eqx.Module):
         return self.base.log_joint(jnp.broadcast_to(X, (z.shape[1], 4)), z)
 
 
+@functools.cache
 def make_model():
     model = BernoulliLatent(4, 3, key=jax.random.key(0))
     return Enumerated(jax.tree.map(lambda leaf: 1.5 * leaf.astype(float) + 0.1, model))
@@ -61,17 +63,18 @@ def tuples(num_samples):
 
 def expected_gradient(objective):
     """The estimator's expectation, over all tuples with their probabilities."""
-    model, z = make_model(), tuples(objective.total_samples)
-    probability = jnp.exp(jnp.sum(model.posterior(z).log_prob(z), axis=0))
+    z = tuples(objective.total_samples)
 
     @eqx.filter_jit
     @eqx.filter_grad
     def gradient(model):
+        probability = jax.lax.stop_gradient(jnp.exp(jnp.sum(model.posterior(z).log_prob(z), axis=0)))
         return -jnp.sum(probability * iwax.per_example_loss(model, objective, z, jax.random.key(0)))
 
-    return gradient(model)
+    return gradient(make_model())
 
 
+@functools.cache
 def exact_gradient(bound, num_samples=2):
     """The gradient of the expected bound, by differentiating the enumeration itself."""
     z = tuples(num_samples)
@@ -120,12 +123,18 @@ def test_biased_score_functions_are_noticed(objective):
         assert_close(wrong.inference, right.inference)
 
 
+@functools.cache
 def wake_phi():
     """E[sum_k w~_k grad log q(z_k | x)], K = 2."""
-    model, z = make_model(), tuples(2)
-    log_q = model.posterior(z).log_prob(z)
-    weight = jnp.exp(jnp.sum(log_q, axis=0)) * jax.nn.softmax(model.log_joint(z, z) - log_q, axis=0)
-    return eqx.filter_grad(lambda model: jnp.sum(weight * model.posterior(z).log_prob(z)))(model).inference
+    z = tuples(2)
+
+    @eqx.filter_jit
+    def gradient(model):
+        log_q = model.posterior(z).log_prob(z)
+        weight = jnp.exp(jnp.sum(log_q, axis=0)) * jax.nn.softmax(model.log_joint(z, z) - log_q, axis=0)
+        return eqx.filter_grad(lambda model: jnp.sum(weight * model.posterior(z).log_prob(z)))(model)
+
+    return gradient(make_model()).inference
 
 
 def test_wake_sleep_climbs_its_two_targets():
@@ -161,7 +170,7 @@ def test_what_needs_reparameterization_refuses_by_name(name):
     for gradient in iwax.OBJECTIVES[name].gradients:
         objective = iwax.OBJECTIVES[name](num_samples=4, gradient=gradient)
         if gradient == "score-function":
-            assert jnp.isfinite(iwax.loss(model, objective, x, jax.random.key(0)))
+            assert jnp.isfinite(eqx.filter_jit(iwax.loss)(model, objective, x, jax.random.key(0)))
         elif name not in ("gdreg", "elbo-analytic"):
             with pytest.raises(ValueError, match=f"reparameterized samples for gradient='{gradient}'; got Bernoulli"):
                 iwax.loss(model, objective, x, jax.random.key(0))

@@ -20,7 +20,11 @@ def descend(optimiser, gradient_of, start, steps):
         updates, state = optimiser.update(gradient_of(parameters), state, parameters)
         return (optax.apply_updates(parameters, updates), state), None
 
-    return jax.lax.scan(step, (start, optimiser.init(start)), None, length=steps)[0]
+    @jax.jit
+    def path(start):
+        return jax.lax.scan(step, (start, optimiser.init(start)), None, length=steps)[0]
+
+    return path(start)
 
 
 def quadratic(shape, seed=0):
@@ -91,12 +95,16 @@ def test_parameters_of_half_precision_are_moved_as_their_wide_gradients_would_mo
     start = {"weight": jnp.asarray(rng.normal(size=(5, 3)), half), "bias": jnp.asarray(rng.normal(size=3), half)}
     wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), start)
     state, wide_state, moved = optimiser.init(start), optimiser.init(wide), start
+
+    def widened(tree):
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), tree)
+
+    narrow_update = jax.jit(optimiser.update)
+    wide_update = jax.jit(lambda gradient, state: optimiser.update(widened(gradient), state))
     for size in (1.0, 1e-4, 300.0):  # 9e4 and 1e-8 are no float16
         gradient = jax.tree.map(lambda leaf, size=size: (size * leaf).astype(half), start)
-        updates, state = optimiser.update(gradient, state, moved)
-        expected, wide_state = optimiser.update(
-            jax.tree.map(lambda leaf: leaf.astype(jnp.float32), gradient), wide_state
-        )
+        updates, state = narrow_update(gradient, state, moved)
+        expected, wide_state = wide_update(gradient, wide_state)
         jax.tree.map(np.testing.assert_array_equal, updates, expected)
         moved = optax.apply_updates(moved, updates)
     for moments in state.moments:

@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from iwax.models.consistency import inconsistency
@@ -121,7 +122,7 @@ def _check_posterior(model: Model, x: PyTree, key: PRNGKeyArray, problems: list[
 
 
 def _check_joint(model: GroupedModel, x: PyTree, z: PyTree, log_q: jax.Array, problems: list[str]) -> None:
-    log_p = _attempt("model.log_joint(x, z)", model.log_joint, x, z)
+    log_p = _attempt("model.log_joint(x, z)", model.log_joint, x, z)  # step by step, or its errors speak of tracing
     if jnp.shape(log_p) != log_q.shape:
         raise _BrokenError(
             f"Expected model.log_joint(x, z) to have the shape of posterior.log_prob(z), {log_q.shape}; got "
@@ -150,14 +151,15 @@ def _check_gradients(model: GroupedModel, x: PyTree, z: PyTree, key: PRNGKeyArra
     }
     for group, (density, function) in densities.items():
         members = _parameters(getattr(model, group))
-        still = [name for leaf, name in _unmoved(model, eqx.filter_grad(function)(model)).items() if leaf in members]
+        gradient = eqx.filter_jit(eqx.filter_grad(function))(model)
+        still = [name for leaf, name in _unmoved(model, gradient).items() if leaf in members]
         if still:
             problems.append(f"Expected {density} to depend on all of model.{group}; no gradient in {_some(still)}.")
 
 
 def _check_frozen(model: GroupedModel, x: PyTree, z: PyTree, problems: list[str]) -> None:
     """A frozen posterior's density must have no gradient in any parameter: what it holds in a closure would leak."""
-    gradient = eqx.filter_grad(lambda model: jnp.sum(freeze(model.posterior(x)).log_prob(z)))(model)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda model: jnp.sum(freeze(model.posterior(x)).log_prob(z))))(model)
     still = _unmoved(model, gradient)
     leaking = [name for leaf, name in _parameters(model).items() if leaf not in still]
     if leaking:
@@ -182,7 +184,7 @@ def _parameters(tree: PyTree) -> dict[int, str]:
 def _unmoved(model: GroupedModel, gradient: PyTree) -> dict[int, str]:
     """The parameters whose gradient is zero everywhere."""
     pairs = zip(_parameters(model).items(), jax.tree.leaves(gradient), strict=True)
-    return {leaf: name for (leaf, name), derivative in pairs if not jnp.any(derivative != 0)}
+    return {leaf: name for (leaf, name), derivative in pairs if not np.any(np.asarray(derivative) != 0)}
 
 
 def _event_shapes(z: PyTree, log_q: jax.Array) -> str:
