@@ -15,6 +15,7 @@ import iwax
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 NEEDS = {"pytorch.md": "torch", "numpyro.md": "numpyro", "trackers.md": "tensorboardX"}
+LONG = {"cohorts.md", "evaluation.md", "posterior.md"}  # half the time of all; their names are checked in a second
 ELSEWHERE = {"add-an-objective.md"}  # tests/objectives/test_docs.py follows it with a test of its own
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GOES_ON = "# goes on from the blocks above\n"  # the first line of a block that does not run alone
@@ -40,7 +41,9 @@ def pages():
     )
 
 
-@pytest.mark.parametrize("name", pages())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in pages()]
+)
 def test_every_block_runs(name, tmp_path, monkeypatch):
     if find_spec(NEEDS.get(name, "iwax")) is None:
         pytest.skip(f"{NEEDS[name]} is not installed")

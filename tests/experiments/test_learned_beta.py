@@ -29,7 +29,14 @@ def test_the_least_mean_square_is_found():
 
 
 @pytest.mark.parametrize(
-    ("rule", "direction"), [("ascend", -1), ("descend", 1), ("fixed", 0), ("mean-square", None), ("held-out", None)]
+    ("rule", "direction"),
+    [
+        ("ascend", -1),
+        pytest.param("descend", 1, marks=pytest.mark.slow),
+        pytest.param("fixed", 0, marks=pytest.mark.slow),
+        ("mean-square", None),
+        ("held-out", None),
+    ],
 )
 def test_where_each_rule_goes(rule, direction):
     model = iwax.LinearGaussian.isotropic(3)

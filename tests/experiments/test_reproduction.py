@@ -124,7 +124,7 @@ def test_only_the_sample_stands_in_and_only_at_smoke(tmp_path, monkeypatch):
 
 def test_a_run_whose_start_has_a_record_but_no_folder(tmp_path):
     """As after a clone, which holds the records alone: the start is trained again, for its model."""
-    before = RunConfig(objective="elbo", protocol="demo", dataset="mnist-sample", epochs=1, train_images=200)
+    before = RunConfig(objective="elbo", protocol="burda-paper", dataset="mnist-sample", epochs=1, train_images=200)
     after = dataclasses.replace(before, objective="iwae", num_samples=2, init_from=run_name(before))
     reproduce(Study("x", "x", "x"), [before], how(tmp_path))
     shutil.rmtree(tmp_path / "runs")
