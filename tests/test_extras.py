@@ -15,7 +15,9 @@ from example_modules import ROOT
 from iwax.cli import main
 from iwax.data import load
 from iwax.errors import MissingExtraError
+from iwax.evaluation import judge_log_weights
 from iwax.extras import EXTRAS, MissingPictureWarning, beside_numbers, check_installed
+from iwax.judging.compare import compare
 from iwax.judging.posterior import posterior_picture
 from iwax.models import LinearGaussian
 
@@ -151,6 +153,14 @@ def test_the_numbers_of_a_posterior_come_with_a_warning(light, monkeypatch, tmp_
         (found,) = posterior_picture(model, x, jax.random.key(0), tmp_path / "a.svg", num_samples=(2,))
     assert found["bounds"][1] <= found["bounds"][2] <= found["log_p"] + 1e-3
     assert not (tmp_path / "a.svg").exists()
+
+
+def test_models_are_compared_without_their_picture(light, tmp_path):
+    log_w = np.random.default_rng(0).normal(size=(64, 3))
+    found = compare([judge_log_weights(log_w), judge_log_weights(log_w + 1)], out=tmp_path)
+    assert found.comparisons[0].difference == pytest.approx(1)
+    assert found.pictures == ()
+    assert found.notes == ('Expected matplotlib to be installed for pictures; pip install "iwax[report]" brings it.',)
 
 
 def test_another_error_is_not_taken_for_a_missing_picture():

@@ -167,14 +167,15 @@ def _draw(
     """The picture of each further model against the first; and why there is none."""
     if out is None:
         return (), ()
-    try:
-        from iwax.judging.plots import scatter_plot
-    except MissingExtraError as error:
-        return (), (str(error),)
+    from iwax.judging.plots import scatter_plot
+
     Path(out).mkdir(parents=True, exist_ok=True)
     pictures = []
-    for i, (name, other) in enumerate(zip(names[1:], evaluations[1:], strict=True), 1):
-        path = Path(out) / (PICTURE if len(names) == 2 else f"{i}-{PICTURE}")
-        scatter_plot(evaluations[0], other, (names[0], name), path)
-        pictures.append(path)
+    try:
+        for i, (name, other) in enumerate(zip(names[1:], evaluations[1:], strict=True), 1):
+            path = Path(out) / (PICTURE if len(names) == 2 else f"{i}-{PICTURE}")
+            scatter_plot(evaluations[0], other, (names[0], name), path)
+            pictures.append(path)
+    except MissingExtraError as error:
+        return (), (str(error),)
     return tuple(pictures), ()
