@@ -198,6 +198,7 @@ def test_compiled_networks_give_the_plain_gradients(backend):
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's, also of the type checks that tests put around `loss`
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", COMPILERS)
 def test_a_compiled_step_is_right_or_refused(backend):
     """What a compiled module returns has no graph from z to the densities: estimators that need z are refused."""

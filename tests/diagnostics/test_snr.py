@@ -166,6 +166,7 @@ def test_one_sample_gradients_have_their_closed_form(name):
     assert np.abs(z_scores(b, 2 * of_chunks, variance / 5)).max() > 2 * LIMIT
 
 
+@pytest.mark.slow
 def test_many_samples_have_their_limit():
     """K = 256, one example, D = 2, with C = E[w^2] / Z^2: theta has mean (x - mu) / 2 and K Var -> C (0.4 + 0.36 d^2),
     the biased sticking-the-landing gradient of b tends to (3/2) delta instead of the bound's, which vanishes."""

@@ -71,7 +71,7 @@ def test_kl_is_not_positive_even_at_the_exact_posterior():
     np.testing.assert_allclose(result.log_likelihood, model.log_evidence(x), rtol=1e-5)
 
 
-@pytest.mark.parametrize("rows", [64, 200, 1000, 100_000])
+@pytest.mark.parametrize("rows", [64, pytest.param(200, marks=pytest.mark.slow), 1000, 100_000])
 def test_the_size_of_chunks_and_batches_changes_rounding_only(rows):
     model, x = toy(size=3, num_examples=7)
     reference = iwax.log_likelihood(model, x, KEY, num_samples=1000)
@@ -80,7 +80,7 @@ def test_the_size_of_chunks_and_batches_changes_rounding_only(rows):
     assert np.abs(other_draws - reference).max() > 1e-3  # negative control
 
 
-@pytest.mark.parametrize("rows", [64, 1000])
+@pytest.mark.parametrize("rows", [64, pytest.param(1000, marks=pytest.mark.slow)])
 def test_in_double_precision_rounding_is_tiny(rows, x64):
     model, x = toy(size=3, num_examples=7)
     reference = iwax.log_likelihood(model, x, KEY, num_samples=1000, rows=10_000)
@@ -218,6 +218,7 @@ def test_log_normal_weights_of_a_model_whose_data_are_a_pytree():
     np.testing.assert_allclose(iwax.log_likelihood(Bare(), x, KEY, num_samples=6400), values["log_likelihood"])
 
 
+@pytest.mark.slow
 def test_effective_sample_size_where_the_means_differ_too():
     """ESS/k -> 0.4126 for |delta|^2 = 0.2 in 20 dimensions (estimators.md 9.1); for delta = 0 it is 0.5245."""
     model, _ = toy()
@@ -227,6 +228,7 @@ def test_effective_sample_size_where_the_means_differ_too():
     assert np.concatenate(values).mean() / 19_200 == pytest.approx(0.4126, rel=0.03)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_samples():
     """On the device by what the compiler allots; on the host by what numpy allocates. All at once must fail."""
     model = iwax.VAE(12, [3], [[4]], key=KEY)

@@ -87,7 +87,9 @@ def test_models_that_meet_the_contract(name):
     assert "meets the contract" in str(report)
 
 
-@models
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "vae" else []) for name in MODELS]
+)
 @pytest.mark.parametrize("gradient", iwax.IWAE.gradients)
 def test_they_train_under_every_gradient(name, gradient):
     objective = iwax.IWAE(num_samples=4, gradient=gradient)

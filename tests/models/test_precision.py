@@ -68,6 +68,7 @@ def trainer(precision):
     )
 
 
+@pytest.mark.slow
 def test_training_changes_by_no_more_than_the_rounding_and_the_models_stay_float32():
     model = iwax.VAE(784, [5], [[20]], key=jax.random.key(0))
     bounds, models = {}, {}

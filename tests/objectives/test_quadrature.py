@@ -62,7 +62,9 @@ def test_iwae_gradients_of_two_layers(gradient, expected):
     assert flat(grad) == pytest.approx(expected, abs=5e-6)
 
 
-@pytest.mark.parametrize("gradient", ["reparameterized", "doubly-reparameterized"])
+@pytest.mark.parametrize(
+    "gradient", [pytest.param("reparameterized", marks=pytest.mark.slow), "doubly-reparameterized"]
+)
 def test_ciwae_gradients_of_two_layers(gradient):
     objective = iwax.CIWAE(num_samples=2, beta=0.3, gradient=gradient)
     _, grad = expectation(TwoLayerModel(), objective, 32, num_noises=2)

@@ -57,7 +57,7 @@ def directions(at):
     return jax.random.normal(jax.random.key(9), (3, len(at))) / len(at) ** 0.5
 
 
-SLOW = ("iwae-antithetic", "jvi", "jvi-2", "miwae")
+SLOW = ("elbo", "iwae-antithetic", "jvi", "jvi-2", "miwae", "vr-iwae")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in PLAIN])

@@ -41,7 +41,9 @@ def test_vectors_have_adam():
     np.testing.assert_allclose(ours, adams, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("shape", "max_dimension"), [((7, 3), 3), ((3, 7), 3), ((4, 4), 4)])
+@pytest.mark.parametrize(
+    ("shape", "max_dimension"), [((7, 3), 3), pytest.param((3, 7), 3, marks=pytest.mark.slow), ((4, 4), 4)]
+)
 def test_turning_the_problem_turns_the_path(shape, max_dimension, x64):
     """With sides up to `max_dimension` rotated, each step is the same one rotated; Adam's is not."""
     gradient_of, start = quadratic(shape)

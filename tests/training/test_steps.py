@@ -28,7 +28,11 @@ def gradient_of(objective, x, key, parts=None):
 
 @pytest.mark.parametrize(
     "objective",
-    [iwax.IWAE(num_samples=400), iwax.PIWAE(num_groups=20, num_samples=20), iwax.CIWAE(num_samples=400, beta=0.5)],
+    [
+        iwax.IWAE(num_samples=400),
+        iwax.PIWAE(num_groups=20, num_samples=20),
+        pytest.param(iwax.CIWAE(num_samples=400, beta=0.5), marks=pytest.mark.slow),
+    ],
     ids=lambda objective: type(objective).__name__,
 )
 def test_the_gradient_of_a_step_in_parts_is_the_mean_of_theirs(objective):
