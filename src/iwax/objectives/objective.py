@@ -70,8 +70,8 @@ class Objective(AbstractObjective):
     has_own_coefficients: ClassVar[bool] = False  # or else they are those of the bound's own derivative
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """A class that writes `all_coefficients` has coefficients of its own, unless it says otherwise."""
         super().__init_subclass__(**kwargs)
+        # Whoever writes them need not know that second derivatives depend on it; whoever knows may say otherwise.
         if "all_coefficients" in vars(cls) and "has_own_coefficients" not in vars(cls):
             cls.has_own_coefficients = True
 
