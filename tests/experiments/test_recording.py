@@ -10,7 +10,9 @@ from iwax.errors import IwaxError
 from iwax.evaluation.examples import first_examples
 from iwax.experiments import recording
 from iwax.models.vae import VAE
-from tiny import tiny_data
+from iwax.objectives import ELBO
+from iwax.runs import LoadedRun, RunFolder, resolve
+from tiny import tiny_config, tiny_data
 
 
 def pixels(path):
@@ -19,8 +21,12 @@ def pixels(path):
 
 def test_sheets_of_another_data_set(tmp_path):
     model, data, other = VAE(16, [2], [[4]], key=jax.random.key(0), init="torch"), tiny_data(), tiny_data(seed=1)
-    alone = recording._sheets(model, "fixed", data, None, tmp_path, "a")
-    both = recording._sheets(model, "fixed", data, other, tmp_path, "b")
+    run = LoadedRun(
+        folder=RunFolder(tmp_path), resolved=resolve(tiny_config()), model=model, objective=ELBO(),
+        checkpoint_sha256="", environment={}, _data=data,
+    )  # fmt: skip
+    alone = recording._sheets(run, None, tmp_path, "a")
+    both = recording._sheets(run, other, tmp_path, "b")
     assert sorted(alone) == ["reconstructions", "samples"]
     assert sorted(both) == ["across", "reconstructions", "samples"]
     drawn = {name: pixels(tmp_path / "sheets" / path) for name, path in both.items()}
