@@ -88,17 +88,18 @@ def image_sheet(
     columns: int = 10,
     scale: int = SCALE,
 ) -> None:
-    """A sheet of images (N, pixels) or (N, height, width), white ink on black, row by row.
+    """A sheet of images (N, pixels), (N, height, width) or (N, height, width, channels), row by row.
 
-    `shades` are the values that are black and white, beyond which all is; `scale` is how many screen pixels wide a
-    pixel is.
+    Grey ones are white ink on black, three channels are red, green and blue, and others stand side by side. `shades`
+    are the values that are black and white, beyond which all is; `scale` is how many screen pixels wide a pixel is.
     """
     check_installed("PIL", "pictures")
     from PIL import Image
 
     images = in_shades(images, shades)
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
-    pixels = np.kron(255 * _mosaic(rows), np.ones((scale, scale)))
+    mosaic = _mosaic(rows)
+    pixels = np.kron(255 * mosaic, np.ones((scale, scale, *[1] * (mosaic.ndim - 2))))
     Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
@@ -115,7 +116,7 @@ def image_rows(
     shades: tuple[float, float] = (0.0, 1.0),
     captions: Sequence[str] = (),
 ) -> None:
-    """One labelled row of images (N, pixels) or (N, height, width) for each entry.
+    """One labelled row of images, as for `image_sheet`, for each entry.
 
     `shades` are the values that are black and white; `captions`, if given, stand below the columns.
     """
@@ -123,7 +124,7 @@ def image_rows(
     from matplotlib.figure import Figure
 
     mosaic = _mosaic([in_shades(images, shades) for images in rows.values()])
-    height, width = mosaic.shape
+    height, width = mosaic.shape[:2]
     label_width = 0.2 + 0.09 * max(map(len, rows))  # inches, at the font size below
     caption_height = 0.22 if captions else 0
     size = (width / 40 + label_width, height / 40 + caption_height)
@@ -141,14 +142,19 @@ def image_rows(
 
 
 def _mosaic(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Rows of images on a grid, with a grey line of one pixel around each; short rows end in grey."""
+    """Rows of images on a grid (height, width) or, in colour, (height, width, 3); see `_strip`."""
     columns = max(len(row) for row in rows)
     return np.concatenate([_strip(np.asarray(row), columns) for row in rows])
 
 
 def _strip(images: np.ndarray, columns: int) -> np.ndarray:
-    images = images.reshape(len(images), *(image_shape(images[0].size) if images.ndim == 2 else images.shape[1:]))
-    framed = np.pad(np.clip(images, 0, 1), ((0, 0), (1, 1), (1, 1)), constant_values=GREY)
+    """Images in a row, with a grey line of one pixel around each; a short row ends in grey."""
+    if images.ndim == 2:
+        images = images.reshape(len(images), *image_shape(images[0].size))
+    if images.ndim == 4 and images.shape[3] != 3:
+        images = np.concatenate(np.moveaxis(images, 3, 0), axis=2)
+    margins = [(0, 0), (1, 1), (1, 1), (0, 0)][: images.ndim]
+    framed = np.pad(np.clip(images, 0, 1), margins, constant_values=GREY)
     blank = np.full((columns - len(images), *framed.shape[1:]), GREY)
     return np.concatenate([*framed, *blank], axis=1)
 

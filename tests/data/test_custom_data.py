@@ -375,3 +375,32 @@ def test_counts_of_any_integer_type_are_data(save):
     assert data.train.dtype == np.int32
     assert data.train.dtype.isnative
     assert sorted([*data.train.ravel(), *data.test.ravel()]) == list(range(40))
+
+
+@pytest.mark.parametrize("names", [("x_train", "x_test"), ("train_images", "test_images"), ("Train", "TEST")])
+def test_arrays_of_a_npz_by_the_names_that_others_give_them(save, names):
+    """The control: labels of the same length, which are left out and named."""
+    labels = IMAGES[:, 0, 0]
+    others = {name.replace("x_", "y_").replace("images", "labels"): labels for name in names if "_" in name}
+    path = save(**{names[0]: IMAGES[:15], names[1]: IMAGES[15:]}, **others, x_val=IMAGES[:3])
+    if others:
+        with pytest.warns(DataWarning, match=f"Neither trained nor tested on: {', '.join(others)} of .*own.npz"):
+            data = load(path)
+    else:
+        data = load(path)
+    np.testing.assert_array_equal(data.train, IMAGES[:15])
+    np.testing.assert_array_equal(data.test, IMAGES[15:])
+    np.testing.assert_array_equal(data.validation, IMAGES[:3])
+
+
+@pytest.mark.parametrize("name", ["x", "data", "images", "x_train"])
+def test_all_examples_beside_their_labels_are_split(save, name):
+    with pytest.warns(DataWarning, match=r"Neither trained nor tested on: y of .*own\.npz"):
+        data = load(save(**{name: IMAGES, "y": IMAGES[:, 0, 0]}))
+    assert (len(data.train), len(data.test)) == (18, 2)
+
+
+@pytest.mark.parametrize("names", [("x_test", "y"), ("x_train", "val"), ("train", "x_train", "test"), ("x", "data")])
+def test_arrays_that_could_be_either_are_refused(save, names):
+    with pytest.raises(ValueError, match=r"to hold one array, or `train` and `test`; got .*, .*\. Save it again"):
+        load(save(**{name: IMAGES for name in names}))

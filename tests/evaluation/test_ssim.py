@@ -333,3 +333,14 @@ def test_a_model_that_decodes_nothing():
 
 def test_the_former_name_of_a_setting_is_read():
     assert get_setting("seed002") == SETTINGS["pytorch_ssim"] != SETTINGS["wang"]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_ssim_of_colour_is_the_mean_over_its_channels(name):
+    """The control: the SSIM of the channels side by side, whose windows see two of them."""
+    images, others = (np.stack([v, v[:, ::-1], v**2], axis=-1) for v in (IMAGES, OTHERS))
+    one = dataclasses.replace(SETTINGS[name], data_range=1.0)
+    by_channel = [ssim(images[..., c], others[..., c], setting=one) for c in range(3)]
+    np.testing.assert_allclose(ssim(images, others, setting=one), np.mean(by_channel, axis=0), rtol=1e-9)
+    aside = [np.concatenate(np.moveaxis(v, -1, 0), axis=2) for v in (images, others)]
+    assert np.abs(ssim(*aside, setting=one) - np.mean(by_channel, axis=0)).max() > 1e-3

@@ -80,5 +80,5 @@ def test_a_run_on_relative_paths_goes_on_and_is_judged_from_another_folder(tmp_p
     assert evaluate_run(first.path, num_samples=64)["num_examples"] == 4
     (home / "x.npy").rename(away / "x.npy")
     assert evaluate_run(second.path, num_samples=64, data_dir=str(away))["num_examples"] == 4
-    with pytest.raises(ValueError, match=r"Expected the data of this run to be at .*x\.npy; .*by --data-dir"):
+    with pytest.raises(ValueError, match=r"the data of this run to be at .*x\.npy.*; .*Name by --data where x\.npy is"):
         evaluate_run(first.path, num_samples=64, recompute=True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from iwax.cli.options import data_dir_option, json_option
-from iwax.console import print_table, say_source
+from iwax.console import notices, print_table, say_source
 from iwax.files import dumps
 
 __all__ = ["data", "objectives", "runs"]
@@ -65,6 +65,29 @@ def fetch(name: str, source: str | None, data_dir: str | None) -> None:
     click.echo(
         f"{dataset.name} [{dataset.split}]: {len(dataset.train):,} training and {len(dataset.test):,} test examples"
     )
+
+
+@data.command()
+@click.argument("name")
+@click.option("--split", help="Of your own: such as test_fraction=0.1,seed=0.")
+@click.option("--columns", help="Of a table: NAME,NAME,... in its header; all if left out.")
+@click.option("--grey", is_flag=True, help="Make images of your own in colour grey.")
+@click.option("--background", help="What transparent pixels of your own images show, white or black.")
+@data_dir_option
+def show(
+    name: str, split: str | None, columns: str | None, grey: bool, background: str | None, data_dir: str | None
+) -> None:
+    """Show what NAME is, a data set or a path, as `iwax train --dataset NAME` would read it."""
+    import warnings
+
+    from iwax.data import DataWarning, load
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # its notice is said here
+        dataset = load(name, split, data_dir, columns=columns, grey=grey, background=background)
+    click.echo(dataset)
+    if dataset.notice:
+        notices.print(dataset.notice, style="bold yellow", markup=False)
 
 
 @click.command()

@@ -10,7 +10,13 @@ from iwax.runs import RunConfig
 
 __all__ = ["FIELDS_BY_OPTION", "config_options", "data_dir_option", "json_option"]
 
-data_dir_option = click.option("--data-dir", type=click.Path(), help="Folder of data sets, before all other sources.")
+data_dir_option = click.option(
+    "--data-dir",
+    "--data",
+    "data_dir",
+    type=click.Path(),
+    help="Folder of data sets, before all other sources; or where the data of your own are now, if they were moved.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 SPELLINGS = {"protocol": ("--recipe", "--protocol")}
@@ -28,6 +34,7 @@ def config_options(command: Callable) -> Callable:
             *names,
             field.name,
             type=kind,
+            is_flag=field.metadata.get("flag", False),
             default=None,
             help=field.metadata["help"] + ("" if field.default is None else f"  [default: {field.default}]"),
         )(command)

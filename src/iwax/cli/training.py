@@ -114,12 +114,12 @@ def _line(result: dict[str, Any]) -> str:
 
 def _load_data(run: Any, data_dir: str | None) -> Any:
     """The data of a new run, once all that needs no data has been checked; says where they come from."""
-    from iwax.data import DataWarning, load
-    from iwax.runs import check_own
+    from iwax.data import DataWarning
+    from iwax.runs import check_own, load_data
 
     check_own(run.config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # its notice is said with the source
-        dataset = load(run.config.dataset, run.config.split, data_dir)
+        dataset = load_data(run.config, data_dir)
     say_source(dataset)
     return dataset

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from iwax.data.checks import check_mask
-from iwax.data.pictures import is_picture, pixels_of, stacked
+from iwax.data.pictures import channels_last, is_picture, pixels_of, stacked
 from iwax.errors import IwaxError, IwaxTypeError
 
-CHANNELS = ((1, 3), (2, 4))
-"""Numbers of channels, the usual ones first: what tells the axis of channels from height and width."""
 IMAGE_COLUMNS = ("image", "img", "pixel_values", "x", "data", "features")
 
 
@@ -63,7 +61,7 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
     array = np.stack(examples)
     if array.dtype.kind not in "biuf":
         raise IwaxTypeError(f"Expected examples that are numbers; got dtype {array.dtype}. Choose another column.")
-    return _channels_last(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return channels_last(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def _check_one_shape(shapes: set[tuple[int, ...]]) -> None:
@@ -101,20 +99,3 @@ def _column(names: list[str], column: str | None) -> str:
 
 def _first(item: Any) -> Any:
     return item[0] if isinstance(item, tuple) and item else item
-
-
-def _channels_last(array: np.ndarray) -> np.ndarray:
-    """(N, height, width, channels) of (N, channels, height, width), too, and (N, height, width) of a single channel.
-
-    The channels are at the end whose length is a usual number of them and the other end's is not.
-    """
-    if array.ndim != 4:
-        return array
-    first, last = array.shape[1], array.shape[3]
-    for usual in CHANNELS:
-        if first in usual and last not in usual:
-            array = np.moveaxis(array, 1, 3)
-            break
-        if last in usual:
-            break
-    return array[..., 0] if array.shape[3] == 1 else np.ascontiguousarray(array)

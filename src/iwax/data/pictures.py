@@ -9,6 +9,8 @@ import numpy as np
 from iwax.errors import IwaxError
 
 ANIMATED = ("GIF", "PNG", "TIFF", "WEBP")
+CHANNELS = ((1, 3), (2, 4))
+"""Numbers of channels, the usual ones first: what tells the axis of channels from height and width."""
 BACKGROUNDS = ("white", "black")
 
 
@@ -70,3 +72,24 @@ def made_grey(images: np.ndarray) -> np.ndarray:
         weighted = images.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)  # of 2^16
         return ((weighted + (1 << 15)) >> 16).astype(np.uint8)
     return (images @ np.array([0.299, 0.587, 0.114])).astype(np.result_type(images.dtype, np.float32))
+
+
+def channels_last(images: np.ndarray) -> np.ndarray:
+    """(N, height, width, channels) of (N, channels, height, width), too, and (N, height, width) of a single channel.
+
+    The channels are at the end whose length is a usual number of them and the other end's is not. What has not four
+    axes stays as it is.
+
+    >>> [channels_last(np.zeros((9, *shape))).shape[1:] for shape in ((3, 32, 32), (32, 32, 3), (1, 28, 28), (28, 28))]
+    [(32, 32, 3), (32, 32, 3), (28, 28), (28, 28)]
+    """
+    if images.ndim != 4:
+        return images
+    first, last = images.shape[1], images.shape[3]
+    for usual in CHANNELS:
+        if first in usual and last not in usual:
+            images = np.moveaxis(images, 1, 3)
+            break
+        if last in usual:
+            break
+    return images[..., 0] if images.shape[3] == 1 else np.ascontiguousarray(images)

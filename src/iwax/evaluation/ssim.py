@@ -74,13 +74,14 @@ SETTINGS: dict[str, Setting] = {
 
 
 def ssim(
-    images: Float[np.ndarray, "n height width"],
-    others: Float[np.ndarray, "n height width"],
+    images: Float[np.ndarray, "n height width *channels"],
+    others: Float[np.ndarray, "n height width *channels"],
     *,
     setting: str | Setting = "wang",
 ) -> Float[np.ndarray, " n"]:
     """The SSIM of each image with its other one, float64, from -1 to 1 (equal images), by scikit-image.
 
+    Of images with channels, (N, height, width, channels), it is the mean over the channels.
     The range is the setting's, or that of all `images`: of what is judged, not of what is made of it.
 
     Raises:
@@ -95,7 +96,7 @@ def ssim(
     from skimage.metrics import structural_similarity
 
     chosen = get_setting(setting)
-    shortest = min(images.shape[1:])
+    shortest = min(images.shape[1:3])
     if chosen.border == "interior" and chosen.window > shortest:
         raise IwaxError(
             f"Expected window to be at most the shorter side of the images, {shortest}; got {chosen.window}. Choose "
@@ -107,7 +108,10 @@ def ssim(
     if chosen.sigma is not None:
         options |= {"gaussian_weights": True, "sigma": chosen.sigma}
     margin = chosen.window // 2 if chosen.border == "zero" else 0  # just what the mean over the interior leaves out
-    a, b = (np.pad(np.asarray(v, np.float64), ((0, 0), (margin, margin), (margin, margin))) for v in (images, others))
+    if images.ndim == 4:
+        options["channel_axis"] = -1
+    margins = [(0, 0), (margin, margin), (margin, margin), (0, 0)][: images.ndim]
+    a, b = (np.pad(np.asarray(v, np.float64), margins) for v in (images, others))
     return np.array([structural_similarity(x, y, **options) for x, y in zip(a, b, strict=True)])
 
 

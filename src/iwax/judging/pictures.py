@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from iwax.checks import check_positive_integer
-from iwax.data import Dataset
+from iwax.data import Dataset, channels_last
 from iwax.evaluation import reconstruct, sample_images
 from iwax.extras import check_installed
 from iwax.figures import image_rows, image_sheet
@@ -31,7 +31,7 @@ def sample_sheet(
     run = load_run(run, data_dir=data_dir, data=data)
     out = out or run.folder.path / "samples.png"
     images = sample_images(run.model, num_images, EvaluationKeys.of_seed(seed).prior_samples)
-    image_sheet(images.reshape(-1, *run.example_shape), out, shades=run.shades)
+    image_sheet(channels_last(images.reshape(-1, *run.example_shape)), out, shades=run.shades)
     return out
 
 
@@ -51,6 +51,6 @@ def reconstruction_sheet(
     out = out or run.folder.path / "reconstructions.png"
     x = run.test_images(seed, num_images)
     decoded = reconstruct(run.model, x, EvaluationKeys.of_seed(seed).reconstructions)
-    rows = {"test": x, "decoded": decoded.reshape(x.shape)}
+    rows = {"test": channels_last(x), "decoded": channels_last(decoded.reshape(x.shape))}
     image_rows(rows, out, shades=run.shades)
     return out

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from iwax.checks import check_choice
-from iwax.data import Dataset, load
+from iwax.data import Dataset, channels_last
 from iwax.errors import IwaxError
 from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, ssim, standard_error
 from iwax.extras import beside_numbers, check_installed
 from iwax.figures import image_rows, image_shape
 from iwax.keys import EvaluationKeys
-from iwax.runs import LoadedRun, RunFolder, load_run
+from iwax.runs import LoadedRun, RunFolder, load_data, load_run
 
 __all__ = ["ssim_run"]
 
@@ -63,13 +63,13 @@ def ssim_run(
     check_choice("reconstruction", rule, RULES)
     run = load_run(run, data_dir=data_dir, data=data)
     own, binarized = run.data, run.resolved.test_binarize
-    other = own if dataset in (None, own.name) else load(dataset, None, data_dir)
+    other = own if dataset in (None, own.name) else load_data(run.config, data_dir, dataset=dataset)
     _check_size(own, other)
     x = first_examples(other, binarized, seed=seed, count=test_images)
-    images = x.reshape(len(x), *_image_shape(other))
-    decoded = reconstruct(
-        run.model, x, EvaluationKeys.of_seed(seed).similarity, rule=rule, num_samples=num_samples
-    ).reshape(images.shape)
+    shape = (len(x), *_image_shape(other))
+    images = channels_last(x.reshape(shape))
+    decoded = reconstruct(run.model, x, EvaluationKeys.of_seed(seed).similarity, rule=rule, num_samples=num_samples)
+    decoded = channels_last(decoded.reshape(shape))
     low, high = range_of(other, binarized)
     if chosen.data_range is None:
         chosen = dataclasses.replace(chosen, data_range=high - low)
@@ -116,7 +116,7 @@ def _check_size(own: Dataset, other: Dataset) -> None:
         )
 
 
-def _image_shape(data: Dataset) -> tuple[int, int]:
-    """Height and width of the images; vectors count as squares, if they can."""
+def _image_shape(data: Dataset) -> tuple[int, ...]:
+    """Height and width of the images, and their channels if they have some; vectors count as squares, if they can."""
     shape = data.test.shape[1:]
-    return (shape[0], shape[1]) if len(shape) == 2 else image_shape(int(np.prod(shape)))
+    return image_shape(shape[0]) if len(shape) == 1 else shape

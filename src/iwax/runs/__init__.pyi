@@ -31,5 +31,6 @@ from .loading import data_size_of as data_size_of
 from .loading import load_run as load_run
 from .lock import BusyError as BusyError
 from .lock import try_lock as try_lock
+from .paths import load_data as load_data
 from .resolution import ResolvedRun as ResolvedRun
 from .resolution import resolve as resolve

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from iwax.data import Dataset, load
+from iwax.data import Dataset
 from iwax.errors import IwaxError
 from iwax.files import read_json
 from iwax.progress import Progress
@@ -19,6 +19,7 @@ from iwax.runs.config import RunConfig
 from iwax.runs.environment import differences
 from iwax.runs.folder import STATUS, RunFolder
 from iwax.runs.launch import check_time_limit, create, reopen
+from iwax.runs.paths import load_data
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
 from iwax.training import VARYING, NonFiniteLossError, TrainState
@@ -68,7 +69,7 @@ def new_cohort(
     path = Path(path)
     _check_folder(path, list(runs), overwrite)
     (name, first), *rest = runs.items()
-    data = load(first.config.dataset, first.config.split, data_dir) if data is None else data
+    data = load_data(first.config, data_dir) if data is None else data
     vectorized = vectorized_is_quicker() if vectorized is None else vectorized
     record = {"runs": list(runs), "vectorized": vectorized}
     options: dict[str, Any] = {"overwrite": overwrite, "command": command, "more": {"cohort": record}}

@@ -15,8 +15,9 @@ OBJECTIVE_FIELDS = tuple(field.name for field in dataclasses.fields(ObjectiveOpt
 """The fields that are options of objectives, all of them."""
 
 
-def _field(default: Any, help: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": help})
+def _field(default: Any, help: str, *, flag: bool = False) -> Any:
+    """A field with the help of its option, which takes a value or, as a `flag`, none."""
+    return dataclasses.field(default=default, metadata={"help": help, "flag": flag})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,15 @@ class RunConfig(ObjectiveOptions):
 
     model: str = _field("one-layer", "one-layer, two-layer, larger, or your own: FILE.py:FUNCTION.")
     likelihood: str | None = _field(None, "p(x|z): bernoulli (if left out), or gaussian for real data.")
-    dataset: str = _field("mnist", "Data set (`iwax data` lists them), or a path to .npy, .npz or a folder of images.")
+    dataset: str = _field(
+        "mnist", "Data set (`iwax data` lists them), or a path to .npy, .npz, .csv, .parquet or a folder of images."
+    )
     split: str | None = _field(None, "How the data set is split into training and test.")
+    columns: str | None = _field(None, "Of a table: NAME,NAME,... in its header; all if left out.")
+    grey: bool | None = _field(None, "Make images of your own in colour grey.", flag=True)
+    background: str | None = _field(
+        None, "What transparent pixels of your own images show, white or black; white, with a notice, if left out."
+    )
     train_images: int | None = _field(None, "Use only the first this many training images; all if left out.")
     binarize: str | None = _field(
         None,

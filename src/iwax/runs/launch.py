@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from iwax.data import Dataset, load
+from iwax.data import Dataset
 from iwax.errors import IwaxError
 from iwax.evaluation import range_of
 from iwax.files import loads
@@ -17,7 +17,7 @@ from iwax.runs.environment import current_environment, differences
 from iwax.runs.folder import ENVIRONMENT, RunFolder
 from iwax.runs.initial import prepare
 from iwax.runs.loading import kept_model
-from iwax.runs.paths import data_of_run, same_path
+from iwax.runs.paths import data_of_run, load_data, same_path
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
 from iwax.training import TrainState
@@ -57,7 +57,7 @@ def new_run(
     """
     check_time_limit(time_limit)
     run = resolve(config)  # before data are looked for
-    data = load(run.config.dataset, run.config.split, data_dir) if data is None else data
+    data = load_data(run.config, data_dir) if data is None else data
     session, state = create(run, path, data, overwrite=overwrite, command=command)
     dataclasses.replace(session, time_limit=time_limit, on_progress=on_progress).run(state)
     return session.folder
@@ -73,7 +73,7 @@ def create(
     more: dict[str, Any] | None = None,
 ) -> tuple[Session, TrainState]:
     """What trains a new run, and its state before the first step; as `new_run`, with `more` for its environment."""
-    own = check_own(run.config)
+    own, given = check_own(run.config), run.config.dataset
     run = run.on(data)
     trainer, state = prepare(run, data, own, check=True)
     environment = current_environment(data, command) | _examples(data, run) | (more or {})
@@ -82,6 +82,8 @@ def create(
         "source": run.recipe.source,
         "overridden": run.overridden(),
     }
+    if given != data.name:
+        environment["dataset_as_given"] = given
     environment["objective"] = {name: getattr(state.objective, name) for name in ("is_unbiased", "target")}
     if own is not None:
         environment["model"] = {"file": own.path, "function": own.function, "sha256": own.sha256}
@@ -135,7 +137,7 @@ def reopen(
     config = folder.config()
     checkpoint = folder.checkpoint() if checkpoint is None else checkpoint
     _check_config(folder, config, loads(checkpoint.notes.get("config", "null")), options or {})
-    data = data_of_run(config, data_dir) if data is None else data
+    data = data_of_run(config, data_dir, folder.json(ENVIRONMENT)) if data is None else data
     _go_on(folder, current_environment(data, command), force)
     run = resolve(config)
     trainer, template = prepare(run, data, kept_model(folder, config))

@@ -59,7 +59,7 @@ class LoadedRun:
         Raises:
             ValueError: they are not there.
         """
-        return data_of_run(self.config, self.data_dir) if self._data is None else self._data
+        return data_of_run(self.config, self.data_dir, self.environment) if self._data is None else self._data
 
     @functools.cached_property
     def training_images(self) -> np.ndarray:
@@ -113,7 +113,7 @@ def load_run(
     if own is None:
         template = architecture(resolved.config, data_size_of(checkpoint))
     else:
-        data = data_of_run(resolved.config, data_dir) if data is None else data
+        data = data_of_run(resolved.config, data_dir, folder.json(ENVIRONMENT)) if data is None else data
         template = build_model(resolved, training_images(resolved, data), own)
     return LoadedRun(
         folder=folder,

@@ -1,15 +1,18 @@
 """The paths of a run's configuration, so that it can be judged and resumed from another folder than it began in."""
 
+import dataclasses
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from iwax.data import DATASETS, Dataset, DataWarning, load
 from iwax.errors import IwaxError
 from iwax.runs.config import RunConfig
+from iwax.runs.environment import differences
 
-__all__ = ["absolute", "data_of_run", "same_path"]
+__all__ = ["absolute", "data_of_run", "load_data", "same_path"]
 
 PATHS = ("dataset", "init_from")  # the fields that may be one
 
@@ -24,21 +27,62 @@ def same_path(name: str, value: Any, other: Any) -> bool:
     return name in PATHS and None not in (value, other) and absolute(value) == absolute(other)
 
 
-def data_of_run(config: RunConfig, data_dir: str | Path | None = None) -> Dataset:
+def load_data(config: RunConfig, data_dir: str | Path | None = None, *, dataset: str | Path | None = None) -> Dataset:
+    """The data that a configuration names, read as it says; or others, read so as far as it applies to them."""
+    own: dict[str, Any] = {"columns": config.columns, "grey": bool(config.grey), "background": config.background}
+    if dataset is None:
+        return load(config.dataset, config.split, data_dir, **own)
+    return load(dataset, None, data_dir, **({} if dataset in DATASETS else own))
+
+
+def data_of_run(
+    config: RunConfig, data_dir: str | Path | None = None, began: Mapping[str, Any] | None = None
+) -> Dataset:
     """The data that a run was trained on; what is to be said of them was said when it began.
 
+    Arguments:
+        config: the run's.
+        data_dir: the folder of data sets; where the run's own file or folder is now, or the folder that holds it.
+        began: the record of the run's environment, whose checksums data must have that are found in another place.
+
     Raises:
-        ValueError: they are not there; a run of an earlier version may name a path from the folder it was started in.
+        ValueError: they are not there, or others are; a run of an earlier version may name a path from the folder it
+            was started in.
     """
     name = config.dataset
-    places = (name, *(() if data_dir is None else (Path(data_dir) / name, Path(data_dir) / Path(name).name)))
-    if name not in DATASETS and not any(os.path.exists(place) for place in places):
-        where = "" if os.path.isabs(name) else f", from the folder {os.getcwd()}"
-        raise IwaxError(
-            f"Expected the data of this run to be at {name}{where}; there is nothing. Name the folder that holds "
-            f"{Path(name).name} by --data-dir"
-            + ("." if os.path.isabs(name) else ", or go to the folder in which the run was started.")
-        )
+    places = [Path(name)]
+    if data_dir is not None:
+        places += [Path(data_dir) / name, Path(data_dir) / Path(name).name, Path(data_dir)]
+    place = next((place for place in places if place.exists()), None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        return load(name, config.split, data_dir)
+        if name in DATASETS:
+            return load_data(config, data_dir)
+        if place is None:
+            raise _not_there(name, began or {})
+        data = load_data(dataclasses.replace(config, dataset=str(place)))
+    if place != Path(name):
+        _check_same(data, place, began or {})
+    return data
+
+
+def _not_there(name: str, began: Mapping[str, Any]) -> IwaxError:
+    where = "" if os.path.isabs(name) else f", from the folder {os.getcwd()}"
+    given = began.get("dataset_as_given")
+    where += f" (given as {given})" if given not in (None, name) else ""
+    remedy = "." if os.path.isabs(name) else ", or go to the folder in which the run was started."
+    return IwaxError(
+        f"Expected the data of this run to be at {name}{where}; there is nothing. Name by --data "
+        f"where {Path(name).name} is now, or the folder that holds it{remedy}"
+    )
+
+
+def _check_same(data: Dataset, place: Path, began: Mapping[str, Any]) -> None:
+    """Raises ValueError for data found in another place that are not those that the run began with."""
+    checksums = began.get("checksums")
+    other = [] if checksums is None else differences(checksums, dict(data.checksums))
+    if other:
+        raise IwaxError(
+            f"Expected {place} to hold the data that the run was trained on; the checksums differ: {', '.join(other)}. "
+            "Name by --data where they are now."
+        )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from iwax.checks import check_choice, check_positive_integer
-from iwax.data import BINARIZATIONS, DATASETS, Dataset, check_likelihood
+from iwax.data import BACKGROUNDS, BINARIZATIONS, DATASETS, Dataset, check_likelihood
 from iwax.errors import IwaxError
 from iwax.models import ARCHITECTURES, INITS, LIKELIHOODS, PRECISIONS, SCALE_MAPS, is_own
 from iwax.objectives import AbstractObjective
@@ -142,6 +142,8 @@ def _check_choices(config: RunConfig) -> None:
     for name, choices in CHOICES.items():
         if not (own and name in ("model", *VAE_ONLY)):
             check_choice(name, getattr(config, name), choices)
+    if config.background is not None:
+        check_choice("background", config.background, BACKGROUNDS)
     check_likelihood(REAL_VALUED[config.likelihood], np.zeros(0), str(config.binarize))  # as far as no data are needed
 
 
