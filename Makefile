@@ -44,6 +44,7 @@ pages: .venv/installed
 	$(BIN)/python scripts/readme.py
 	$(BIN)/python scripts/reproductions_page.py
 	$(BIN)/python scripts/speedrun_page.py
+	$(BIN)/python scripts/imputation_page.py
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

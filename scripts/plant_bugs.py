@@ -51,6 +51,8 @@ class Bug:
     """The files of tests that ought to see it."""
 
 
+IMPUTATION = ("tests/impute/test_closed_forms.py",)
+
 BUGS = [
     # The defects of public implementations, in the order in which they were found.
     Bug("CIWAE's IWAE term takes one sample", "objectives/rainforth.py", "(1 - beta) * log_mean_exp(for_iwae))",
@@ -377,6 +379,29 @@ BUGS = [
     Bug("the block that a chunk broke off is begun again", "evaluation/blocks.py",
         "self.begun = logsumexp(over, axis=1) if self.filled else", "self.begun =", "chunks_of_any_size",
         where=("tests/evaluation/test_blocks.py",)),
+    # Missing data.
+    Bug("labels and masks of a pytree become numbers in training", "training/steps.py",
+        "return jax.tree.map(lambda leaf: leaf[batch], images)",
+        "return jax.tree.map(lambda leaf: leaf[batch] * 1.0, images)", "pytree_trains",
+        where=("tests/training/test_pytrees.py",)),
+    Bug("the mask swapped", "impute/model.py", "jnp.where(mask, density.log_prob(value), 0)",
+        "jnp.where(mask, 0, density.log_prob(value))", "log_p_of_what_is_observed", where=IMPUTATION),
+    Bug("imputations without weights", "impute/imputation.py", "sums.mean * rescale + w @ mean,",
+        "sums.mean * rescale + jnp.sum(w) * mean.mean(axis=0),", "conditional_means", "plug-ins", where=IMPUTATION),
+    Bug("multiple imputations drawn without weights", "impute/imputation.py",
+        "chosen = jnp.searchsorted(cumulative, uniform[0] * cumulative[-1], side=\"right\")",
+        "chosen = jnp.floor(uniform[0] * len(w)).astype(int)", "multiple_imputations", where=IMPUTATION),
+    Bug("the Monte-Carlo error of equal weights", "impute/imputation.py",
+        "mc_error = jnp.sqrt(jnp.maximum(squares, 0)) / total",
+        "mc_error = sd / jnp.sqrt(total)", "honest_monte_carlo_error", where=IMPUTATION),
+    Bug("self-masking of what is observed", "impute/missingness.py", "jnp.where(mask, 1, -1)",
+        "jnp.where(mask, -1, 1)", "self_masking", where=IMPUTATION),
+    Bug("log p of the model's numbers for that of the values", "impute/fitting.py",
+        "log_p += np.where(seen, column.log_jacobian(x[\"values\"][:, j].astype(np.float64)), 0)", "log_p += 0",
+        "units_of_a_table", where=IMPUTATION),
+    Bug("standardisation that peeks at what is held out", "impute/fitting.py",
+        "columns = fit_columns(names, shown, settings.kinds)", "columns = fit_columns(names, table, settings.kinds)",
+        "held_out_values", where=("tests/impute/test_imputer.py",)),
 ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def page() -> str:
     """The text of the page."""
     counting = counted()
     figures = {worth(counting): FIGURE} if counting else {}
-    documents = [study for study in STUDIES.values() if study.name != "speedrun"]  # which has a page of its own
+    documents = [study for study in STUDIES.values() if study.name not in ("speedrun", "missing")]  # which have pages
     return reproductions_page(documents, runs(), RESULTS, figures)
 
 

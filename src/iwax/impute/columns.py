@@ -70,7 +70,7 @@ class Column:
             return numbers
         return ((np.log(numbers) if self.kind == "positive" else numbers) - self.shift) / self.scale
 
-    def decode(self, numbers: Float[np.ndarray, "..."]) -> np.ndarray:
+    def decode(self, numbers: np.ndarray) -> np.ndarray:
         """Values from the model's numbers, of any shape; codes are rounded."""
         if self.kind in CODED:
             return np.array(self.categories, object)[np.asarray(np.rint(numbers), int)]

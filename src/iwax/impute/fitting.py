@@ -208,9 +208,8 @@ def fit_table(
     rows = len(table[0]) if len(table) else 0
     if rows < 2:
         raise IwaxError(f"Expected at least two rows; got n_samples = {rows}.")
-    if hidden is not None:
-        table = [without(values, hidden[:, j]) for j, values in enumerate(table)]
-    columns = fit_columns(names, table, settings.kinds)
+    shown = table if hidden is None else [without(values, hidden[:, j]) for j, values in enumerate(table)]
+    columns = fit_columns(names, shown, settings.kinds)
     if settings.missingness != "ignorable":  # of which only normal densities have the noise
         columns = tuple(dataclasses.replace(c, kind="gaussian") if c.kind == "continuous" else c for c in columns)
     keys = jax.random.split(key)
@@ -222,7 +221,7 @@ def fit_table(
         missingness=settings.missingness,
     )
     objective = IWAE(num_samples=settings.train_samples, gradient="doubly-reparameterized")
-    x = encode(columns, table)
+    x = encode(columns, shown)
     result = fit(model, objective, x, recipe=settings.recipe(rows), key=keys[1], binarize="none", on_epoch=on_epoch)
     return FittedTable(columns, cast(TableModel, result.model), result.records)
 

@@ -1,4 +1,5 @@
 from .imputation import write_imputation_page as write_imputation_page
+from .missing import missing_tables as missing_tables
 from .report import write_report as write_report
 from .seed_table import COLUMNS as COLUMNS
 from .seed_table import DEFAULT_COLUMNS as DEFAULT_COLUMNS

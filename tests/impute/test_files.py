@@ -1,0 +1,73 @@
+"""Tables as files: what was observed is written as it was read, and what will not do is named in one line."""
+
+import numpy as np
+import pytest
+
+from iwax.impute.files import Sheet
+
+TEXT = "length,city\n1.50,Bern\n,NA\n2.25,Rom\n"
+
+
+def written(tmp_path, text, name="table.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_cells_that_say_nothing_are_missing_and_the_others_are_numbers_or_text(tmp_path):
+    sheet = Sheet.read(written(tmp_path, TEXT))
+    assert sheet.names == ["length", "city"]
+    assert np.array_equal(sheet.table[0], [1.5, np.nan, 2.25], equal_nan=True)
+    assert sheet.table[1].tolist() == ["Bern", None, "Rom"]
+
+
+def test_what_was_observed_is_written_to_the_letter(tmp_path):
+    sheet = Sheet.read(written(tmp_path, TEXT))
+    complete = [np.array([1.5, 1.23456789, 2.25]), np.array(["Bern", "Wien", "Rom"], object)]
+    sheet.write(tmp_path / "done.csv", complete)
+    assert (tmp_path / "done.csv").read_text() == "length,city\n1.50,Bern\n1.23457,Wien\n2.25,Rom\n"
+    sheet.write_multiple(tmp_path / "many.csv", [complete, complete])
+    lines = (tmp_path / "many.csv").read_text().splitlines()
+    assert lines[0] == "imputation,length,city"
+    assert lines[5] == "2,1.23457,Wien"
+
+
+def test_parquet_is_read_and_written(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"n": [1, None, 3], "city": ["Bern", None, "Rom"]}), tmp_path / "t.parquet")
+    sheet = Sheet.read(tmp_path / "t.parquet")
+    assert np.array_equal(sheet.table[0], [1, np.nan, 3], equal_nan=True)
+    assert sheet.table[1].tolist() == ["Bern", None, "Rom"]
+    sheet.write(tmp_path / "done.parquet", [np.array([1.0, 2.0, 3.0]), np.array(["Bern", "Wien", "Rom"], object)])
+    assert pq.read_table(tmp_path / "done.parquet")["city"].to_pylist() == ["Bern", "Wien", "Rom"]
+
+
+def test_columns_are_left_out_and_lines_without_names_are_rows(tmp_path):
+    sheet = Sheet.read(written(tmp_path, TEXT), drop=["city"])
+    assert sheet.names == ["length"]
+    sheet = Sheet.read(written(tmp_path, "1,2\n3,4\n"), header=False)
+    assert (sheet.names, sheet.table[1].tolist()) == (["x0", "x1"], [2.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2\n3,4\n", "Expected the first line of .* to name its columns; got numbers. Give --no-header."),
+        ("a,a\n3,4\n", "to have names of their own; got 'a' twice"),
+        ("a,b\n3\n", "Expected every row of .* to have 2 cells; got 1 in row 1"),
+        ("a,b\n", "to hold rows; got its first line only"),
+        ("", "to hold a table; got nothing"),
+        ("day,b\n2020-01-01,1\n2020-01-02,2\n", "Expected column 'day' to hold numbers or text; got dates, such as"),
+    ],
+)
+def test_a_file_that_will_not_do_is_named_in_one_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        Sheet.read(written(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_of_another_kind_and_columns_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"Expected a table to be a .csv or .parquet file; got .*t.xlsx"):
+        Sheet.read(tmp_path / "t.xlsx")
+    with pytest.raises(ValueError, match="Expected columns to drop among length, city; got 'id'"):
+        Sheet.read(written(tmp_path, TEXT), drop=["id"])

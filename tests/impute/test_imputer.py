@@ -1,0 +1,139 @@
+"""The estimator: the table that went in comes out, of the same library, with nothing changed but what was missing."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+pytest.importorskip("sklearn")
+
+from sklearn.base import clone  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+
+from iwax.impute import Imputer  # noqa: E402
+
+TINY = {"epochs": 2, "num_samples": 32, "latent_size": 2, "hidden_sizes": (8,), "train_samples": 2, "random_state": 0}
+
+
+def mixed(rows=64, seed=0):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=rows)
+    whole = pd.DataFrame(
+        {
+            "length": z + 0.1 * rng.normal(size=rows),
+            "smokes": np.where(z > 0, "yes", "no"),
+            "city": np.array(["Bern", "Rom", "Wien"])[np.digitize(z, [-0.5, 0.5])],
+        },
+        index=np.arange(rows) + 100,
+    )
+    holed = whole.mask(rng.random(whole.shape) < 0.3)
+    return holed
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return mixed()
+
+
+@pytest.fixture(scope="module")
+def fitted(frame):
+    return Imputer(**TINY, held_out=0.2).fit(frame)
+
+
+def test_a_pandas_table_comes_back_whole_and_what_was_observed_unchanged(fitted, frame):
+    filled = fitted.transform(frame)
+    assert type(filled) is pd.DataFrame
+    assert list(filled.columns) == list(frame.columns) == list(fitted.get_feature_names_out())
+    assert (filled.index == frame.index).all()
+    assert (filled.dtypes == frame.dtypes).all()
+    assert not filled.isna().any().any()
+    for name in frame:
+        seen = frame[name].notna()
+        assert (filled[name][seen] == frame[name][seen]).all()
+    assert set(filled["city"]) == {"Bern", "Rom", "Wien"}
+
+
+def test_a_polars_table_comes_back_as_one_with_the_same_values(fitted, frame):
+    filled = fitted.transform(pl.from_pandas(frame))
+    assert type(filled) is pl.DataFrame
+    assert filled.null_count().sum_horizontal().item() == 0
+    theirs = fitted.transform(frame)
+    for name in theirs:
+        assert filled[name].to_list() == theirs[name].to_list()
+
+
+def test_set_output_decides_where_it_is_asked(fitted, frame):
+    filled = clone(fitted).set_output(transform="polars")
+    filled.fitted_, filled.n_features_in_, filled.feature_names_in_ = fitted.fitted_, 3, fitted.feature_names_in_
+    assert type(filled.transform(frame)) is pl.DataFrame
+
+
+def test_draws_differ_from_one_another_where_values_were_missing_and_nowhere_else(fitted, frame):
+    first, second = fitted.multiple(frame, 2)
+    missing = frame["length"].isna()
+    assert (first["length"][missing] != second["length"][missing]).all()
+    assert (first["length"][~missing] == second["length"][~missing]).all()
+    low, high = fitted.intervals(frame, 0.9)
+    assert (low["length"][missing] < high["length"][missing]).all()
+    again = fitted.multiple(frame, 2)
+    assert again[1].equals(second)  # random_state is a number
+
+
+def test_what_is_found_besides_is_one_number_a_row(fitted, frame):
+    found = fitted.impute(frame)
+    assert found.khat.shape == found.ess.shape == fitted.score_samples(frame).shape == (64,)
+    assert ((found.ess >= 1) & (found.ess <= 32.001)).all()
+    missing = frame["length"].isna()
+    assert (np.isfinite(found.mc_error[0]) == missing).all()
+    assert found.incomplete.tolist() == frame.isna().any(axis=1).tolist()
+
+
+def test_held_out_values_are_unknown_to_training_and_their_errors_are_measured(fitted, frame):
+    assert {error.name for error in fitted.errors_} == set(frame.columns)
+    length = next(error for error in fitted.errors_ if error.name == "length")
+    assert set(length.truth) <= set(frame["length"].dropna())
+    kept = frame["length"].dropna()[~frame["length"].dropna().isin(length.truth)]
+    assert np.isclose(fitted.fitted_.columns[0].shift, kept.mean())  # the statistics are of what was not hidden
+    rms = np.sqrt(np.mean((length.truth - length.imputed) ** 2))
+    assert np.isclose(length.error, rms / kept.std(ddof=0))
+
+
+def test_arrays_go_through_a_pipeline_and_keep_their_precision():
+    rng = np.random.default_rng(1)
+    X = (rng.normal(size=(40, 1)) + 0.1 * rng.normal(size=(40, 2))).astype(np.float32)
+    X[::3, 1] = np.nan
+    filled = make_pipeline(StandardScaler(), Imputer(**TINY)).fit_transform(X)
+    assert filled.dtype == np.float32
+    assert filled.shape == (40, 2)
+    assert np.isfinite(filled).all()
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([datetime.date(2020, 1, day + 1) for day in range(20)], "Expected column 'c' to hold numbers, text or truth"),
+        ([np.nan] * 20, "Expected column 'c' to hold a value; got none, all are missing"),
+        ([2.0] * 20, "Expected column 'c' to hold at least two values; got only 2"),
+        ([1.0, "a"] * 10, "Expected column 'c' to hold values of one type; got float, str"),
+    ],
+)
+def test_a_table_that_will_not_do_is_refused_in_one_line(column, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        Imputer(**TINY).fit(pd.DataFrame({"b": np.arange(20.0) + 0.5, "c": column}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_category_that_training_had_not_is_refused(fitted, frame):
+    other = frame.copy()
+    other.loc[103, "city"] = "Oslo"
+    with pytest.raises(ValueError, match="among those of training, 'Bern', 'Rom', 'Wien'; got 'Oslo' in row 3"):
+        fitted.transform(other)
+
+
+@pytest.mark.slow
+def test_scikit_learn_checks_the_estimator():
+    from sklearn.utils.estimator_checks import check_estimator
+
+    check_estimator(Imputer(**TINY))
