@@ -15,6 +15,10 @@ def run(arguments):
     return exit_.value.code
 
 
+def cells(path):
+    return list(csv.reader(path.read_text().splitlines()))
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     rng = np.random.default_rng(0)
@@ -39,13 +43,13 @@ def test_a_table_is_completed_with_draws_rows_and_a_page(table, capsys):
     assert [column["kind"] for column in result["columns"]] == ["continuous", "binary"]
     assert {column["missing"] > 0 for column in result["columns"]} == {True}
     assert 0 <= result["columns"][1]["held_out"]["error"] <= 1
-    before, after = (list(csv.reader(path.open())) for path in (table, out))
+    before, after = map(cells, (table, out))
     assert len(after) == len(before) == 61
     assert all(new == old or not old for a, b in zip(before, after, strict=True) for old, new in zip(a, b, strict=True))
     assert all(cell for row in after for cell in row)
-    many = list(csv.reader(out.with_name("done-multiple.csv").open()))
+    many = cells(out.with_name("done-multiple.csv"))
     assert (len(many), many[1][0], many[-1][0]) == (121, "1", "2")
-    rows = list(csv.reader(out.with_name("done-rows.csv").open()))
+    rows = cells(out.with_name("done-rows.csv"))
     assert rows[0] == ["log_p", "effective_samples", "khat"]
     assert len(rows) == 61
     page = out.with_name("done-report.html").read_text()

@@ -108,13 +108,13 @@ def imputation_batches(
     for name, value in (("num_samples", num_samples), ("num_draws", num_draws), ("rows", rows)):
         check_positive_integer(name, value)
     count = num_examples(x)
-    batch = min(rows, count)
     calls = -(-num_samples // (BLOCK * BLOCKS))
     blocks = -(-num_samples // (BLOCK * calls))
     keys = stream(key, "imputation samples"), stream(key, "imputed rows"), stream(key, "imputed values")
-    for begin in range(0, count, batch):
-        examples = slice(begin, min(begin + batch, count))
-        indices = np.minimum(np.arange(begin, begin + batch), count - 1)  # the last batch repeats its last row
+    for begin in range(0, count, rows):
+        examples = slice(begin, min(begin + rows, count))
+        # The last batch repeats its last row, so that tables of all sizes share a program.
+        indices = np.minimum(np.arange(begin, begin + rows), count - 1)
         own = jax.tree.map(lambda leaf, indices=indices: jnp.asarray(leaf[indices]), x)
         size = examples.stop - begin
         yield examples, _batch(model, own, jnp.asarray(indices), keys, num_samples, num_draws, blocks, size)

@@ -14,6 +14,7 @@ References: Mattei and Frellsen, "MIWAE: Deep Generative Modelling and Imputatio
 arXiv:1812.02633; Ipsen, Mattei and Frellsen, "not-MIWAE" (2021), arXiv:2006.12871.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -119,6 +120,7 @@ class TableModel(eqx.Module):
     generative: _Generative
     inference: MLP
     columns: tuple[Column, ...] = eqx.field(static=True)
+    """Their kinds, without names; `FittedTable.columns` has all."""
     latent_size: int = eqx.field(static=True)
 
     def __init__(
@@ -131,7 +133,8 @@ class TableModel(eqx.Module):
         missingness: str = "ignorable",
     ) -> None:
         check_choice("missingness", missingness, MISSINGNESS)
-        self.columns, self.latent_size = tuple(columns), latent_size
+        self.columns, self.latent_size = tuple(map(_bare, columns)), latent_size
+        columns = self.columns
         keys = jax.random.split(key, 3)
         num_features = sum(column.width for column in columns) + len(columns)
         num_outputs = sum(OUTPUTS[column.kind] * self._categories(column) for column in columns)
@@ -291,6 +294,14 @@ class TableModel(eqx.Module):
             else:
                 parts.append(jnp.where(seen, own, 0))
         return jnp.concatenate([*parts, mask.astype(parts[0].dtype)], axis=-1)
+
+
+def _bare(column: Column) -> Column:
+    """What the densities need of a column, so that models of like tables share compiled programs."""
+    codes = tuple(range(len(column.categories)))
+    if column.kind in (*COUNTS, "positive"):
+        return dataclasses.replace(column, name="")
+    return Column("", column.kind, categories=codes)
 
 
 def _log_scale(output: Array) -> Array:
