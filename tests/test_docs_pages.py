@@ -15,7 +15,12 @@ import iwax
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 NEEDS = {"pytorch.md": "torch", "numpyro.md": "numpyro", "trackers.md": "tensorboardX", "imputation.md": "sklearn"}
-LONG = {"cohorts.md", "evaluation.md", "imputation.md", "posterior.md"}  # half the time of all; their names are checked in a second
+LONG = {
+    "cohorts.md",
+    "evaluation.md",
+    "imputation.md",
+    "posterior.md",
+}  # half the time of all; their names are checked in a second
 ELSEWHERE = {"add-an-objective.md"}  # tests/objectives/test_docs.py follows it with a test of its own
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GOES_ON = "# goes on from the blocks above\n"  # the first line of a block that does not run alone

@@ -202,7 +202,9 @@ def test_the_front_is_what_nothing_beats():
     assert set(pareto(points)) == set(points) - beaten
 
 
-@pytest.mark.parametrize("name", ["reproductions_page", "imputation_page", pytest.param("speedrun_page", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["reproductions_page", "imputation_page", pytest.param("speedrun_page", marks=pytest.mark.slow)]
+)
 def test_the_committed_page_is_what_the_records_say(name):
     script = load_script(name)
     assert script.PAGE.read_text() == script.page(), f"run `python scripts/{name}.py`"
