@@ -299,7 +299,7 @@ def test_images_are_those_of_evaluate(run):
 
 
 def test_ssim_run_refuses(run, tmp_path):
-    np.save(tmp_path / "larger.npy", np.zeros((20, 5, 5), np.float32))
+    np.save(tmp_path / "larger.npy", np.linspace(0, 1, 500, dtype=np.float32).reshape(20, 5, 5))
     with pytest.raises(ValueError, match=r"Expected dataset to have images of 16 pixels, as tiny.*with 25"):
         ssim_run(run, setting="pytorch_ssim", dataset=str(tmp_path / "larger.npy"), data=tiny_data())
     with pytest.raises(ValueError, match="Expected window to be at most the shorter side of the images, 4; got 11"):
