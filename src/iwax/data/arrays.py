@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +17,12 @@ UNNAMED = ("data", "x", "images")  # what an array of all examples is called whe
 
 def read_npy(path: Path) -> np.ndarray:
     """The array of a .npy file as a memory map, of which nothing is read before it is needed. Raises ValueError."""
-    try:
+    with _reading(path):
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            loaded.close()
-            raise IwaxError(f"Expected {path} to hold one array; got several, as a .npz has. Rename it.")
-        return np.asarray(loaded)
-    except IwaxError:
-        raise
-    except (OSError, ValueError, EOFError) as error:
-        raise _refused(path, error) from error
+    if not isinstance(loaded, np.ndarray):
+        loaded.close()
+        raise IwaxError(f"Expected {path} to hold one array; got several, as a .npz has. Rename it.")
+    return np.asarray(loaded)
 
 
 def read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -34,16 +32,24 @@ def read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     examples as the only array, or as the only one called data, x or images. Others, such as labels, are not read.
     Raises ValueError.
     """
-    try:
-        with path.open("rb") as file:  # opened here, as numpy leaves a damaged one open
+    with _reading(path):
+        file = path.open("rb")  # here, as numpy leaves a damaged one open
+    with file:
+        with _reading(path):
             loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):  # a .npy by another name
-                return {WHOLE: loaded}, []
-            names = _chosen(path, loaded.files)
+        if isinstance(loaded, np.ndarray):  # a .npy by another name
+            return {WHOLE: loaded}, []
+        names = _chosen(path, loaded.files)
+        with _reading(path):
             found = {part: loaded[name] for part, name in names.items()}
-            return found, left_out((name for name in loaded.files if name not in names.values()), path)
-    except IwaxError:
-        raise
+        return found, left_out((name for name in loaded.files if name not in names.values()), path)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Refuses a file that NumPy cannot read; around NumPy alone."""
+    try:
+        yield
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _refused(path, error) from error
 
