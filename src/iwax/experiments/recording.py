@@ -24,6 +24,7 @@ from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
 from iwax.judging import ssim_run
 from iwax.keys import EvaluationKeys
+from iwax.models import Model
 from iwax.runs import CHECKPOINT, ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, ResolvedRun, RunFolder, cores, load_run
 
 __all__ = ["SETTING", "folder_record", "machine", "make_record", "step_flop"]
@@ -108,7 +109,7 @@ def folder_record(
     return Record(id=id, scale=scale, asked=asked, **said | known)
 
 
-def step_flop(run: ResolvedRun, model: Any, objective: Any, shape: tuple[int, ...]) -> int:
+def step_flop(run: ResolvedRun, model: Model, objective: Any, shape: tuple[int, ...]) -> int:
     """The arithmetic of one step of training on examples of a shape, the optimiser's with it."""
     batch = jax.ShapeDtypeStruct((run.recipe.batch_size, *shape), "float32")
     return training_flop(model, objective, batch, run.update) + update_flop(run.recipe.optimiser(1), model)

@@ -1,6 +1,6 @@
 """The IWAE bound with the generalised doubly-reparameterized gradient, for learned and conditional priors."""
 
-from typing import Any, cast
+from typing import cast
 
 import equinox as eqx
 import jax
@@ -76,8 +76,8 @@ class GDReG(AbstractObjective):
         def frozen_log_w(z: PyTree) -> Array:
             return frozen.log_joint(x, z) - frozen_posterior.log_prob(z)
 
-        def log_likelihood(model: Any, z: PyTree) -> Array:  # which need have no likelihood of its own
-            return model.log_joint(x, z) - model.prior.log_prob(z)
+        def log_likelihood(model: Model, z: PyTree) -> Array:  # which need have no likelihood of its own
+            return model.log_joint(x, z) - cast(FactorizedModel, model).prior.log_prob(z)
 
         surrogate = weighted_sum(w, log_likelihood(factorized, constant) + log_likelihood(frozen, by_prior))
         surrogate += weighted_sum(w**2, frozen_log_w(z) - frozen_log_w(by_prior))
