@@ -387,7 +387,7 @@ BUGS = [
     Bug("the mask swapped", "impute/model.py", "jnp.where(mask, density.log_prob(value), 0)",
         "jnp.where(mask, 0, density.log_prob(value))", "log_p_of_what_is_observed", where=IMPUTATION),
     Bug("imputations without weights", "impute/imputation.py", "sums.mean * rescale + w @ mean,",
-        "sums.mean * rescale + jnp.sum(w) * mean.mean(axis=0),", "conditional_means", "plug-ins", where=IMPUTATION),
+        "sums.mean * rescale + jnp.sum(w) * mean.mean(axis=0),", "conditional_means", where=IMPUTATION),
     Bug("multiple imputations drawn without weights", "impute/imputation.py",
         "chosen = jnp.searchsorted(cumulative, uniform[0] * cumulative[-1], side=\"right\")",
         "chosen = jnp.floor(uniform[0] * len(w)).astype(int)", "multiple_imputations", where=IMPUTATION),

@@ -16,7 +16,7 @@ arXiv:1812.02633; Ipsen, Mattei and Frellsen, "not-MIWAE" (2021), arXiv:2006.128
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -39,56 +39,16 @@ from iwax.impute.likelihoods import (
     StudentT,
 )
 from iwax.impute.missingness import MISSINGNESS, SelfMasking
-from iwax.models import Dense, DiagonalNormal
+from iwax.impute.networks import MLP, NoisyDensity
+from iwax.models import DiagonalNormal
 
-__all__ = ["MLP", "TableModel"]
+__all__ = ["TableModel"]
 
 GROUPS = (("continuous",), ("gaussian", "positive"), ("count",), ("poisson",), ("binary",), ("categorical",))
 """Kinds that are computed together, in the order of the decoder's outputs."""
 NORMAL = GROUPS.index(("gaussian", "positive"))
 LEAST_SCALE = 1e-2  # of a column whose standard deviation is 1
 SIZE_LIMIT = 7.0  # of the log-size of a negative binomial: beyond it, float32 knows no difference from Poisson
-
-
-class MLP(eqx.Module):
-    """A multilayer perceptron: hidden layers with ReLU, and one linear layer; without hidden ones it is linear."""
-
-    layers: tuple[Dense, ...]
-
-    def __init__(self, sizes: Sequence[int], *, key: PRNGKeyArray) -> None:
-        keys = jax.random.split(key, len(sizes) - 1)
-        self.layers = tuple(Dense(a, b, key=k) for a, b, k in zip(sizes, sizes[1:], keys, strict=False))
-
-    def __call__(self, x: Float[Array, "*shape num_in"]) -> Float[Array, "*shape num_out"]:
-        for layer in self.layers[:-1]:
-            x = jax.nn.relu(layer(x))
-        return self.layers[-1](x)
-
-
-class WithNoise(NamedTuple):
-    """A draw of a model with `missingness`: z, and the noise e of the missing values."""
-
-    code: Array
-    noise: Array
-
-
-class _WithNoise(eqx.Module):
-    """A density of z beside standard normal noise."""
-
-    code: DiagonalNormal
-    noise: DiagonalNormal
-
-    def sample_and_log_prob(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> tuple[WithNoise, Array]:
-        keys = jax.random.split(key)
-        code, log_code = self.code.sample_and_log_prob(keys[0], sample_shape)
-        noise, log_noise = self.noise.sample_and_log_prob(keys[1], sample_shape)
-        return WithNoise(code, noise), log_code + log_noise
-
-    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> WithNoise:
-        return self.sample_and_log_prob(key, sample_shape)[0]
-
-    def log_prob(self, z: WithNoise) -> Array:
-        return self.code.log_prob(z.code) + self.noise.log_prob(z.noise)
 
 
 class _Generative(eqx.Module):
@@ -150,17 +110,17 @@ class TableModel(eqx.Module):
         self.inference = MLP((num_features, *hidden_sizes, 2 * latent_size), key=keys[1])
 
     @property
-    def prior(self) -> DiagonalNormal | _WithNoise:
+    def prior(self) -> DiagonalNormal | NoisyDensity:
         """p(z) = N(0, I), and with `missingness` N(0, I) for the noise of missing values."""
         zeros = jnp.zeros(self.latent_size)
         code = DiagonalNormal(zeros, zeros)
-        return code if self.generative.missingness is None else _WithNoise(code, self._noise(()))
+        return code if self.generative.missingness is None else NoisyDensity(code, self._noise(()))
 
-    def posterior(self, x: PyTree) -> DiagonalNormal | _WithNoise:
+    def posterior(self, x: PyTree) -> DiagonalNormal | NoisyDensity:
         """q(z | x_obs)."""
         loc, log_scale = jnp.split(self.inference(self._features(x)), 2, axis=-1)
         code = DiagonalNormal(loc, log_scale)
-        return code if self.generative.missingness is None else _WithNoise(code, self._noise(loc.shape[:-1]))
+        return code if self.generative.missingness is None else NoisyDensity(code, self._noise(loc.shape[:-1]))
 
     def log_joint(self, x: PyTree, z: PyTree) -> Float[Array, "samples *batch"]:
         """log p(x_obs, z) in nats of the model's numbers, and of the mask, too, with `missingness`."""
