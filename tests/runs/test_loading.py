@@ -63,7 +63,7 @@ def test_samples_are_drawn_where_the_data_set_is_gone(trained, tmp_path, capsys)
 
 def test_data_are_read_once_and_late(trained, monkeypatch):
     reads = []
-    monkeypatch.setattr(loading, "data_of_run", lambda config, data_dir: reads.append(data_dir) or DATA)
+    monkeypatch.setattr(loading, "data_of_run", lambda config, data_dir, _: reads.append(data_dir) or DATA)
     run = load_run(trained, data_dir="here")
     assert not reads
     assert run.data is run.data is DATA
