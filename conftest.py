@@ -4,6 +4,7 @@ import gc
 from importlib.util import find_spec
 
 collect_ignore_glob = [] if find_spec("torch") else ["src/iwax/torch/*"]
+collect_ignore_glob += [] if find_spec("torch") and find_spec("pyro") else ["src/iwax/contrib/*pyro.py", "src/iwax/contrib/_pyro_plates.py"]
 
 
 def pytest_collection_finish():

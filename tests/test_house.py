@@ -31,7 +31,7 @@ BELOW = {  # room -> the rooms that it may import from
     "judging": {"data", "models", "objectives", "training", "evaluation", "diagnostics", "runs", "zoo"},
     "zoo": {"data", "models", "evaluation", "runs"},
     "torch": {"data", "objectives", "evaluation"},
-    "contrib": {"data", "models", "objectives", "evaluation"},
+    "contrib": {"data", "models", "objectives", "evaluation", "torch"},
 }
 BELOW["experiments"] = BELOW["judging"] | {"judging", "impute"}
 BELOW["report"] = BELOW["experiments"] | {"experiments", "zoo"}

@@ -23,6 +23,7 @@ EXTRAS = {
     "skimage": ("scikit-image", "report"),
     "blackjax": ("blackjax", "diagnostics"),
     "numpyro": ("numpyro", "numpyro"),
+    "pyro": ("pyro-ppl", "pyro"),
     "torch": ("torch", "torch"),
     "sklearn": ("scikit-learn", "impute"),
     "pyarrow": ("pyarrow", "impute"),

@@ -12,6 +12,8 @@ from iwax.evaluation import judge_log_weights
 from iwax.judging import best_group, group_runs
 from iwax.judging.weights import pack_arrays
 from iwax.report import as_latex, as_markdown, seed_sheet, seed_values
+from iwax.report.own_runs import own_runs
+from iwax.report.pictures import Parts
 from iwax.runs import RunConfig, RunFolder
 
 N, K = 40, 64
@@ -142,3 +144,18 @@ def test_what_cannot_be_tabled_is_refused_in_one_line(runs, tmp_path, capsys):
         status, out, err = command(capsys, "table", *arguments)
         assert (status, out) == (2, "")
         assert message in " ".join(err.split())
+
+
+def test_the_report_compares_the_best_run_of_each_line_with_the_best_of_all(runs):
+    content = own_runs(sorted(runs.glob("*/seed*")), Parts([], runs, None))
+    assert [row[0].text for row in content["table"].rows] == ["IWAE(50)", "IWAE(5)"]
+    (row,) = content["comparison"].rows
+    best, other = ((runs / name).glob("seed*") for name in ("fifty", "five"))
+    best, other = (max(paths, key=log_p) for paths in (best, other))
+    assert (row[0].text, row[1].text) == ("IWAE(5)", other.name)
+    d = np.load(other / "evaluation.npz")["log_likelihood"] - np.load(best / "evaluation.npz")["log_likelihood"]
+    assert row[3].key == pytest.approx(d.mean(), rel=1e-12)
+    assert best.name in content["comparison"].title
+    assert int(row[5].text) + int(row[6].text) + int(row[7].text) == N
+    assert own_runs(sorted(runs.glob("five/seed*")), Parts([], runs, None))["comparison"] is None
+    assert own_runs([], Parts([], runs, None)) is None

@@ -60,8 +60,8 @@ def test_nothing_to_report_is_one_line(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as exit_:
         main(["report"])
     assert exit_.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("iwax: Expected records in results or runs under runs; there are none. `iwax train")
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("iwax: Expected runs under runs; there are none. `iwax train")
     assert not (tmp_path / "build").exists()
 
 
@@ -167,6 +167,13 @@ def test_a_run_without_a_record_is_reported_and_fills_no_cell(results, tmp_path)
     assert own.record.training["flop"] == 8 * training_flop(model, objective, jax.ShapeDtypeStruct((10, 16), "float32"))
     page = write_report(tmp_path / "none", tmp_path / "runs", tmp_path / "out", studies=[STUDY]).read_text()
     assert "0 of 1 numbers" in page
+    assert page.index("Your runs") < page.index("Summary") < page.index("A study")
+    told = []
+    own_only = write_report(None, [folder.path], tmp_path / "own", studies=(), log=told.append).read_text()
+    assert "Your runs" in own_only
+    assert "A study" not in own_only
+    assert "own-training" in own_only
+    assert told[0] == "reading runs"
     assert ">mine<" in page
     kept = json.loads(next(iter(sorted(results.glob("*.json")))).read_text())
     (results / f"{kept['id']}.json").write_text(json.dumps(kept | {"checkpoint_sha256": own.record.checkpoint_sha256}))

@@ -207,6 +207,7 @@ def _check_sites(model_trace: Trace, guide_trace: Trace) -> None:
 def _check_match(model_trace: Trace, guide_trace: Trace, random: tuple[str, ...]) -> None:
     """Every latent of the model has its draw in the guide, and the guide draws nothing else unless auxiliary."""
     model, guide = sample_sites(model_trace), sample_sites(guide_trace)
+    _check_enumeration(model, guide)
     for name, site in model.items():
         if not site["is_observed"] and name not in guide:
             raise IwaxError(
@@ -224,6 +225,18 @@ def _check_match(model_trace: Trace, guide_trace: Trace, random: tuple[str, ...]
                 "infer={'is_auxiliary': True} if Delta sites are computed from it."
             )
     check_model_guide_match(model_trace, guide_trace)  # shapes
+
+
+def _check_enumeration(model: Trace, guide: Trace) -> None:
+    """Refuses what would have to be summed out, and would be drawn (or be missing) instead."""
+    marked = [("guide", name) for name, site in guide.items() if site["infer"].get("enumerate")]
+    marked += [("model", name) for name, site in model.items() if site["infer"].get("enumerate") and name not in guide]
+    for program, name in marked:
+        raise IwaxError(
+            f"Expected no latents to enumerate, as sums over them are not taken here; got {program} site {name!r}, "
+            "marked with infer={'enumerate': ...}. Sum it out in the density (numpyro.distributions.MixtureSameFamily),"
+            " or draw it in the guide, without the mark, and train with a score-function objective such as VIMCO."
+        )
 
 
 def _elsewhere(place: Place) -> str:

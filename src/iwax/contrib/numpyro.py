@@ -1,4 +1,4 @@
-"""Importance-weighted bounds and their gradient estimators as a loss of NumPyro's `SVI`.
+"""Importance-weighted bounds and their gradient estimators as a loss of NumPyro's `SVI`; the fit judged afterwards.
 
 Each particle runs the guide for its draws r, and then both programs again on these draws, to take two kinds of
 derivative apart (sg: stop-gradient). Model and guide may share parameters: what a parameter is to the gradient follows
@@ -14,8 +14,6 @@ num is the model's log-density minus that of the guide's Delta and factor sites,
 coefficients. Where they are equal, J is sum_s a_s log w_s of a single run.
 """
 
-import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,23 +25,13 @@ from iwax.errors import IwaxError, IwaxTypeError
 from iwax.extras import missing
 
 try:
-    from numpyro.handlers import seed, substitute, trace
     from numpyro.infer import elbo
 except ModuleNotFoundError as error:
     raise missing("numpyro", "iwax.contrib.numpyro") from error
 
-from iwax.contrib._plates import (
-    Layout,
-    Site,
-    Trace,
-    check_guide_class,
-    check_guide_densities,
-    is_delta,
-    plate_ratio,
-    plate_sizes,
-    read_layout,
-    sample_sites,
-)
+from iwax.contrib._judge import PosteriorSample, evaluate, posterior_sample
+from iwax.contrib._plates import Layout, Trace, check_guide_class, check_guide_densities, read_layout
+from iwax.contrib._program import Program, seed_plates, terms
 from iwax.keys import stream
 from iwax.models import freeze
 from iwax.objectives import (
@@ -56,7 +44,7 @@ from iwax.objectives import (
     weighted_sum,
 )
 
-__all__ = ["ImportanceWeightedELBO"]
+__all__ = ["ImportanceWeightedELBO", "PosteriorSample", "evaluate", "posterior_sample"]
 
 
 class ImportanceWeightedELBO(elbo.ELBO):
@@ -120,7 +108,7 @@ class ImportanceWeightedELBO(elbo.ELBO):
         """Minus the bound in nats, whose gradient in `param_map` is that of the objective's estimator."""
         check_guide_class(guide)
         plate_key, key = jax.random.split(rng_key)
-        program = _Program(_seed_plates(model, plate_key), _seed_plates(guide, plate_key))
+        program = Program(seed_plates(model, plate_key), seed_plates(guide, plate_key))
         keys = jax.random.split(key, self.num_particles)
         inputs = (param_map, args, kwargs)
         layout = self._layout(program, keys[0], inputs)
@@ -148,7 +136,7 @@ class ImportanceWeightedELBO(elbo.ELBO):
         """The loss; programs with mutable sites are refused by it, by name."""
         return {"loss": self.loss(*args, **kwargs), "mutable_state": None}
 
-    def _layout(self, program: "_Program", key: PRNGKeyArray, inputs: PyTree) -> Layout:
+    def _layout(self, program: "Program", key: PRNGKeyArray, inputs: PyTree) -> Layout:
         """Read off one abstract run, which computes nothing."""
         traces: list[Trace] = []
         jax.eval_shape(lambda key: traces.extend(program.run(key, inputs, {})), key)
@@ -158,102 +146,29 @@ class ImportanceWeightedELBO(elbo.ELBO):
         return layout
 
 
-@dataclasses.dataclass(frozen=True)
-class _Program:
-    """A model and its guide; runs with the same key draw the same numbers, whatever is substituted."""
-
-    model: Callable[..., Any]
-    guide: Callable[..., Any]
-
-    def run(self, key: PRNGKeyArray, inputs: PyTree, draws: dict[str, Array]) -> tuple[Trace, Trace]:
-        """Traces of model and guide at these inputs (parameters, args, kwargs), with `draws` put in place."""
-        params, args, kwargs = inputs
-        guide_trace = self.run_guide(key, inputs, draws)
-        drawn = {
-            name: site["value"]
-            for name, site in guide_trace.items()
-            if site["type"] == "plate" or (site["type"] == "sample" and not site["is_observed"])
-        }
-        model = seed(self.model, jax.random.split(key)[0])
-        return trace(substitute(model, {**params, **drawn})).get_trace(*args, **kwargs), guide_trace
-
-    def run_guide(self, key: PRNGKeyArray, inputs: PyTree, draws: dict[str, Array]) -> Trace:
-        """Substituting outside of the seed keeps the keys of all other sites as they were."""
-        params, args, kwargs = inputs
-        guide = seed(self.guide, jax.random.split(key)[1])
-        return trace(substitute(guide, {**params, **draws})).get_trace(*args, **kwargs)
-
-
-def _seed_plates(program: Callable[..., Any], key: PRNGKeyArray) -> Callable[..., Any]:
-    """The program with its subsamples drawn, the same for all particles and runs."""
-    return seed(program, key, hide_types=["sample", "prng_key", "control_flow"])
-
-
-def _one_run(program: _Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
+def _one_run(program: Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
     """Everything live: for equal coefficients, which multiply the total derivative of log w."""
-    num, log_q = _terms(program.run(key, inputs, {}), layout)
+    num, log_q = terms(program.run(key, inputs, {}), layout)
     return num, log_q, num - log_q
 
 
-def _two_runs(program: _Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
+def _two_runs(program: Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
     """The two kinds of derivative apart."""
     draws = _draws(program, layout, key, inputs)
-    num, log_q = _terms(program.run(key, inputs, freeze(draws)), layout)
-    path_num, path_log_q = _terms(program.run(key, freeze(inputs), draws), layout)
+    num, log_q = terms(program.run(key, inputs, freeze(draws)), layout)
+    path_num, path_log_q = terms(program.run(key, freeze(inputs), draws), layout)
     return num, log_q, path_num - path_log_q
 
 
-def _constant_run(program: _Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
+def _constant_run(program: Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> tuple[Array, Array, Array]:
     """No path derivative: the draws may be discrete."""
-    num, log_q = _terms(program.run(key, inputs, freeze(_draws(program, layout, key, inputs))), layout)
+    num, log_q = terms(program.run(key, inputs, freeze(_draws(program, layout, key, inputs))), layout)
     return num, log_q, jnp.zeros_like(num)
 
 
-def _draws(program: _Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> dict[str, Array]:
+def _draws(program: Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) -> dict[str, Array]:
     guide_trace = program.run_guide(key, inputs, {})
     return {name: guide_trace[name]["value"] for name in layout.random}
-
-
-def _terms(traces: tuple[Trace, Trace], layout: Layout) -> tuple[Array, Array]:
-    """num and log q, one value for each element of the layout's plates."""
-    model_trace, guide_trace = traces
-    num = log_q = jnp.zeros(())
-    for name, site in sample_sites(model_trace).items():
-        num += _log_prob(name, site, site, plate_sizes(model_trace), layout)
-    for name, site in sample_sites(guide_trace).items():
-        place = model_trace[name] if is_delta(site) and name in model_trace else site
-        log_prob = _log_prob(name, site, place, plate_sizes(guide_trace), layout)
-        num, log_q = (num, log_q + log_prob) if name in layout.random else (num - log_prob, log_q)
-    return num, log_q
-
-
-def _log_prob(name: str, site: Site, place: Site, sizes: dict[str, tuple[int, int]], layout: Layout) -> Array:
-    """The scaled log-density of a site, without the scale of the layout's plates, summed down to them.
-
-    Arguments:
-        place: the site whose plates say where the density belongs.
-    """
-    try:
-        extra = [site["intermediates"]] if site["intermediates"] else []
-        log_prob = site["fn"].log_prob(site["value"], *extra)
-    except NotImplementedError as error:
-        raise IwaxError(
-            f"Expected a distribution that can evaluate the density of any value, which this estimator needs; got "
-            f"{type(site['fn']).__name__} at site {name!r}, whose transform has no inverse. Use "
-            "gradient='reparameterized'."
-        ) from error
-    except (TypeError, ValueError) as error:  # of shapes that do not broadcast
-        raise IwaxError(
-            f"Expected a value of site {name!r} that fits its distribution and plates, {site['fn'].shape()}; got shape "
-            f"{jnp.shape(site['value'])}. Check the sizes of plates and data."
-        ) from error
-    own = {frame.name for frame in site["cond_indep_stack"]}
-    if site["scale"] is not None:
-        log_prob *= site["scale"] / math.prod(plate_ratio(sizes, plate) for plate in layout.plates if plate in own)
-    dims = {frame.name: frame.dim for frame in place["cond_indep_stack"]}
-    kept = [log_prob.ndim + dims[plate] for plate in layout.plates]
-    others = [axis for axis in range(log_prob.ndim) if axis not in kept]
-    return jnp.sum(jnp.transpose(log_prob, [*kept, *others]), axis=tuple(range(len(kept), log_prob.ndim)))
 
 
 def _is_linear(objective: AbstractObjective) -> bool:

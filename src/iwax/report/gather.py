@@ -46,11 +46,14 @@ class Run:
         return None if value is None else -value
 
 
-def gather(results: str | Path, runs: str | Path) -> list[Run]:
+def gather(results: str | Path | None, runs: str | Path | Sequence[str | Path]) -> list[Run]:
     """All records under `results`, then the runs under `runs` that have none; unreadable run folders are left out."""
-    records = read_records(results)  # one run may have been judged at two scales, and have a record of each
+    records = (
+        [] if results is None else read_records(results)
+    )  # one run may have been judged at two scales, and have a record of each
     recorded, folders, others = {record.checkpoint_sha256 for record in records}, dict[str, Path](), list[Run]()
-    for folder in _folders(runs):
+    paths = [runs] if isinstance(runs, str | Path) else runs
+    for folder in (folder for path in paths for folder in _folders(path)):
         try:
             record = _record(RunFolder(folder))
         except IwaxError:
@@ -58,7 +61,7 @@ def gather(results: str | Path, runs: str | Path) -> list[Run]:
         if record.checkpoint_sha256 not in recorded | folders.keys():
             others.append(Run(record, folder, folder))
         folders.setdefault(record.checkpoint_sha256, folder)
-    sheets = Path(results) / "sheets"
+    sheets = Path(results or "") / "sheets"
     return [Run(record, sheets, folders.get(record.checkpoint_sha256)) for record in records] + others
 
 

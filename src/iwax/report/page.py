@@ -20,7 +20,8 @@ def render(content: Mapping[str, Any]) -> str:
     """The page of templates/page.html with `content`; text in it is escaped.
 
     Arguments:
-        content: "title", "summary", "progress", "studies", "cost", "sheets", "models", "diagrams", "runs", "made_by".
+        content: "title", "own", "summary", "progress", "studies", "cost", "sheets", "models", "diagrams", "runs",
+            "made_by".
     """
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
@@ -75,4 +76,5 @@ def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     parts = {"cost": "Cost", "sheets": "Pictures", "models": "Explorer", "diagrams": "Architectures"}
     anchors = {"models": "explorer", "diagrams": "architectures"}
     there = [(anchors.get(name, name), title) for name, title in parts.items() if content[name]]
-    return [("summary", "Summary"), *studies, *there, ("runs", "Runs")]
+    own = [("own", "Your runs")] if content["own"] else []
+    return [*own, ("summary", "Summary"), *studies, *there, ("runs", "Runs")]

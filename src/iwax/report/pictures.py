@@ -43,10 +43,10 @@ class Parts:
         results: of demonstrations.
     """
 
-    def __init__(self, runs: Sequence[Run], folder: Path, results: str | Path) -> None:
+    def __init__(self, runs: Sequence[Run], folder: Path, results: str | Path | None) -> None:
         judged_whole = [run for run in runs if run.record.scale != "trial"]
         self.runs, self.folder = sorted(judged_whole, key=_order), folder
-        self.results = results
+        self.results = "" if results is None else results
         self.by_id = {run.record.id: run for run in runs if run.record.scale != OWN}
 
     def figure(self, study: Study, figure: Figure) -> dict[str, Any] | None:
@@ -70,6 +70,21 @@ class Parts:
         found = read_shown(study, demonstration, self.results)
         name = f"{study.name}-{figure.name}"
         return self._draw(name, figure.title, partial(snr_figure, found["rows"])) if found else None
+
+    def own_curves(self) -> list[dict[str, Any]]:
+        """Training curves of the runs without a record, and their test numbers along training; seeds in one band."""
+        groups: dict[str, list[Record]] = defaultdict(list)
+        for run in self.runs:
+            if run.record.scale == OWN and len(run.record.training["curve"]) > 1:
+                groups[str(sorted((key, str(v)) for key, v in run.record.config.items() if key != "seed"))].append(
+                    run.record
+                )
+        names = line_names(list(groups.values()))
+        drawn = [self._draw("own-training", "Training", partial(FIGURES["training"][0], names))] if names else []
+        if any(record.along for records in names.values() for record in records):
+            title = "Test images along training"
+            drawn.append(self._draw("own-along", title, partial(FIGURES["along"][0], names)))
+        return drawn
 
     def cost(self) -> dict[str, Any] | None:
         """-log p against arithmetic, of the runs judged on all test images whose whole price is known."""

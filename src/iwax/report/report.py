@@ -11,6 +11,7 @@ from iwax.report.demonstrations import shown, unshown
 from iwax.report.effects import effects
 from iwax.report.explorable import explorable
 from iwax.report.gather import OWN, gather
+from iwax.report.own_runs import own_runs
 from iwax.report.page import render
 from iwax.report.pictures import Parts
 from iwax.report.summary import made_by, progress, runs_sheet, summary
@@ -23,8 +24,8 @@ WRITERS = {".md": as_markdown, ".tex": as_latex, ".csv": as_csv}
 
 
 def write_report(
-    results: str | Path,
-    runs: str | Path,
+    results: str | Path | None,
+    runs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     studies: Sequence[Study],
@@ -34,30 +35,36 @@ def write_report(
     """Write out/index.html, out/tables and out/figures; returns the page. Nothing is trained.
 
     Arguments:
-        results: folder of records.
-        runs: folder of runs; those without a record have curves, pictures and the explorer, too.
+        results: folder of records; None reports runs alone.
+        runs: folders of runs, or that hold some. They come first: table, curves, comparison.
         studies: whose tables and figures to fill.
         data_dir: folder of the data sets.
-        log: told what had to be left out, and why.
+        log: told what is done, and what had to be left out and why.
 
     Raises:
         ValueError: there is nothing to report.
     """
-    found, out = gather(results, runs), Path(out)
+    folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(path) for path in runs]
+    log("reading runs")
+    found, out = gather(results, folders), Path(out)
     if not found:
+        where = ", ".join(map(str, folders))
         raise IwaxError(
-            f"Expected records in {results} or runs under {runs}; there are none. `iwax train --dataset mnist-sample "
+            f"Expected {'' if results is None else f'records in {results} or '}runs under {where}; there are none. "
+            "`iwax train --dataset mnist-sample "
             "--epochs 5 --out runs/first` makes a run, `iwax reproduce --list` names studies."
         )
     for folder in (out / "figures", out / "tables"):
         folder.mkdir(parents=True, exist_ok=True)
     records, parts = [run.record for run in found if run.record.scale != OWN], Parts(found, out / "figures", results)
+    log("drawing")
     content = {
         "title": "iwax report",
+        "own": own_runs([run.folder for run in found if run.folder is not None], parts),
         "summary": summary(studies, found),
         "progress": progress(studies, records) if studies else None,
         "verdicts": verdicts(studies, records),
-        "studies": [_study(study, records, parts, results) for study in studies],
+        "studies": [_study(study, records, parts, parts.results) for study in studies],
         "cost": parts.cost(),
         "sheets": parts.sheets(),
         "models": explorable(parts.runs, data_dir, log),
@@ -65,6 +72,7 @@ def write_report(
         "runs": runs_sheet(found),
         "made_by": made_by(found),
     }
+    log("writing tables and the page")
     for sheet in _tables(content):
         for suffix, writer in WRITERS.items():
             (out / "tables" / (sheet.name + suffix)).write_text(writer(sheet))
@@ -92,4 +100,6 @@ def _tables(content: Mapping[str, Any]) -> list[Sheet]:
     pairs = [sheet for study in content["studies"] for pair in study["tables"] for sheet in pair.values()]
     findings = [sheet for study in content["studies"] for _, sheet in study["shown"]]
     choices = [study["effects"] for study in content["studies"] if study["effects"]]
+    own = [content["own"]["table"], content["own"]["comparison"]] if content["own"] else []
+    findings += filter(None, own)
     return [*pairs, *choices, *findings, *filter(None, [content["progress"], content["verdicts"]]), content["runs"]]

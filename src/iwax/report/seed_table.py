@@ -10,7 +10,7 @@ from iwax.report.format import counted, nats, objective_name
 from iwax.report.tables import Datum, Sheet
 from iwax.runs import OBJECTIVE_FIELDS
 
-__all__ = ["COLUMNS", "DEFAULT_COLUMNS", "seed_sheet", "seed_values"]
+__all__ = ["COLUMNS", "DEFAULT_COLUMNS", "seed_labels", "seed_sheet", "seed_values"]
 
 COLUMNS = {  # number of an evaluation, or of training -> its heading, and digits
     "log_p": ("log p", 2),
@@ -45,7 +45,7 @@ def seed_sheet(groups: Sequence[SeedGroup], columns: Sequence[str] = DEFAULT_COL
     for column in columns:
         check_choice("columns", column, COLUMNS)
     groups = _ordered(groups)
-    labels, names = _labels(groups)
+    labels, names = seed_labels(groups)
     best = {column: best_group(groups, column) for column in columns}
     rows = tuple(
         (
@@ -64,7 +64,7 @@ def seed_values(groups: Sequence[SeedGroup], columns: Sequence[str] = DEFAULT_CO
     for column in columns:
         check_choice("columns", column, COLUMNS)
     groups = _ordered(groups)
-    labels, names = _labels(groups)
+    labels, names = seed_labels(groups)
     best = {column: best_group(groups, column) for column in columns}
     found = []
     for i, (label, group) in enumerate(zip(labels, groups, strict=True)):
@@ -89,7 +89,7 @@ def _ordered(groups: Sequence[SeedGroup]) -> list[SeedGroup]:
     return sorted(groups, key=key)
 
 
-def _labels(groups: Sequence[SeedGroup]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+def seed_labels(groups: Sequence[SeedGroup]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     """For each group its objective and the fields in which groups differ; and the names of these."""
     configs = [dataclasses.asdict(group.config) | {"trained_epochs": group.epochs} for group in groups]
     objectives = [objective_name(config) for config in configs]

@@ -1,0 +1,64 @@
+"""The reader's own runs, which the report shows first: their table, their curves, how they compare with the best."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from iwax.errors import IwaxError
+from iwax.evaluation import compare_evaluations
+from iwax.judging import SeedGroup, group_runs, read_evaluation
+from iwax.report.format import nats, signed
+from iwax.report.pictures import Parts
+from iwax.report.seed_table import seed_labels, seed_sheet
+from iwax.report.tables import Datum, Sheet
+
+__all__ = ["own_runs"]
+
+
+def own_runs(folders: Sequence[Path], parts: Parts) -> dict[str, Any] | None:
+    """The content of the page's first section; None where there are no runs of one's own.
+
+    Arguments:
+        folders: of runs.
+        parts: draws; its runs without a record are those whose curves are shown.
+    """
+    if not folders:
+        return None
+    groups = group_runs(folders)
+    return {"table": seed_sheet(groups), "comparison": _comparison(groups), "figures": parts.own_curves()}
+
+
+def _comparison(groups: Sequence[SeedGroup]) -> Sheet | None:
+    """Of each line its best seed, less the best run of all, paired by test example; None unless there are two."""
+    judged = [group for group in groups if group.number("log_p") is not None]
+    if len(judged) < 2:
+        return None
+    judged.sort(key=lambda group: -_best(group)[0])
+    labels, _ = seed_labels(judged)
+    (_, reference), *others = (_best(group) for group in judged)
+    rows, notes = [], []
+    for (value, path), label in zip(others, labels[1:], strict=True):
+        try:
+            found = compare_evaluations(read_evaluation(path), read_evaluation(reference))
+        except IwaxError as error:
+            notes.append(f"{path.name}: {error}")
+            continue
+        low, high = found.t_interval
+        better, worse, neither = found.prefer
+        rows.append(
+            (
+                *(Datum(", ".join(label)), Datum(path.name), Datum(nats(value), value)),
+                Datum(f"{signed(found.difference, 3)} ± {found.error:.3f}", found.difference),
+                Datum(f"{signed(low, 3)} to {signed(high, 3)}", low),
+                *(Datum(str(count), count) for count in (better, worse, neither)),
+            )
+        )
+    title = f"The best run of each line, less {reference.name} ({', '.join(labels[0])})"
+    columns = ("objective", "run", "log p", "difference", "95 %", "better", "worse", "neither")
+    notes.insert(0, "Paired by test example, in nats; ± is over examples. Neither: within two Monte-Carlo errors.")
+    return Sheet("own-comparison", title, columns, tuple(rows), notes=tuple(notes), labels=2)
+
+
+def _best(group: SeedGroup) -> tuple[float, Path]:
+    """log p and the folder of the best judged run."""
+    return max((run.value("log_p") or 0.0, run.folder.path) for run in group.runs if run.value("log_p") is not None)
