@@ -14,13 +14,20 @@ import iwax
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NEEDS = {"pytorch.md": "torch", "numpyro.md": "numpyro", "trackers.md": "tensorboardX", "imputation.md": "sklearn"}
-LONG = {
+NEEDS = {
+    "imputation.md": "sklearn",
+    "judge.md": "pyro",
+    "numpyro.md": "numpyro",
+    "pytorch.md": "torch",
+    "trackers.md": "tensorboardX",
+}
+LONG = {  # half the time of all; their names are checked in a second
     "cohorts.md",
     "evaluation.md",
     "imputation.md",
+    "judge.md",
     "posterior.md",
-}  # half the time of all; their names are checked in a second
+}
 ELSEWHERE = {"add-an-objective.md"}  # tests/objectives/test_docs.py follows it with a test of its own
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GOES_ON = "# goes on from the blocks above\n"  # the first line of a block that does not run alone
@@ -75,7 +82,7 @@ def test_every_name_of_iwax_on_the_pages_is_there_after_import_iwax_alone():
     code = [span for text in texts for span in [*BLOCK.findall(text), *re.findall(r"`([^`\n]+)`", text)]]
     found = {name for span in code for name in re.findall(r"(?<![\w/.-])iwax((?:\.[A-Za-z]\w*)+)", span)}
     dotted = sorted({name for name in found if name.split(".")[1] not in ("egg", "readthedocs", "py")})
-    absent = [name for name in ("torch", "numpyro") if find_spec(name) is None]
+    absent = [name for name in ("torch", "numpyro", "pyro") if find_spec(name) is None]
     dotted = [name for name in dotted if not any(part in absent for part in name.split("."))]
     assert {".zoo.records", ".evaluation.unit_divergences", ".load"} <= set(dotted)
     program = """

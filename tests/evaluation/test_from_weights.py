@@ -65,6 +65,18 @@ def test_the_linear_gaussian_evidence_lies_within_the_printed_error(judged):
     assert abs(summary["elbo"] - truth) > 4 * summary["elbo_mc_error"]  # negative control
 
 
+@pytest.mark.parametrize(("spread", "least", "most", "doubtful"), [(1.0, 0.9, 0.99, False), (4.0, 0.0, 0.2, True)])
+def test_the_printed_error_covers_the_truth_or_khat_warns(spread, least, most, doubtful):
+    """200 replications of the mean over 10 examples of log p = 0, as the table of docs/evaluation.md has them."""
+    found = judge_log_weights(normal(640, 200 * 10, spread))
+    means = found.log_likelihood.reshape(200, 10).mean(axis=1)
+    errors = np.sqrt((found.mc_error**2).reshape(200, 10).sum(axis=1)) / 10
+    assert least <= np.mean(np.abs(means) <= 1.96 * errors) <= most
+    assert (found.khat_above_limit > 0.5) is doubtful
+    assert found.khat_above_limit > 0.5 or found.khat_above_limit < 0.05
+    assert (found.advice is not None and "not to be trusted" in found.advice) or not doubtful
+
+
 def test_numbers_are_those_of_their_formulas():
     log_w = normal(640, 6, 1.5)
     found = judge_log_weights(log_w, block_size=10)

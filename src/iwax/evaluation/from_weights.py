@@ -200,7 +200,7 @@ def _tallied(chunks: _Chunks, sizes: Sequence[int]) -> list[Tally]:
     starts = [slice(start, min(start + EXAMPLES, n)) for start in range(0, n, EXAMPLES)]
     tallies: list[Tally]
     if k is None:
-        samples_in_blocks(math.lcm(1, *sizes), sizes)  # checks the sizes
+        samples_in_blocks(max(1, math.lcm(*sizes)), sizes)  # checks the sizes
         whole = math.lcm(*sizes)
         length, total = whole * max(1, ROWS // whole), None
         tallies = [_OpenTally(part.stop - part.start, sizes) for part in starts]
