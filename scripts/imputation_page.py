@@ -14,7 +14,7 @@ BEGIN, END = "<!-- numbers -->\n", "<!-- end of numbers -->\n"
 
 
 def page() -> str:
-    """The text of the page with its numbers anew."""
+    """The text of the page with its numbers afresh."""
     before, rest = PAGE.read_text().split(BEGIN)
     return before + BEGIN + missing_tables(STUDIES["missing"], RESULTS) + END + rest.split(END)[1]
 

@@ -104,7 +104,7 @@ def complete_file(
         on_progress: called now and then.
 
     Raises:
-        IwaxError: a table that will not do, or one that misses nothing.
+        IwaxError: a table that is invalid, or one that misses nothing.
     """
     if out.suffix not in (".csv", ".parquet"):
         raise IwaxError(f"Expected --out to be a .csv or .parquet file; got {out}.")

@@ -203,7 +203,7 @@ def fit_table(
         on_epoch: called with the record of each epoch.
 
     Raises:
-        IwaxError: a table or a column that will not do.
+        IwaxError: a table or a column that is invalid.
     """
     rows = len(table[0]) if len(table) else 0
     if rows < 2:
