@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import iwax
 
@@ -28,9 +30,20 @@ LONG = {  # half the time of all; their names are checked in a second
     "judge.md",
     "posterior.md",
 }
+ON_OWN_DATA = {"own-data.md", "recipes.md"}
 ELSEWHERE = {"add-an-objective.md"}  # tests/objectives/test_docs.py follows it with a test of its own
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GOES_ON = "# goes on from the blocks above\n"  # the first line of a block that does not run alone
+
+
+def files_of_a_user(folder):
+    """What the pages on own data find beside them: a folder of images in colour, and a table."""
+    random = np.random.default_rng(0)
+    (folder / "faces").mkdir()
+    for index, image in enumerate(random.integers(0, 256, (50, 8, 8, 3), np.uint8)):
+        Image.fromarray(image).save(folder / "faces" / f"{index}.png")
+    rows = ["name,length,mass", *(f"a{i},{x},{x + y}" for i, (x, y) in enumerate(random.normal(size=(100, 2))))]
+    (folder / "table.csv").write_text("\n".join(rows))
 
 
 def programs(path):
@@ -60,6 +73,8 @@ def test_every_block_runs(name, tmp_path, monkeypatch):
     if find_spec(NEEDS.get(name, "iwax")) is None:
         pytest.skip(f"{NEEDS[name]} is not installed")
     monkeypatch.chdir(tmp_path)
+    if name in ON_OWN_DATA:
+        files_of_a_user(tmp_path)
     for program in programs(DOCS / name):
         without_modules(monkeypatch)
         exec(compile(program, name, "exec"), {"__name__": "docs"})
