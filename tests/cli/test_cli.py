@@ -165,7 +165,8 @@ def save(path, array):
     [
         (np.zeros((4, 2, 3, 3)), "shape"),
         (np.zeros(7), "shape|axes|dimension"),
-        (np.full((4, 6), 3.0), r"\[0, 1\]|between 0 and 1"),
+        (np.arange(24.0).reshape(4, 6), r"\[0, 1\]|between 0 and 1"),
+        (np.full((4, 6), 3.0), "to differ somewhere"),
         (np.full((4, 6), np.nan), "NaN|nan|finite"),
         (np.full((4, 6), "a"), "dtype|type"),
         (np.zeros((0, 6)), "empty|at least"),
