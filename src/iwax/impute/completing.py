@@ -13,17 +13,9 @@ from iwax.errors import IwaxError
 from iwax.impute.files import Sheet
 from iwax.impute.fitting import FittedTable, Settings, TableImputation, fit_table
 from iwax.impute.heldout import ColumnError, hide, measure
+from iwax.progress import Progress
 
 __all__ = ["Completion", "complete_file"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """Steps done, of all: epochs of training, then rows in hundreds."""
-
-    step: int
-    total_steps: int
-    note: str
 
 
 @dataclasses.dataclass(frozen=True)
