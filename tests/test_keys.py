@@ -101,8 +101,8 @@ def train_and_judge(path, every):
     if every:
         pruned_run(run, num_images=3, num_samples=64, **few)
         effort = {"num_distributions": 2, "num_chains": 2, "leapfrog_steps": 1}
-        anneal_run(run, test_images=2, num_samples=64, **effort, **few)
-        ssim_run(run, setting="pytorch_ssim", test_images=4, **few)
+        anneal_run(run, num_images=2, num_samples=64, **effort, **few)
+        ssim_run(run, setting="pytorch_ssim", num_images=4, **few)
         implicit_run(run, images=[0], num_samples=[2], **few)
         sample_sheet(run, num_images=2, **few)
         reconstruction_sheet(run, num_images=2, **few)

@@ -41,7 +41,7 @@ def exported(tmp_path_factory):
     new_run(CONFIG, folder / "run", data=data, command=[])
     with pytest.raises(ValueError, match="to be evaluated, so that its record can say so"):
         export("tiny", folder / "run", folder=folder, data=data)
-    evaluate_run(folder / "run", num_samples=64, test_images=4, data=data)
+    evaluate_run(folder / "run", num_samples=64, num_images=4, data=data)
     return folder, export("tiny", folder / "run", folder=folder, data=data), data
 
 

@@ -190,16 +190,16 @@ def test_anneal_run_goes_on_where_it_was_interrupted(run, monkeypatch):
 
     monkeypatch.setattr(annealing, "anneal", counted)
     with pytest.raises(KeyboardInterrupt):
-        anneal_run(run, test_images=5, **options)
+        anneal_run(run, num_images=5, **options)
     with open(run / "annealing.jsonl", "a") as file:
         file.write('{"bound": "lower", "ima')  # killed while writing
-    result = anneal_run(run, test_images=5, **options)
+    result = anneal_run(run, num_images=5, **options)
     assert batches == [0, 2, 4, 0, 0, 2, 4, 0, 2, 4]  # the fourth twice: interrupted
     (run / "annealing.jsonl").unlink()
     for done in (2, 4):  # whatever the limit, every session does something
-        stopped = anneal_run(run, test_images=5, time_limit=1e-9, **options)
+        stopped = anneal_run(run, num_images=5, time_limit=1e-9, **options)
         assert [stopped[name] for name in ("state", "num_examples", "total_examples")] == ["stopped", done, 15]
-    assert anneal_run(run, test_images=5, **options) == result
+    assert anneal_run(run, num_images=5, **options) == result
     assert len(batches) == 19  # all nine again, since nothing was kept
     with pytest.raises(ValueError, match="Expected time_limit to be positive; got 0"):
         anneal_run(run, time_limit=0.0)
@@ -209,7 +209,7 @@ def test_anneal_run_goes_on_where_it_was_interrupted(run, monkeypatch):
 def test_what_anneal_run_writes(run):
     notes = []
     options = {"num_distributions": 1, "num_chains": 40, "num_samples": 640, "data": tiny_data()}
-    result = anneal_run(run, test_images=12, on_progress=notes.append, **options)
+    result = anneal_run(run, num_images=12, on_progress=notes.append, **options)
     assert json.loads((run / "annealing.json").read_text()) == result
     assert [(note.step, note.total_steps) for note in notes] == [(12, 36), (24, 36), (36, 36)]
     for suffix in ("svg", "pdf"):
@@ -219,4 +219,4 @@ def test_what_anneal_run_writes(run):
     model = load_run(run, data=tiny_data()).model
     evaluated = iwax.evaluate(model, tiny_data(), jax.random.key(0), num_samples=640)
     assert result["iwae"] == pytest.approx(evaluated.log_likelihood.mean(), rel=1e-6)  # the same images and draws
-    assert anneal_run(run, test_images=12, sandwich=False, **options)["sandwich"] is None
+    assert anneal_run(run, num_images=12, sandwich=False, **options)["sandwich"] is None

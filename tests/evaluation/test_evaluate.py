@@ -160,9 +160,9 @@ def test_bad_arguments(arguments, message):
 def test_bounds_of_any_block_size_come_from_the_same_samples():
     """IWAE-K of blocks that chunks cut in two, against all log-weights at once."""
     model, x = toy(size=3, num_examples=3)
-    result = iwax.evaluate(model, x, KEY, num_samples=1100, block_size=(50, 7, 1), binarize="none", rows=300)
+    result = iwax.evaluate(model, x, KEY, num_samples=1100, iwae_samples=(50, 7, 1), binarize="none", rows=300)
     assert result.num_samples == 1050
-    assert result.block_size == 50
+    assert result.iwae_samples == 50
     log_w = log_weights(model, x, EvaluationKeys(KEY).samples, num_samples=1050)
     for size in (50, 7, 1):
         expected = (logsumexp(log_w.reshape(3, -1, size), axis=2) - np.log(size)).mean(axis=1)
@@ -274,8 +274,8 @@ def test_without_arviz_stats_nothing_is_missing(monkeypatch):
     ("num_samples", "sizes", "message"),
     [
         (640, (50, 64), "common multiple of at most num_samples=640; got 50, 64, with 1600"),
-        (640, (0,), "Expected block_size to be an integer of at least 1; got 0"),
-        (640, (), "Expected block_size to be at least one number of samples; got none"),
+        (640, (0,), "Expected iwae_samples to be an integer of at least 1; got 0"),
+        (640, (), "Expected iwae_samples to be at least one number of samples; got none"),
         (640, (64, 1000), "Expected num_samples to be at least 1000, one block of IWAE-1000; got 640"),
     ],
 )

@@ -34,7 +34,7 @@ def judged():
     """iwax's own evaluation, and the draws that it is of."""
     model = iwax.LinearGaussian.isotropic(3)
     x, key = np.asarray(model.sample(jax.random.key(1), 7)), jax.random.key(0)
-    evaluation = iwax.evaluate(model, x, key, num_samples=3000, binarize="none", block_size=(64, 8))
+    evaluation = iwax.evaluate(model, x, key, num_samples=3000, binarize="none", iwae_samples=(64, 8))
     own = iwax.evaluation.log_weights(model, x, EvaluationKeys(key).samples, num_samples=3000)
     return model, x, evaluation, own.T
 
@@ -42,14 +42,14 @@ def judged():
 def test_the_same_draws_give_the_bits_of_iwax_evaluate(judged):
     """Of 3,000 samples whole blocks of 64 are 2,944, in two pieces of other sizes than these chunks."""
     _, x, expected, log_w = judged
-    found = iwax.judge_log_weights(log_w, block_size=(64, 8), examples=x)
+    found = iwax.judge_log_weights(log_w, iwae_samples=(64, 8), examples=x)
     assert_same(found, expected)
     np.testing.assert_array_equal(found.bounds[8], expected.bounds[8])
     assert (found.num_samples, found.test_hash) == (expected.num_samples, expected.test_hash)
     assert found.notes == ("56 of 3000 samples are left out, beyond whole blocks of 64 and 8.",)
     chunks = (log_w[a:b] for a, b in ((0, 1), (1, 1), (1, 2500), (2500, 3000)))
-    assert_same(judge_log_weights(chunks, num_samples=3000, block_size=(64, 8)), expected)
-    other = judge_log_weights(log_w[::-1], block_size=(64, 8))  # negative control: other samples are left out
+    assert_same(judge_log_weights(chunks, num_samples=3000, iwae_samples=(64, 8)), expected)
+    other = judge_log_weights(log_w[::-1], iwae_samples=(64, 8))  # negative control: other samples are left out
     assert np.abs(other.log_likelihood - expected.log_likelihood).max() > 1e-5
     summary = found.summary()
     assert {key: summary[key] for key in ("log_p", "iwae_64", "khat_above_0.7", "advice", "log_p_test_error")} == {
@@ -79,7 +79,7 @@ def test_the_printed_error_covers_the_truth_or_khat_warns(spread, least, most, d
 
 def test_numbers_are_those_of_their_formulas():
     log_w = normal(640, 6, 1.5)
-    found = judge_log_weights(log_w, block_size=10)
+    found = judge_log_weights(log_w, iwae_samples=10)
     log_p = logsumexp(log_w, axis=0) - np.log(640)
     share = np.exp(log_w - logsumexp(log_w, axis=0))
     np.testing.assert_allclose(found.log_likelihood, log_p, rtol=1e-12)
@@ -180,7 +180,12 @@ def test_memory_does_not_grow_with_k(known):
         (iter([np.zeros((99, 2))]), {"num_samples": 64}, ValueError, "num_samples=64 samples together; got more"),
         (np.zeros((64, 2)), {"num_samples": 65}, ValueError, "num_samples=65 samples; got 64"),
         (np.zeros((64, 2)), {"examples": np.zeros((3, 4))}, ValueError, r"the 2 of log_w.*got shape \(3, 4\)"),
-        (np.zeros((64, 2)), {"block_size": 0}, ValueError, "Expected block_size to be an integer of at least 1; got 0"),
+        (
+            np.zeros((64, 2)),
+            {"iwae_samples": 0},
+            ValueError,
+            "Expected iwae_samples to be an integer of at least 1; got 0",
+        ),
         (5, {}, TypeError, "an array .samples, examples., or an iterable of them; got 5"),
         ("log_w", {}, TypeError, "got 'log_w'"),
         (np.ma.masked_less(np.eye(64), 1), {}, ValueError, "Expected log_w without masked values"),

@@ -176,7 +176,7 @@ def real(tmp_path_factory):
 def test_ssim_of_a_run_on_real_numbers_is_relative_to_the_range_of_its_test_images(real):
     """Whatever the number of images; said in the result; another if given. Not 1, which it was."""
     path, data = real
-    result = ssim_run(path, setting="pytorch_ssim", test_images=3, data=data)
+    result = ssim_run(path, setting="pytorch_ssim", num_images=3, data=data)
     span = float(data.test.max() - data.test.min())
     assert result["setting"]["data_range"] == pytest.approx(span, rel=1e-6)
     model = load_run(path, data=data).model
@@ -188,7 +188,7 @@ def test_ssim_of_a_run_on_real_numbers_is_relative_to_the_range_of_its_test_imag
     )
     assert result["ssim"] == pytest.approx(expected, rel=1e-5)
     assert abs(of_one - expected) > 0.003
-    given = ssim_run(path, setting="pytorch_ssim", test_images=3, data=data, data_range=1.0)
+    given = ssim_run(path, setting="pytorch_ssim", num_images=3, data=data, data_range=1.0)
     assert given["setting"]["data_range"] == 1.0
     assert given["ssim"] == pytest.approx(of_one, rel=1e-5)
 

@@ -53,7 +53,7 @@ def test_runs_that_are_judged_already_are_compared_as_they_are(runs, tmp_path, c
 def test_a_run_that_is_not_judged_yet_is_judged_on_what_the_settings_say(tmp_path):
     told = []
     path = new_run(tiny_config(epochs=1), tmp_path / "run", data=tiny_data()).path
-    found = compare([path, path], num_samples=64, test_images=5, seed=3, data=tiny_data(), log=told.append)
+    found = compare([path, path], num_samples=64, num_images=5, seed=3, data=tiny_data(), log=told.append)
     assert len(found.evaluations[0].log_likelihood) == 5
     assert json.loads((path / "evaluation.json").read_text())["seed"] == 3
     assert f"judging {path}" in told

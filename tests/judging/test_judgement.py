@@ -32,7 +32,7 @@ def judged(run):
     """On few images, with one block size for the curves: compiling the others costs most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         short(patch)
-        return judge_run(run, num_images=4, data=tiny_data(), **OPTIONS)
+        return judge_run(run, costly_images=4, data=tiny_data(), **OPTIONS)
 
 
 def short(patch):
@@ -71,7 +71,7 @@ def test_what_cannot_be_had_is_named_and_the_rest_is_done(run, monkeypatch):
     monkeypatch.setattr(iwax.judging.judgement, "pruned_run", refuse)
     reads = []
     monkeypatch.setattr(iwax.runs.folder, "read_checkpoint", lambda path: reads.append(path) or read_checkpoint(path))
-    result = judge_run(run, num_images=4, data=tiny_data(), **OPTIONS)
+    result = judge_run(run, costly_images=4, data=tiny_data(), **OPTIONS)
     assert result["missing"]["pruned"] == "Expected the model to have `prior`."
     assert "pruned" not in result
     assert "estimators" in result

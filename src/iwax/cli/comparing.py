@@ -18,7 +18,13 @@ COLUMNS += ["better", "worse", "undecided", "k-hat > 0.7"]
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="A B [C ...]")
 @click.option("--num-samples", type=int, help="k where a model is judged here; that of the others, or 5000.")
-@click.option("--test-images", type=int, help="The first this many test images, where a model is judged here.")
+@click.option(
+    "--num-images",
+    "--test-images",
+    "num_images",
+    type=int,
+    help="The first this many test images, where a model is judged here.",
+)
 @click.option("--seed", type=int, help="Seed of binarisation and samples, where a model is judged here; 0 if left out.")
 @click.option(
     "--out",

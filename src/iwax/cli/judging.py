@@ -24,7 +24,13 @@ __all__ = ["evaluate", "evaluation_rows", "reconstruct", "sample"]
     show_default=True,
     help="K of IWAE-K from the same samples; may be given several times, and the first gives -KL(Q||P).",
 )
-@click.option("--test-images", type=int, help="Use only the first this many test images; all if left out.")
+@click.option(
+    "--num-images",
+    "--test-images",
+    "num_images",
+    type=int,
+    help="Use only the first this many test images; all if left out.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
 @click.option(
     "--rows", type=int, default=2048, show_default=True, help="Samples on the device at a time: speed and rounding."

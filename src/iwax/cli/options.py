@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import click
 
 from iwax.runs import RunConfig
 
-__all__ = ["FIELDS_BY_OPTION", "config_options", "data_dir_option", "json_option"]
+__all__ = ["FIELDS_BY_OPTION", "config_options", "data_dir_option", "json_option", "num_images_option"]
 
 data_dir_option = click.option(
     "--data-dir",
@@ -17,6 +17,13 @@ data_dir_option = click.option(
     type=click.Path(),
     help="Folder of data sets, before all other sources; or where the data of your own are now, if they were moved.",
 )
+
+
+def num_images_option(help: str, *aliases: str, **more: Any) -> Callable:
+    """How many test images, the first of them; `--test-images` is the option's former name."""
+    return click.option("--num-images", "--test-images", *aliases, "num_images", type=int, help=help, **more)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 SPELLINGS = {"protocol": ("--recipe", "--protocol")}

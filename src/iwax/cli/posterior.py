@@ -20,7 +20,13 @@ __all__ = ["anneal", "posterior", "ssim"]
 )
 @click.option("--reconstruction", help="sample, mean or posterior-mean; the setting's if left out.")
 @click.option("--dataset", help="Reconstruct the test images of another data set than the run was trained on.")
-@click.option("--test-images", type=int, help="Use only the first this many test images; all if left out.")
+@click.option(
+    "--num-images",
+    "--test-images",
+    "num_images",
+    type=int,
+    help="Use only the first this many test images; all if left out.",
+)
 @click.option("--num-samples", type=int, default=100, show_default=True, help="Draws of z for means.")
 @click.option("--data-range", type=float, help="Largest less smallest possible value; the test images' if left out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
@@ -31,7 +37,7 @@ def ssim(
     setting: str,
     reconstruction: str | None,
     dataset: str | None,
-    test_images: int | None,
+    num_images: int | None,
     num_samples: int,
     data_range: float | None,
     seed: int,
@@ -46,7 +52,7 @@ def ssim(
         setting=setting,
         reconstruction=reconstruction,
         dataset=dataset,
-        test_images=test_images,
+        num_images=num_images,
         num_samples=num_samples,
         data_range=data_range,
         seed=seed,
@@ -76,7 +82,16 @@ def ssim(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--num-distributions", type=int, default=1000, show_default=True, help="T; 1 is importance sampling.")
 @click.option("--num-chains", "--chains", type=int, default=16, show_default=True, help="Chains per image.")
-@click.option("--test-images", "--images", type=int, default=100, show_default=True, help="The first this many.")
+@click.option(
+    "--num-images",
+    "--test-images",
+    "--images",
+    "num_images",
+    type=int,
+    default=100,
+    show_default=True,
+    help="The first this many.",
+)
 @click.option(
     "--sandwich/--no-sandwich", default=True, help="Also bounds from both sides on as many simulated images (default)."
 )

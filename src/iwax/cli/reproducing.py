@@ -159,7 +159,7 @@ def _export(study: Any, name: str, options: dict[str, Any]) -> None:
     num_samples = options["num_samples"] or scale.num_samples
     common = {"data_dir": options["data_dir"]}
     with ProgressBar("evaluating") as on_progress:  # nothing to do, unless it was last judged otherwise
-        evaluate_run(path, num_samples=num_samples, test_images=scale.test_images, on_progress=on_progress, **common)
+        evaluate_run(path, num_samples=num_samples, num_images=scale.num_images, on_progress=on_progress, **common)
     click.echo(export(name, path, **common))
 
 

@@ -54,7 +54,7 @@ def evaluate(
     key: PRNGKeyArray,
     *,
     num_samples: int = 5000,
-    block_size: int | Sequence[int] = BLOCK_SIZE,
+    iwae_samples: int | Sequence[int] = BLOCK_SIZE,
     binarize: str = "fixed",
     rows: int = ROWS,
     on_batch: Callable[[int], None] | None = None,
@@ -67,7 +67,7 @@ def evaluate(
             reaches the model as it is (`binarize="none"`).
         key: seed of the binarisation and of all samples.
         num_samples: k, cut down to a multiple of the block sizes, so that every number is from the same samples.
-        block_size: K of IWAE-K; several of them give several bounds, and the first gives -KL(Q||P).
+        iwae_samples: K of IWAE-K; several of them give several bounds, and the first gives -KL(Q||P).
         binarize: "fixed" draws black and white once from `key` (examples of 0 and 1 stay as they are), "threshold",
             "intensities" (grey values / 255), or "none" (values as they are); see `iwax.data.binarize`.
         rows: (example, sample) pairs on the device at a time; changes rounding and speed only.
@@ -83,7 +83,7 @@ def evaluate(
     >>> bool((evaluation.neg_kl <= 0).all())
     True
     """
-    sizes = (block_size,) if isinstance(block_size, int) else tuple(block_size)
+    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     keys = EvaluationKeys(key)
     x = test_examples(data, binarize, keys.binarisation)
@@ -162,9 +162,9 @@ def samples_in_blocks(num_samples: int, sizes: Sequence[int]) -> int:
     """
     check_positive_integer("num_samples", num_samples)
     for size in sizes:
-        check_positive_integer("block_size", size)
+        check_positive_integer("iwae_samples", size)
     if not sizes:
-        raise IwaxError("Expected block_size to be at least one number of samples; got none.")
+        raise IwaxError("Expected iwae_samples to be at least one number of samples; got none.")
     if num_samples < max(sizes):
         raise IwaxError(
             f"Expected num_samples to be at least {max(sizes)}, one block of IWAE-{max(sizes)}; got {num_samples}."
@@ -202,7 +202,7 @@ def gather(
         bounds=bounds,
         unit_variances=variances,
         num_samples=num_samples,
-        block_size=sizes[0],
+        iwae_samples=sizes[0],
         test_hash=test_hash,
         notes=tuple(notes),
     )

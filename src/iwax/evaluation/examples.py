@@ -24,7 +24,7 @@ def first_examples(
     x = test_examples(data, rule, keys.of_seed(seed).binarisation)
     if count is None:
         return x
-    check_positive_integer("test_images", count)
+    check_positive_integer("num_images", count)
     if count > len(x):
         raise IwaxError(f"Expected at most {len(x)} test images, all there are; got {count}.")
     return x[:count]

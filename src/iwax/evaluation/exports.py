@@ -77,7 +77,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]) ->
             bounds=bounds,
             unit_variances=tuple(np.asarray(arrays[name]) for name in layers),
             num_samples=summary["num_samples"],
-            block_size=first,
+            iwae_samples=first,
             test_hash=summary["test_hash"],
             notes=tuple(summary.get("notes", ())),
         )
@@ -108,7 +108,7 @@ def as_inference_data(evaluation: Evaluation) -> Any:
     except ImportError as error:
         raise MissingExtraError("Expected ArviZ for to_arviz; pip install arviz brings it.") from error
     variables = {name: ("example", value) for name, value in _per_example(evaluation).items()}
-    attributes = {name: getattr(evaluation, name) for name in ("num_samples", "block_size", "test_hash")}
+    attributes = {name: getattr(evaluation, name) for name in ("num_samples", "iwae_samples", "test_hash")}
     dataset = xarray.Dataset(
         variables,
         coords={"example": np.arange(len(evaluation.log_likelihood))},

@@ -32,7 +32,7 @@ def judge_log_weights(
     log_w: Any,
     *,
     num_samples: int | None = None,
-    block_size: int | Sequence[int] = BLOCK_SIZE,
+    iwae_samples: int | Sequence[int] = BLOCK_SIZE,
     examples: Any = None,
     test_hash: str = "",
 ) -> Evaluation:
@@ -49,7 +49,7 @@ def judge_log_weights(
             taken, with a note of what its rounding does; NaN, +inf, and examples with nothing but -inf are counted in
             the notes, and their log p is not finite.
         num_samples: k, of an iterable. It may be left out; then samples must come in no particular order.
-        block_size: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P). What is beyond whole
+        iwae_samples: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P). What is beyond whole
             blocks is left out, so that every number is from the same samples; a note says so.
         examples: the n examples as they were evaluated (binarised), (n, *event), or a pytree of arrays
             (n, ...); their hash says to `iwax compare` on what the model was judged.
@@ -69,7 +69,7 @@ def judge_log_weights(
     >>> bool((judge_log_weights(iter(np.split(log_w, 10))).log_likelihood == evaluation.log_likelihood).all())
     True
     """
-    sizes = (block_size,) if isinstance(block_size, int) else tuple(block_size)
+    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     chunks = _Chunks(log_w, num_samples)
     parts = _tallied(chunks, sizes)
     batches = [tally_values(tally, split=False) for tally in parts]

@@ -31,7 +31,7 @@ class Evaluation:
         kl: E_q[log q(z|x) - log p(z)], or None if the model has no `prior` and `likelihood`.
         unit_variances: for each stochastic layer, the variance over examples of each unit's posterior mean.
         num_samples: k, samples per example.
-        block_size: K of `iwae` and `neg_kl`.
+        iwae_samples: K of `iwae` and `neg_kl`.
         test_hash: SHA-256 of the examples as they were evaluated (binarised); "" where they are not known.
         notes: what is missing and why.
         jackknife_bias: bias of log_likelihood by leaving out one sample at a time, not above `bias`; NaN as `mc_error`.
@@ -48,7 +48,7 @@ class Evaluation:
     kl: np.ndarray | None
     unit_variances: tuple[np.ndarray, ...]
     num_samples: int
-    block_size: int
+    iwae_samples: int
     test_hash: str
     notes: tuple[str, ...] = ()
     jackknife_bias: np.ndarray | None = None
@@ -61,12 +61,12 @@ class Evaluation:
 
     @property
     def iwae(self) -> np.ndarray:
-        """IWAE-K for K = `block_size`."""
-        return self.bounds[self.block_size]
+        """IWAE-K for K = `iwae_samples`."""
+        return self.bounds[self.iwae_samples]
 
     @property
     def neg_kl(self) -> np.ndarray:
-        """-KL(Q||P) of the extended distributions of `block_size` samples, in nats, (N,): never positive.
+        """-KL(Q||P) of the extended distributions of `iwae_samples` samples, in nats, (N,): never positive.
 
         Reference: Rainforth et al. (2018), arXiv:1802.04537, Table 1. Since log_likelihood is itself a lower bound, the
         divergence is underestimated. NaN where both are infinite.
@@ -147,7 +147,7 @@ class Evaluation:
             **self._jackknife(),
             "log_p_test_error": standard_error(self.log_likelihood),
             **{f"iwae_{size}": _mean(bound) for size, bound in self.bounds.items()},
-            "iwae_samples": self.block_size,
+            "iwae_samples": self.iwae_samples,
             "neg_kl": _mean(self.neg_kl),
             "neg_kl_test_error": standard_error(self.neg_kl),
             "elbo": _mean(self.elbo),

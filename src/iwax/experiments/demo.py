@@ -86,7 +86,7 @@ def _run(name: str, path: Path, data: Dataset) -> dict[str, Any]:
         new_run(config, path, data=data, overwrite=True, on_progress=on_progress)
     with ProgressBar(f"{'  evaluating':24s}") as on_progress:
         result = evaluate_run(
-            path, num_samples=EVALUATION_SAMPLES, test_images=TEST_IMAGES, data=data, on_progress=on_progress
+            path, num_samples=EVALUATION_SAMPLES, num_images=TEST_IMAGES, data=data, on_progress=on_progress
         )
     sample_sheet(path, data=data)
     reconstruction_sheet(path, data=data)

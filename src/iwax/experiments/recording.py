@@ -222,7 +222,7 @@ def _ssim(run: LoadedRun, other: Dataset | None, count: int, data_dir: str | Non
     found = {}
     for judged in filter(None, (run.data, other)):
         images = min(count, len(judged.test))
-        result = ssim_run(run, setting=SETTING, dataset=judged.name, test_images=images, data_dir=data_dir)
+        result = ssim_run(run, setting=SETTING, dataset=judged.name, num_images=images, data_dir=data_dir)
         found[judged.name] = {name: result[name] for name in names} | {"setting": SETTING}
     return found
 

@@ -78,7 +78,7 @@ class Reproduction:
     @property
     def evaluated(self) -> dict[str, Any]:
         """What is evaluated of every run, as it enters the ID of its record."""
-        return {"num_samples": self.num_samples, "test_images": SCALES[self.scale].test_images}
+        return {"num_samples": self.num_samples, "test_images": SCALES[self.scale].num_images}
 
     @property
     def left(self) -> float | None:
@@ -188,7 +188,7 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
     _train(config, path, data, how)
     with how.progress("evaluating") as on_progress:
         evaluation = evaluate_run(
-            path, num_samples=how.num_samples or 0, test_images=how.evaluated["test_images"], time_limit=how.left,
+            path, num_samples=how.num_samples or 0, num_images=how.evaluated["test_images"], time_limit=how.left,
             data=data, on_progress=on_progress,
         )  # fmt: skip
     if evaluation["state"] == "stopped":

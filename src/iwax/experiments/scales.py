@@ -32,19 +32,19 @@ class Scale:
     Attributes:
         help: in words.
         num_samples: k of the evaluation.
-        test_images: the first this many are judged; all if None.
+        num_images: the first this many are judged; all if None.
         minutes: a run that has trained this long is judged as it is; None for no limit.
     """
 
     help: str
     num_samples: int
-    test_images: int | None = None
+    num_images: int | None = None
     minutes: float | None = None
 
 
 SCALES: dict[str, Scale] = {
-    "smoke": Scale("seconds: whether everything works; its numbers mean nothing", 128, test_images=20),
-    "trial": Scale("the full data, judged quickly: to try a recipe", 512, test_images=1000),
+    "smoke": Scale("seconds: whether everything works; its numbers mean nothing", 128, num_images=20),
+    "trial": Scale("the full data, judged quickly: to try a recipe", 512, num_images=1000),
     "short": Scale("the full data, as many epochs as two cores do in 140 minutes a run", 5000, minutes=140.0),
     "full": Scale("the published recipe; days without an accelerator", 5000),
 }

@@ -130,7 +130,7 @@ def _judgement(
 ) -> dict[str, float]:
     wanted = record.evaluation
     found = evaluate_run(
-        path, num_samples=wanted["num_samples"], test_images=wanted["num_images"], seed=wanted["seed"],
+        path, num_samples=wanted["num_samples"], num_images=wanted["num_images"], seed=wanted["seed"],
         recompute=recompute,
         keys=EvaluationKeys if "keys" in wanted else FormerEvaluationKeys,
         data_dir=data_dir, on_progress=on_progress,

@@ -43,7 +43,7 @@ def anneal_run(
     *,
     num_distributions: int = 1000,
     num_chains: int = 16,
-    test_images: int = 100,
+    num_images: int = 100,
     sandwich: bool = True,
     start: str = "posterior",
     leapfrog_steps: int = 10,
@@ -63,7 +63,7 @@ def anneal_run(
         run: its folder, or the run itself, loaded.
         num_distributions: T.
         num_chains: chains per image.
-        test_images: the first this many test images, as `iwax evaluate` binarises them.
+        num_images: the first this many test images, as `iwax evaluate` binarises them.
         sandwich: as many images simulated from the model, too, with bounds on either side of their log p(x).
         start: "posterior" or "prior".
         leapfrog_steps: gradients per Hamiltonian step.
@@ -80,7 +80,7 @@ def anneal_run(
     check_time_limit(time_limit)
     begin = time.monotonic()
     run = load_run(run, data_dir=data_dir, data=data)
-    folder, x = run.folder, run.test_images(seed, test_images)
+    folder, x = run.folder, run.test_images(seed, num_images)
     options = {
         "num_distributions": num_distributions,
         "num_chains": num_chains,
@@ -90,7 +90,7 @@ def anneal_run(
     checkpoint = hashlib.sha256((folder.path / CHECKPOINT).read_bytes()).hexdigest()
     settings = options | {"seed": seed, "binarize": run.resolved.test_binarize, "checkpoint": checkpoint[:16]}
     deadline = math.inf if time_limit is None else begin + time_limit
-    records = _Records(folder, settings, test_images * (3 if sandwich else 1), deadline, on_progress)
+    records = _Records(folder, settings, num_images * (3 if sandwich else 1), deadline, on_progress)
     try:
         results, iwae = _bounds(records, run.model, x, EvaluationKeys.of_seed(seed), options, sandwich, num_samples)
     except _OutOfTimeError:

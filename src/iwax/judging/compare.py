@@ -55,7 +55,7 @@ def compare(
     sources: Sequence[str | Path | Evaluation],
     *,
     num_samples: int | None = None,
-    test_images: int | None = None,
+    num_images: int | None = None,
     seed: int | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
@@ -71,7 +71,7 @@ def compare(
         sources: two or more: folders of runs, names of `iwax.zoo.records()`, evaluation.npz, .npy and .npz files of
             log-weights, or evaluations.
         num_samples: k of what is judged here; as the others have it, or 5,000.
-        test_images: the first this many test images; as many as the others have, or all.
+        num_images: the first this many test images; as many as the others have, or all.
         seed: of binarisation and samples; 0 if left out.
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
@@ -83,14 +83,14 @@ def compare(
     """
     if len(sources) < 2:
         raise IwaxError(f"Expected two models or more to compare; got {len(sources)}.")
-    settings: dict[str, Any] = {"num_samples": num_samples, "test_images": test_images, "seed": seed}
+    settings: dict[str, Any] = {"num_samples": num_samples, "num_images": num_images, "seed": seed}
     common: dict[str, Any] = {"data_dir": data_dir, "data": data, "log": log}
     found: dict[int, Evaluation] = {}
     of_zoo = [i for i, source in enumerate(sources) if _is_of_zoo(source)]
     for i in [i for i in range(len(sources)) if i not in of_zoo] + of_zoo:  # those which the others' settings decide
         if i in of_zoo and found:
             first = next(iter(found.values()))
-            known = {"num_samples": first.num_samples, "test_images": len(first.log_likelihood)}
+            known = {"num_samples": first.num_samples, "num_images": len(first.log_likelihood)}
             settings |= {name: value for name, value in known.items() if settings[name] is None}
         found[i] = evaluation_of(sources[i], **settings, **common)
     evaluations = tuple(found[i] for i in range(len(sources)))
@@ -104,7 +104,7 @@ def evaluation_of(
     source: str | Path | Evaluation,
     *,
     num_samples: int | None = None,
-    test_images: int | None = None,
+    num_images: int | None = None,
     seed: int | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
@@ -113,7 +113,7 @@ def evaluation_of(
     """The evaluation of a run, of a model of the zoo, or of a file, judged now where it is not yet; see `compare`."""
     if isinstance(source, Evaluation):
         return source
-    settings = {"num_samples": num_samples, "test_images": test_images, "seed": seed}
+    settings = {"num_samples": num_samples, "num_images": num_images, "seed": seed}
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     path = Path(source)
     if (path / CONFIG).is_file():
@@ -150,7 +150,7 @@ def _judge_trained(name: str, given: dict[str, Any], data_dir: str | None, data:
     config, seed = record["config"], given.get("seed", 0)
     loaded = load(config["dataset"], config["split"], data_dir) if data is None else data
     rule = "fixed" if config["binarize"] == "dynamic" else config["binarize"]
-    x = first_examples(loaded, rule, seed=seed, count=given.get("test_images"))
+    x = first_examples(loaded, rule, seed=seed, count=given.get("num_images"))
     rule = "fixed" if rule == "threshold" else rule  # images of 0 and 1 stay as they are
     return evaluate(
         zoo.load(name), x, jax.random.key(seed), num_samples=given.get("num_samples", SAMPLES), binarize=rule

@@ -33,7 +33,7 @@ def evaluate_run(
     *,
     num_samples: int = 5000,
     iwae_samples: int | Sequence[int] = 64,
-    test_images: int | None = None,
+    num_images: int | None = None,
     seed: int = 0,
     rows: int = ROWS,
     recompute: bool = False,
@@ -54,7 +54,7 @@ def evaluate_run(
         run: its folder, or the run itself, loaded.
         num_samples: k, importance samples per image.
         iwae_samples: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
-        test_images: the first this many test images; all if left out.
+        num_images: the first this many test images; all if left out.
         seed: of the binarisation and the samples.
         rows: (image, sample) pairs on the device at a time; changes rounding and speed only.
         recompute: compute everything again.
@@ -73,7 +73,7 @@ def evaluate_run(
     sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     run = load_run(run, data_dir=data_dir, data=data)
-    folder, x = run.folder, run.test_images(seed, test_images, keys)
+    folder, x = run.folder, run.test_images(seed, num_images, keys)
     settings = {
         **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "keys": keys.__name__},
         **{"num_examples": len(x), "binarize": run.resolved.test_binarize, "test_hash": test_set_hash(x)},

@@ -32,7 +32,7 @@ FORMATS = (".pdf", ".svg")
 def judge_run(
     run: str | Path | LoadedRun,
     *,
-    num_images: int = 100,
+    costly_images: int = 100,
     num_samples: int = 5000,
     seed: int = 0,
     data_dir: str | None = None,
@@ -47,7 +47,7 @@ def judge_run(
 
     Arguments:
         run: its folder, or the run itself, loaded.
-        num_images: the first this many test images, for the costly parts.
+        costly_images: the first this many test images, for the costly parts.
         num_samples: k of every likelihood.
         seed: of the binarisation and of all samples.
         data_dir: folder of the data sets.
@@ -68,7 +68,7 @@ def judge_run(
         return {"state": "stopped", "evaluation": evaluation}
     with beside_numbers("figures/trust and figures/active-units"):
         plot_evaluation(path)
-    few = min(num_images, evaluation["num_examples"])
+    few = min(costly_images, evaluation["num_examples"])
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "pruned": lambda: pruned_run(loaded, num_images=few, num_samples=num_samples, **common),
         "estimators": lambda: estimators_run(loaded, num_images=few, num_samples=num_samples, **common),
@@ -172,13 +172,13 @@ def _annealing(run: LoadedRun, images: int, num_samples: int, common: dict[str, 
     from iwax.judging.anneal import anneal_run
 
     effort: dict[str, Any] = {"num_distributions": 200, "num_chains": 8, "sandwich": False}
-    return anneal_run(run, test_images=images, num_samples=num_samples, **effort, **common)
+    return anneal_run(run, num_images=images, num_samples=num_samples, **effort, **common)
 
 
 def _ssim(run: LoadedRun, images: int, common: dict[str, Any]) -> dict[str, Any]:
     from iwax.judging.ssim import ssim_run
 
-    return ssim_run(run, test_images=images, **common)
+    return ssim_run(run, num_images=images, **common)
 
 
 def _posterior(run: LoadedRun, common: dict[str, Any]) -> dict[str, Any]:

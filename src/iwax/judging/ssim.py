@@ -26,7 +26,7 @@ def ssim_run(
     setting: str = "wang",
     reconstruction: str | None = None,
     dataset: str | None = None,
-    test_images: int | None = None,
+    num_images: int | None = None,
     num_samples: int = 100,
     data_range: float | None = None,
     seed: int = 0,
@@ -43,7 +43,7 @@ def ssim_run(
         setting: a name in SETTINGS.
         reconstruction: the rule of `reconstruct`; the setting's if left out.
         dataset: whose test images; the run's own if left out.
-        test_images: the first this many; all if left out.
+        num_images: the first this many; all if left out.
         num_samples: draws of the rules that average.
         data_range: R; if left out 1 for images of values from 0 to 1, and else that of all test images of the data set.
             The result has it, under "setting".
@@ -65,7 +65,7 @@ def ssim_run(
     own, binarized = run.data, run.resolved.test_binarize
     other = own if dataset in (None, own.name) else load_data(run.config, data_dir, dataset=dataset)
     _check_size(own, other)
-    x = first_examples(other, binarized, seed=seed, count=test_images)
+    x = first_examples(other, binarized, seed=seed, count=num_images)
     shape = (len(x), *_image_shape(other))
     images = channels_last(x.reshape(shape))
     decoded = reconstruct(run.model, x, EvaluationKeys.of_seed(seed).similarity, rule=rule, num_samples=num_samples)

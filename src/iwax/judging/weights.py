@@ -41,7 +41,7 @@ def judge_weights(
     num_samples = sum(len(array) for array in arrays if array.ndim)
     examples = None if data is None else _read(Path(data))
     chunks: Iterator[np.ndarray] = iter(arrays)
-    return judge_log_weights(chunks, num_samples=num_samples or None, block_size=iwae_samples, examples=examples)
+    return judge_log_weights(chunks, num_samples=num_samples or None, iwae_samples=iwae_samples, examples=examples)
 
 
 def write_evaluation(evaluation: Evaluation, path: str | Path, *, weights: Sequence[str] = ()) -> tuple[Path, Path]:

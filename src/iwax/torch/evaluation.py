@@ -23,7 +23,7 @@ def evaluate(
     loader: Any,
     *,
     num_samples: int = 5000,
-    block_size: int | Sequence[int] = 64,
+    iwae_samples: int | Sequence[int] = 64,
     chunk_size: int = 64,
     seed: int | None = 0,
     across_processes: bool = False,
@@ -41,7 +41,7 @@ def evaluate(
         loader: an iterable of batches in a fixed order, as a DataLoader without shuffling is, each passed on as it is;
             or a tensor of examples (N, *event).
         num_samples: k, cut down to a multiple of the block sizes, so that every number is from the same samples.
-        block_size: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
+        iwae_samples: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
         chunk_size: S, samples asked for at a time; changes speed, memory, and which numbers are drawn.
         seed: of PyTorch's generators meanwhile, which are then as they were before; None leaves them alone.
         across_processes: join what all processes of the default group found, each of its own loader, in the order of
@@ -65,7 +65,7 @@ def evaluate(
     >>> bool(abs(error.mean()) < 1e-3)
     True
     """
-    sizes = (block_size,) if isinstance(block_size, int) else tuple(block_size)
+    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     check_positive_integer("chunk_size", chunk_size)
     parts: list[Evaluation] = []
@@ -73,7 +73,7 @@ def evaluate(
     with torch.no_grad(), _evaluating(log_weights), _seeded(_own_seed(seed, across_processes)):
         for batch in loader.split(BATCH) if isinstance(loader, Tensor) else loader:
             chunks = _chunks(log_weights, batch, num_samples, chunk_size)
-            parts.append(judge_log_weights(chunks, num_samples=num_samples, block_size=sizes))
+            parts.append(judge_log_weights(chunks, num_samples=num_samples, iwae_samples=sizes))
             examples.append(_examples(batch))
     if across_processes:
         found: list[Any] = [None] * torch.distributed.get_world_size()
