@@ -60,7 +60,7 @@ def evaluate(
     *args: Any,
     key: PRNGKeyArray,
     num_samples: int = 5000,
-    block_size: int | Sequence[int] = 64,
+    iwae_samples: int | Sequence[int] = 64,
     chunk_size: int = CHUNK,
     joint: bool = False,
     examples: Any = None,
@@ -78,7 +78,7 @@ def evaluate(
         args, kwargs: of the programs.
         key: seed of the samples.
         num_samples: k, cut down to a multiple of the block sizes.
-        block_size: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
+        iwae_samples: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
         chunk_size: samples drawn at a time; changes speed and rounding only.
         joint: one weight for all sites, whatever the plates.
         examples: the data of each weight, for `iwax compare` to know them by their hash.
@@ -102,13 +102,13 @@ def evaluate(
     >>> bool(abs(error.mean()) < 0.01)
     True
     """
-    sizes = (block_size,) if isinstance(block_size, int) else tuple(block_size)
+    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     check_positive_integer("chunk_size", chunk_size)
     sites = _read_sites(Program(model, guide), key, (params, args, kwargs), joint)
     runs = _runs(Program(model, guide), sites, key, (params, args, kwargs), num_samples, chunk_size)
     chunks = (log_w for log_w, _ in runs)
-    return judge_log_weights(chunks, num_samples=num_samples, block_size=sizes, examples=examples)
+    return judge_log_weights(chunks, num_samples=num_samples, iwae_samples=sizes, examples=examples)
 
 
 def posterior_sample(

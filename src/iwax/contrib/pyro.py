@@ -131,7 +131,7 @@ def evaluate(
     guide: Callable[..., Any],
     *args: Any,
     num_samples: int = 5000,
-    block_size: int | Sequence[int] = 64,
+    iwae_samples: int | Sequence[int] = 64,
     chunk_size: int = 64,
     joint: bool = False,
     seed: int | None = 0,
@@ -147,7 +147,7 @@ def evaluate(
         model, guide: programs of Pyro, without subsampling, at the parameters of the parameter store.
         args, kwargs: of the programs.
         num_samples: k, cut down to a multiple of the block sizes.
-        block_size: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
+        iwae_samples: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
         chunk_size: samples drawn at a time, along a plate of their own.
         joint: one weight for all sites, whatever the plates.
         seed: of PyTorch's generators meanwhile, which are then as they were before; None leaves them alone.
@@ -185,7 +185,7 @@ def evaluate(
         log_p, log_q = layout.densities(*sites)
         return (log_p - log_q).reshape(samples, -1)
 
-    options: dict[str, Any] = {"num_samples": num_samples, "block_size": block_size, "chunk_size": chunk_size}
+    options: dict[str, Any] = {"num_samples": num_samples, "iwae_samples": iwae_samples, "chunk_size": chunk_size}
     evaluation = iwax.torch.evaluate(log_weights, [None], **options, seed=seed)
     if examples is None:
         return evaluation
