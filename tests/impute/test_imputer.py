@@ -83,7 +83,7 @@ def test_draws_differ_from_one_another_where_values_were_missing_and_nowhere_els
 
 def test_what_is_found_besides_is_one_number_a_row(fitted, frame):
     found = fitted.impute(frame)
-    assert found.khat.shape == found.ess.shape == fitted.score_samples(frame).shape == (64,)
+    assert found.khat.shape == found.ess.shape == fitted.log_likelihood(frame).shape == (64,)
     assert ((found.ess >= 1) & (found.ess <= 32.001)).all()
     missing = frame["length"].isna()
     assert (np.isfinite(found.mc_error[0]) == missing).all()

@@ -114,8 +114,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         """All that is found for a table: means and their errors, intervals, draws, and of each row log p and k-hat."""
         return self._impute(X, multiple=multiple, level=level)[1]
 
-    def score_samples(self, X: Any) -> np.ndarray:
-        """log p(x_obs) of each row in nats, (rows,)."""
+    def log_likelihood(self, X: Any) -> np.ndarray:
+        """log p(x_obs) of each row in nats, (rows,); estimated, so that it differs a little between calls of other rows."""
         return self._impute(X)[1].log_likelihood
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
