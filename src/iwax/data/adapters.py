@@ -31,26 +31,9 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
     >>> as_array([(np.zeros((1, 28, 28)), 7), (np.ones((1, 28, 28)), 3)]).shape
     (2, 28, 28)
     """
-    if hasattr(data, "column_names"):
-        if isinstance(data.column_names, dict):
-            halves = list(data.column_names)
-            raise IwaxError(f"Expected one split of a data set; got {', '.join(halves)}. Give data[{halves[0]!r}].")
-        items = data[_column(list(data.column_names), column)]
-    elif hasattr(data, "__array__") or hasattr(data, "__array_interface__"):
+    if not hasattr(data, "column_names") and (hasattr(data, "__array__") or hasattr(data, "__array_interface__")):
         return _array(data)
-    elif isinstance(data, tuple):
-        raise IwaxTypeError(
-            f"Expected data to be one array or data set; got a tuple of {len(data)}, such as examples and their mask "
-            "or labels. Give the examples alone; a mask belongs to a model of your own, trained with iwax.loss."
-        )
-    elif hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict):
-        items = [_first(data[i]) for i in range(len(data))]
-    else:
-        raise IwaxTypeError(
-            f"Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got "
-            f"{type(data).__name__}. What can only be iterated over, make a list of first."
-        )
-    found = [(_example(item), is_picture(item)) for item in items]
+    found = [(_example(item), is_picture(item)) for item in _items(data, column)]
     if not found:
         raise IwaxError("Expected data to hold at least one example; got none.")
     examples = [example for example, _ in found]
@@ -62,6 +45,26 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise IwaxTypeError(f"Expected examples that are numbers; got dtype {array.dtype}. Choose another column.")
     return channels_last(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def _items(data: Any, column: str | None) -> Any:
+    """The examples one by one, without what is beside them."""
+    if hasattr(data, "column_names"):
+        if isinstance(data.column_names, dict):
+            halves = list(data.column_names)
+            raise IwaxError(f"Expected one split of a data set; got {', '.join(halves)}. Give data[{halves[0]!r}].")
+        return data[_column(list(data.column_names), column)]
+    if isinstance(data, tuple):
+        raise IwaxTypeError(
+            f"Expected data to be one array or data set; got a tuple of {len(data)}, such as examples and their mask "
+            "or labels. Give the examples alone; a mask belongs to a model of your own, trained with iwax.loss."
+        )
+    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict):
+        return (_first(data[i]) for i in range(len(data)))
+    raise IwaxTypeError(
+        f"Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got "
+        f"{type(data).__name__}. What can only be iterated over, make a list of first."
+    )
 
 
 def _check_one_shape(shapes: set[tuple[int, ...]]) -> None:
