@@ -24,15 +24,13 @@ def read_folder(folder: Path, background: str | None = None) -> tuple[dict[str, 
     """
     parts = _parts(folder)
     read = {part: _read_images(inner, background or BACKGROUNDS[0]) for part, inner in parts.items()}
-    colour = any(image.ndim == 3 for images, _ in read.values() for image in images)
-    notices = []
-    if not background:
-        for part, (images, transparent) in read.items():
-            notices += _said(transparent, len(images), parts[part])
+    images = [image for found, _ in read.values() for image in found]
+    colour, transparent = any(image.ndim == 3 for image in images), sum(count for _, count in read.values())
+    notices = [] if background else _said(transparent, len(images), folder)
     if len(parts) > 1:
         beside = [path for path in sorted(folder.iterdir()) if path not in parts.values()]
         notices += left_out((p.name for p in beside if not p.name.startswith(".") and _images(p)), folder)
-    return {part: stacked(images, colour) for part, (images, _) in read.items()}, notices
+    return {part: stacked(found, colour) for part, (found, _) in read.items()}, notices
 
 
 def _said(transparent: int, count: int, folder: Path) -> list[str]:
