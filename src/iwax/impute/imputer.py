@@ -115,7 +115,7 @@ class Imputer(TransformerMixin, BaseEstimator):
         return self._impute(X, multiple=multiple, level=level)[1]
 
     def log_likelihood(self, X: Any) -> np.ndarray:
-        """log p(x_obs) of each row in nats, (rows,); estimated, so that it differs a little between calls of other rows."""
+        """log p(x_obs) of each row in nats, (rows,), from `num_samples` samples of z."""
         return self._impute(X)[1].log_likelihood
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
