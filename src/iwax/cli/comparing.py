@@ -131,7 +131,7 @@ def table(runs: tuple[Path, ...], columns: str | None, form: str, as_json: bool)
     if form == "plain":
         print_table(sheet.title, list(sheet.columns), [[_plain(datum) for datum in row] for row in sheet.rows])
         for note in sheet.notes:
-            notices.print(note.replace("Bold:", "*:"), markup=False)
+            notices.print(note.replace("Bold:", "*:").replace("below it,", "in brackets"), markup=False)
     else:
         click.echo({"markdown": as_markdown, "latex": as_latex}[form](sheet), nl=False)
 
