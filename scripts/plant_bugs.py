@@ -51,7 +51,7 @@ class Bug:
     """The files of tests that ought to see it."""
 
 
-IMPUTATION = ("tests/impute/test_closed_forms.py",)
+IMPUTATION = ("tests/impute/test_imputation_closed_forms.py",)
 
 BUGS = [
     # The defects of public implementations, in the order in which they were found.

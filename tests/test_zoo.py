@@ -25,7 +25,7 @@ def test_unknown_names_are_refused(tmp_path):
     (tmp_path / "one-layer-iwae-50.json").write_text('{"sha256": "0"}')
     with pytest.raises(ValueError, match=r"Expected name to be one of .*; got 'one-layer-iwae-5'. Did you mean"):
         iwax.load("one-layer-iwae-5", folder=tmp_path)
-    with pytest.raises(ValueError, match=r"to have the SHA-256 of its record, 0; got no such file\. Install"):
+    with pytest.raises(ValueError, match=r"to have the SHA-256 of its record, 0; got no such file\. Reinstall"):
         iwax.load("one-layer-iwae-50", folder=tmp_path)
 
 

@@ -78,7 +78,7 @@ def test_a_density_that_lacks_something_ends_a_command_in_one_line(run, capsys, 
     def lacks(*arguments, **options):
         raise NotImplementedError
 
-    monkeypatch.setattr("iwax.judging.ssim.ssim_run", lacks)
+    monkeypatch.setattr("iwax.judging.ssim_run", lacks)
     status, _, err = run_command(capsys, "ssim", run)
     assert status == 2
     assert err.startswith(

@@ -8,8 +8,8 @@ import pytest
 
 import iwax
 from example_modules import load_script
-from iwax.cli.judging import _evaluation_rows
-from iwax.evaluation.evaluate import _values, gather
+from iwax.cli.judging import evaluation_rows
+from iwax.evaluation.evaluate import gather, tally_values
 from iwax.evaluation.leave_one_out import jackknife, kept_size
 from iwax.evaluation.streaming import Tally
 from iwax.judging.plots import trust_plot
@@ -27,7 +27,7 @@ def tally_of(log_w, chunk=48):
 
 def evaluation_of(log_w):
     """What `evaluate` makes of given log-weights, (examples, samples)."""
-    return gather(_values(tally_of(log_w), False), (1,), (), log_w.shape[1], "0" * 64)
+    return gather(tally_values(tally_of(log_w), False), (1,), (), log_w.shape[1], "0" * 64)
 
 
 def test_a_model_that_is_far_off_is_not_reported_as_sound():
@@ -115,7 +115,7 @@ def test_an_example_whose_likelihood_is_not_finite_is_never_silent(value):
     assert summary["ess_quantiles"]["0.05"] < 150 < summary["ess_quantiles"]["0.5"]
     assert "not finite for 1 of 4 examples" in result.notes[-1]
     json.dumps(summary, allow_nan=False)
-    assert len(_evaluation_rows(summary)) > 8
+    assert len(evaluation_rows(summary)) > 8
     assert "not finite" not in " ".join(evaluation_of(log_w[[0, 2, 3]]).notes)  # negative control
 
 
@@ -131,13 +131,13 @@ def test_few_samples_have_no_khat_and_a_note_says_so():
     summary = result.summary()
     assert summary["khat_quantiles"] is summary["khat_above_0.7"] is summary["khat_above_0.5"] is None
     assert any("needs 25 samples" in note for note in result.notes)
-    assert ["Pareto k-hat", "unknown"] in [row[:2] for row in _evaluation_rows(summary)]
+    assert ["Pareto k-hat", "unknown"] in [row[:2] for row in evaluation_rows(summary)]
 
 
 def test_the_table_shows_no_monte_carlo_error_without_its_khat():
     log_w = np.random.default_rng(0).normal(scale=3, size=(20, 1000))
     summary = evaluation_of(log_w).summary()
-    rows = _evaluation_rows(summary)
+    rows = evaluation_rows(summary)
     middle = f"{summary['khat_quantiles']['0.5']:.2f}"
     log_p = next(i for i, row in enumerate(rows) if row[0] == "log p")
     assert rows[log_p][2].endswith(f"Monte Carlo at k-hat {middle}")

@@ -99,5 +99,8 @@ def test_grey_models_only():
 
 
 def test_the_templates_are_in_the_package():
-    assert {path.name for path in TEMPLATES.iterdir()} == {"page.html", "page.css", "page.js", "decoder.js"}
+    assert {path.name for path in TEMPLATES.iterdir()} == {
+        *("page.html", "page.css", "page.js", "decoder.js"),
+        "imputation.html",
+    }
     assert TEMPLATES.is_relative_to(Path(iwax.report.__file__).parent)

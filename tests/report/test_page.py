@@ -73,7 +73,7 @@ def _content(folder):
     rows = tuple((Datum(word), entry) for word, entry in entries.items())
     return {
         **{"title": "A page", "summary": ["5 < 6 & so `on < off`."], "progress": None, "verdicts": None},
-        **{"studies": [], "sheets": []},
+        **{"own": None, "studies": [], "sheets": []},
         "cost": {"title": "Cost", "svg": inline_svg(folder / "curve.svg", "curve")},
         "models": [{"title": t, "packed": pack(m, x, jax.random.key(0), num_images=3)} for t, m in models.items()],
         **{"diagrams": [], "runs": Sheet("some", "Some runs", ("name", "value"), rows), "made_by": ["With: care."]},

@@ -120,6 +120,6 @@ def test_iwax_data_show_says_in_two_lines_what_would_be_read(tmp_path, capsys):
     assert "4x4 of uint8" in run(capsys, "data", "show", folder, "--grey")[1]
     Image.new("RGBA", (4, 4)).save(folder / "99.png")
     status, _, err = run(capsys, "data", "show", folder)
-    assert (status, "1 of 21 images of" in err, "--background black" in err.replace("\n", " ")) == (0, True, True)
+    assert (status, "1 of 21 images of" in err, "--background black" in " ".join(err.split())) == (0, True, True)
     status, _, err = run(capsys, "data", "show", tmp_path / "nothing")
     assert (status, err.count("\n")) == (2, 1)

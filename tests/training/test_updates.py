@@ -89,5 +89,11 @@ def test_a_model_without_groups_is_refused():
     class Whole(eqx.Module):
         weight: jax.Array
 
+        def posterior(self, x):
+            raise NotImplementedError
+
+        def log_joint(self, x, z):
+            raise NotImplementedError
+
     with pytest.raises(ValueError, match=r"Expected a model with parameter groups .* got Whole without `inference`"):
         phases(Whole(jnp.zeros(2)), GENERATIVE, iwax.Alternating(inference=INFERENCE, generative=GENERATIVE))

@@ -16,7 +16,6 @@ from jaxtyping import PRNGKeyArray
 
 from iwax.errors import IwaxError
 from iwax.models.check import check_model
-from iwax.models.model import Model
 
 __all__ = ["OWN_MODULE", "OwnModel", "is_own"]
 
@@ -104,7 +103,7 @@ class OwnModel:
             given = {name: given[name] for name in given if name in {parameter.name for parameter in parameters}}
         return self._attempt(lambda: function(**given), f"{self.path}:{self.function}({', '.join(given)})")
 
-    def check(self, model: Model, x: Any, key: PRNGKeyArray) -> None:
+    def check(self, model: Any, x: Any, key: PRNGKeyArray) -> None:
         """Raises ValueError, with the first of its problems, for a model that does not meet the contract."""
         report = check_model(model, x, key)
         if not report.ok:
