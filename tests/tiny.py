@@ -23,6 +23,12 @@ def tiny_config(**fields) -> RunConfig:
     return RunConfig(**{"objective": "elbo", "num_samples": 1, "dataset": "tiny"} | recipe | fields)
 
 
+def values_per_image(path, name: str = "log_likelihood") -> np.ndarray:
+    """Of a judged run's evaluation.npz, which is closed again."""
+    with np.load(path / "evaluation.npz") as arrays:
+        return arrays[name]
+
+
 class Bare:
     """A model of the required members alone, of which nothing is asked: it is refused for want of the optional ones."""
 

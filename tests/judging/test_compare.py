@@ -12,7 +12,7 @@ from iwax.data import Dataset
 from iwax.evaluation import judge_log_weights
 from iwax.judging import compare, evaluate_run, evaluation_of, read_evaluation, write_evaluation
 from iwax.runs.launch import new_run
-from tiny import tiny_config, tiny_data
+from tiny import tiny_config, tiny_data, values_per_image
 
 OPTIONS = {"num_samples": 128, "rows": 256}
 
@@ -38,7 +38,7 @@ def test_runs_that_are_judged_already_are_compared_as_they_are(runs, tmp_path, c
     status, out, err = command(capsys, "compare", *runs, "--out", tmp_path, "--json")
     assert status == 0, err
     first, second = json.loads(out)["models"]
-    one, other = (np.load(path / "evaluation.npz")["log_likelihood"] for path in runs)
+    one, other = map(values_per_image, runs)
     assert second["less_first"]["difference"] == pytest.approx(np.mean(other - one), rel=1e-12)
     assert "less_first" not in first
     assert first["log_p"] == pytest.approx(one.mean(), rel=1e-12)

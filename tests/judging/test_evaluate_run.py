@@ -176,7 +176,9 @@ def num_bytes_of_rows(run):
 def test_values_per_image_are_saved(judged):
     run, _ = judged
     evaluate_run(run, data=tiny_data(), **OPTIONS)
-    saved, written = np.load(run / "evaluation.npz"), summary(run)
+    written = summary(run)
+    with np.load(run / "evaluation.npz") as arrays:
+        saved = dict(arrays)
     assert saved["log_likelihood"].shape == (12,)
     assert saved["log_likelihood"].mean() == pytest.approx(written["log_p"])
     assert {"khat", "elbo", "kl", "reconstruction", "iwae_64", "mc_error", "unit_variances_1"} <= set(saved)

@@ -101,14 +101,14 @@ def khat_advice(above_limit: float, above_half: float = 0.0) -> str | None:
         return (
             f"Pareto k-hat is above {LIMIT} for {above_limit:.1%} of the examples: there log p rests on a few weights, "
             "its Monte-Carlo error and bias are not to be trusted, and it probably lies well below the truth. "
-            f"{TOO_SMALL} Draw more samples (--num-samples), train for a tighter posterior, or check by annealing "
-            "(iwax anneal RUN)."
+            f"{TOO_SMALL} Draw more samples, train for a tighter posterior, or check by annealed importance "
+            "sampling (of a run: iwax anneal RUN)."
         )
     if above_half > 0:
         return (
             f"Pareto k-hat is above {HALF} for {above_half:.1%} of the examples: there the variance of the weights may "
             f"be infinite, and the Monte-Carlo error and bias are too small. {TOO_SMALL} Go by the jackknife's, or "
-            "draw more samples (--num-samples)."
+            "draw more samples."
         )
     return None
 

@@ -111,7 +111,10 @@ def _run(name: str, path: Path, data: Dataset) -> dict[str, Any]:
 
 def _compare(rows: list[dict[str, Any]], out: Path) -> None:
     """Add each system's difference in log p to the VAE, with the standard error of the paired differences."""
-    values = {row["objective"]: np.load(out / row["objective"] / "evaluation.npz")["log_likelihood"] for row in rows}
+    values: dict[str, np.ndarray] = {}
+    for row in rows:
+        with np.load(out / row["objective"] / "evaluation.npz") as arrays:
+            values[row["objective"]] = arrays["log_likelihood"]
     for row in rows:
         difference = values[row["objective"]] - values["elbo"]
         row["log_p_minus_elbo"] = float(difference.mean())
