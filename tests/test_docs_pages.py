@@ -28,6 +28,7 @@ LONG = {  # half the time of all; their names are checked in a second
     "evaluation.md",
     "imputation.md",
     "judge.md",
+    "own-model.md",
     "posterior.md",
 }
 ON_OWN_DATA = {"own-data.md", "recipes.md"}

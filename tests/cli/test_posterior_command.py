@@ -45,6 +45,7 @@ def test_ssim(run, capsys):
     assert "Expected window to be at most the shorter side of the images, 4; got 11" in err
 
 
+@pytest.mark.slow
 def test_anneal(run, capsys):
     options = ["--num-distributions", 1, "--chains", 30, "--images", 4, "--num-samples", 64]
     status, out, _ = run_command(capsys, "anneal", run, *options, "--json")
@@ -57,6 +58,7 @@ def test_anneal(run, capsys):
     assert f"{result['sandwich']['gap']:.3f}" in table
 
 
+@pytest.mark.slow
 def test_posterior(run, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(implicit, "POOL", 8192)
     options = ["--images", "1,2", "--num-samples", "5,20", "--out", tmp_path / "picture.png"]

@@ -176,6 +176,7 @@ def run(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_anneal_run_goes_on_where_it_was_interrupted(run, monkeypatch):
     """Finished images are not annealed again, and the numbers are those of an undisturbed run."""
     options = {"num_distributions": 1, "num_chains": 256, "num_samples": 64, "data": tiny_data()}  # 2 images a batch

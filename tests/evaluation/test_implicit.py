@@ -52,7 +52,8 @@ def test_the_density_integrates_to_one_and_its_elbo_lies_above_the_bound():
     assert implicit_log_density(model, x, z, KEY, num_samples=1) == pytest.approx(posterior.log_prob(z))
 
 
-@pytest.mark.parametrize("variance", [pytest.param(0.3, marks=pytest.mark.slow), 1.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("variance", [0.3, 1.0])
 def test_draws_tend_to_the_posterior(variance):
     """Mean and variance of q_IW in two dimensions: those of q at K = 1, of p(z | x) (1/2) at K = 500."""
     model = iwax.LinearGaussian.isotropic(2, variance=variance)

@@ -122,6 +122,7 @@ def test_only_the_sample_stands_in_and_only_at_smoke(tmp_path, monkeypatch):
         how(tmp_path).data("mnist")
 
 
+@pytest.mark.slow
 def test_a_run_whose_start_has_a_record_but_no_folder(tmp_path):
     """As after a clone, which holds the records alone: the start is trained again, for its model."""
     before = RunConfig(objective="elbo", protocol="burda-paper", dataset="mnist-sample", epochs=1, train_images=200)

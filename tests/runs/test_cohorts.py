@@ -91,7 +91,7 @@ def test_the_folder_of_each_run_serves_as_any_other(undisturbed):
     assert contents(undisturbed) == before
 
 
-@pytest.mark.parametrize("vectorized", [True, False])
+@pytest.mark.parametrize("vectorized", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_stopped_by_a_time_limit_again_and_again(tmp_path, undisturbed, singles, vectorized):
     path = tmp_path / "runs"
     new_cohort(CONFIGS, path, vectorized=vectorized, data=DATA, time_limit=1e-9)

@@ -36,6 +36,7 @@ def has_colour(path):
     return np.abs(pixels - pixels.mean(axis=2, keepdims=True)).max() > 20
 
 
+@pytest.mark.slow
 def test_a_folder_in_colour_is_trained_judged_and_pictured_in_colour_wherever_it_moves(tmp_path, capsys):
     """The control: another folder in its place, which is refused."""
     folder, path = write(tmp_path / "faces", COLOURS), tmp_path / "run"
