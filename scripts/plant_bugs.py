@@ -484,10 +484,7 @@ def check_list(source: pathlib.Path) -> None:
 def plant(number: int, folder: pathlib.Path, quick: bool) -> Outcome:
     """The outcome of one bug, in a fresh copy of the tree under `folder`."""
     bug, started = BUGS[number - 1], time.monotonic()
-    copy = folder / str(number)
-    for name in ("src", "tests"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", copy)
+    copy = copy_of_tree(folder / str(number))
     path = copy / "src" / "iwax" / bug.file
     path.write_text(path.read_text().replace(bug.right, bug.wrong))
     caught_by = first_failure(copy, bug.tests, bug.where) or first_failure(copy, bug.tests, bug.where, marks="slow")
@@ -497,7 +494,25 @@ def plant(number: int, folder: pathlib.Path, quick: bool) -> Outcome:
     return Outcome(number, bug.what, caught_by, round(time.monotonic() - started, 1))
 
 
-def first_failure(copy: pathlib.Path, selection: str, tests: tuple[str, ...], marks: str = "not slow") -> str:
+def copy_of_tree(copy: pathlib.Path) -> pathlib.Path:
+    """A copy of what bugs are planted in, with links to the rest that tests read."""
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("docs", "scripts", "examples", "results", "README.md", "Makefile", "conftest.py", "pyproject.toml"):
+        (copy / name).symlink_to(ROOT / name)
+    return copy
+
+
+def check_copy(folder: pathlib.Path) -> None:
+    """Raises RuntimeError unless a copy without a bug can be tested: a test that fails there would catch anything."""
+    files = tuple(sorted({file for bug in BUGS for file in bug.where}))
+    if failed := first_failure(copy_of_tree(folder / "control"), "", files, "not slow", "--collect-only"):
+        raise RuntimeError(f"Expected the tests to be found in a copy of the tree without a bug; got {failed}.")
+
+
+def first_failure(
+    copy: pathlib.Path, selection: str, tests: tuple[str, ...], marks: str = "not slow", *options: str
+) -> str:
     """The name of the first test that fails, or an empty text."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", "addopts=", "-m", marks, "-p", "no:cacheprovider"]
     command += ["-k", selection] if selection else []
@@ -507,9 +522,9 @@ def first_failure(copy: pathlib.Path, selection: str, tests: tuple[str, ...], ma
         "PYTHONDONTWRITEBYTECODE": "1",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
-    done = subprocess.run([*command, *tests], cwd=copy, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*command, *options, *tests], cwd=copy, env=environment, capture_output=True, text=True)
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if done.returncode not in (0, 1, 5):
+    if done.returncode not in (0, 1, 2, 5):
         raise RuntimeError(f"Expected pytest to run; got exit status {done.returncode}:\n{done.stdout[-2000:]}")
     return failed[0].split(" ")[1].split("/")[-1] if failed else ""
 
@@ -553,6 +568,7 @@ def main() -> None:
     check_list(ROOT / "src" / "iwax")
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
+        check_copy(pathlib.Path(folder))
         for number in arguments.only or range(1, len(BUGS) + 1):
             outcome = plant(number, pathlib.Path(folder), arguments.quick)
             outcomes.append(outcome)
