@@ -107,7 +107,7 @@ def test_tail_size():
 
 def test_advice_says_what_to_do():
     advice = khat_advice(0.123, 0.5)
-    assert all(word in advice for word in ("above 0.7 for 12.3%", "--num-samples", "posterior", "iwax anneal"))
+    assert all(word in advice for word in ("above 0.7 for 12.3%", "more samples", "posterior", "iwax anneal"))
     assert khat_advice(0.0) is None
     assert khat_advice(float("nan"), float("nan")) is None
 
