@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from iwax.cli.options import data_dir_option, json_option
+from iwax.cli.options import data_dir_option, json_option, num_images_option
 from iwax.console import notices, number, print_table
 from iwax.files import dumps
 
@@ -18,13 +18,7 @@ COLUMNS += ["better", "worse", "undecided", "k-hat > 0.7"]
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="A B [C ...]")
 @click.option("--num-samples", type=int, help="k where a model is judged here; that of the others, or 5000.")
-@click.option(
-    "--num-images",
-    "--test-images",
-    "num_images",
-    type=int,
-    help="The first this many test images, where a model is judged here.",
-)
+@num_images_option("The first this many test images, where a model is judged here.")
 @click.option("--seed", type=int, help="Seed of binarisation and samples, where a model is judged here; 0 if left out.")
 @click.option(
     "--out",

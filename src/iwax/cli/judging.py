@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from iwax.cli.options import data_dir_option, json_option
+from iwax.cli.options import data_dir_option, iwae_samples_option, json_option, num_images_option
 from iwax.console import ProgressBar, notices, number, print_table
 from iwax.extras import beside_numbers
 from iwax.files import dumps
@@ -16,21 +16,8 @@ __all__ = ["evaluate", "evaluation_rows", "reconstruct", "sample"]
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--num-samples", type=int, default=5000, show_default=True, help="k: importance samples per image.")
-@click.option(
-    "--iwae-samples",
-    type=int,
-    multiple=True,
-    default=(64,),
-    show_default=True,
-    help="K of IWAE-K from the same samples; may be given several times, and the first gives -KL(Q||P).",
-)
-@click.option(
-    "--num-images",
-    "--test-images",
-    "num_images",
-    type=int,
-    help="Use only the first this many test images; all if left out.",
-)
+@iwae_samples_option
+@num_images_option("Use only the first this many test images; all if left out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
 @click.option(
     "--rows", type=int, default=2048, show_default=True, help="Samples on the device at a time: speed and rounding."

@@ -8,7 +8,14 @@ import click
 
 from iwax.runs import RunConfig
 
-__all__ = ["FIELDS_BY_OPTION", "config_options", "data_dir_option", "json_option", "num_images_option"]
+__all__ = [
+    "FIELDS_BY_OPTION",
+    "config_options",
+    "data_dir_option",
+    "iwae_samples_option",
+    "json_option",
+    "num_images_option",
+]
 
 data_dir_option = click.option(
     "--data-dir",
@@ -24,6 +31,14 @@ def num_images_option(help: str, *aliases: str, **more: Any) -> Callable:
     return click.option("--num-images", "--test-images", *aliases, "num_images", type=int, help=help, **more)
 
 
+iwae_samples_option = click.option(
+    "--iwae-samples",
+    type=int,
+    multiple=True,
+    default=(64,),
+    show_default=True,
+    help="K of IWAE-K from the same samples; may be given several times, and the first gives -KL(Q||P).",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 SPELLINGS = {"protocol": ("--recipe", "--protocol")}

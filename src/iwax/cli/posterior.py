@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from iwax.cli.options import data_dir_option, json_option
+from iwax.cli.options import data_dir_option, json_option, num_images_option
 from iwax.console import ProgressBar, number, print_table
 from iwax.extras import is_installed
 from iwax.files import dumps
@@ -20,13 +20,7 @@ __all__ = ["anneal", "posterior", "ssim"]
 )
 @click.option("--reconstruction", help="sample, mean or posterior-mean; the setting's if left out.")
 @click.option("--dataset", help="Reconstruct the test images of another data set than the run was trained on.")
-@click.option(
-    "--num-images",
-    "--test-images",
-    "num_images",
-    type=int,
-    help="Use only the first this many test images; all if left out.",
-)
+@num_images_option("Use only the first this many test images; all if left out.")
 @click.option("--num-samples", type=int, default=100, show_default=True, help="Draws of z for means.")
 @click.option("--data-range", type=float, help="Largest less smallest possible value; the test images' if left out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
@@ -82,16 +76,7 @@ def ssim(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--num-distributions", type=int, default=1000, show_default=True, help="T; 1 is importance sampling.")
 @click.option("--num-chains", "--chains", type=int, default=16, show_default=True, help="Chains per image.")
-@click.option(
-    "--num-images",
-    "--test-images",
-    "--images",
-    "num_images",
-    type=int,
-    default=100,
-    show_default=True,
-    help="The first this many.",
-)
+@num_images_option("The first this many.", "--images", default=100, show_default=True)
 @click.option(
     "--sandwich/--no-sandwich", default=True, help="Also bounds from both sides on as many simulated images (default)."
 )

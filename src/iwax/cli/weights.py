@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from iwax.cli.judging import evaluation_rows
-from iwax.cli.options import json_option
+from iwax.cli.options import iwae_samples_option, json_option
 from iwax.console import notices, print_table
 from iwax.files import dumps
 
@@ -17,14 +17,7 @@ __all__ = ["judge"]
 
 @click.command()
 @click.argument("weights", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--iwae-samples",
-    type=int,
-    multiple=True,
-    default=(64,),
-    show_default=True,
-    help="K of IWAE-K from the same samples; may be given several times, and the first gives -KL(Q||P).",
-)
+@iwae_samples_option
 @click.option(
     "--data",
     type=click.Path(path_type=Path),

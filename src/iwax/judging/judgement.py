@@ -1,6 +1,6 @@
 """The whole judgement of a run: its evaluation and its diagnostics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,18 @@ def plot_evaluation(path: str | Path) -> list[Path]:
     num_samples = folder.json("evaluation.json")["num_samples"]
     with np.load(folder.path / "evaluation.npz") as arrays:
         khat, ess = arrays["khat"], arrays["ess"]
-        layers = [arrays[name] for name in sorted(arrays) if name.startswith("unit_variances_")]
+        layers = _unit_variances(arrays)
     written = []
     for trust, units in zip(_figures(path, "trust"), _figures(path, "active-units"), strict=True):
         trust_plot(khat, ess, num_samples, trust)
         unit_plot(layers, units)
         written += [trust, units]
     return written
+
+
+def _unit_variances(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """A_u of each stochastic layer, as evaluation.npz has them."""
+    return [arrays[name] for name in sorted(arrays) if name.startswith("unit_variances_")]
 
 
 def pruned_run(
@@ -126,7 +131,7 @@ def pruned_run(
     run = load_run(run, data_dir=data_dir, data=data)
     model, x, keys = run.model, run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
     with np.load(run.folder.path / "evaluation.npz") as arrays:
-        variances = [arrays[name] for name in sorted(arrays) if name.startswith("unit_variances_")]
+        variances = _unit_variances(arrays)
     active = tuple(layer > ACTIVE for layer in variances)
     whole = log_likelihood(model, x, keys.samples, num_samples=num_samples)
     pruned = log_likelihood(prune(model, active), x, keys.samples, num_samples=num_samples)
