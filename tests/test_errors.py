@@ -14,7 +14,6 @@ from PIL import Image
 
 import iwax
 import iwax.evaluation.decoding
-import iwax.experiments.identity
 import iwax.experiments.recording
 import iwax.experiments.reproduction
 import iwax.experiments.training_snr
@@ -22,6 +21,7 @@ import iwax.experiments.verification
 import iwax.judging.judgement
 import iwax.report.explorable
 import iwax.report.gather
+import iwax.runs.identity
 import made
 from iwax.cli import main
 from iwax.data import cache, folders, npm, sources
@@ -182,7 +182,7 @@ def of_a_signal_to_noise(path, patch, fault):
 
 
 def of_an_identity(path, patch, fault):
-    whole, calls = iwax.experiments.identity.resolve, []
+    whole, calls = iwax.runs.identity.resolve, []
 
     def resolve(config):
         calls.append(config)
@@ -190,8 +190,8 @@ def of_an_identity(path, patch, fault):
             raise fault
         return whole(config)
 
-    patch.setattr(iwax.experiments.identity, "resolve", resolve)
-    iwax.experiments.identity.non_default_fields(RunConfig(seed=123_456, epochs=7))
+    patch.setattr(iwax.runs.identity, "resolve", resolve)
+    iwax.runs.identity.non_default_fields(RunConfig(seed=123_456, epochs=7))
 
 
 def of_a_reproduction(path, patch, fault):

@@ -6,10 +6,9 @@ from typing import Any, get_type_hints
 
 import click
 
-from iwax.runs import RunConfig
+from iwax.runs import OPTION_NAMES, RunConfig
 
 __all__ = [
-    "FIELDS_BY_OPTION",
     "config_options",
     "data_dir_option",
     "iwae_samples_option",
@@ -41,17 +40,13 @@ iwae_samples_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
-SPELLINGS = {"protocol": ("--recipe", "--protocol")}
-"""The options of a field of RunConfig whose name is kept for the records that hold it; the first name is today's."""
-FIELDS_BY_OPTION = {name.lstrip("-"): field for field, names in SPELLINGS.items() for name in names}
-
 
 def config_options(command: Callable) -> Callable:
     """One option for each field of RunConfig."""
     hints = get_type_hints(RunConfig)
     for field in reversed(dataclasses.fields(RunConfig)):
         kind = next(t for t in getattr(hints[field.name], "__args__", (hints[field.name],)) if t is not type(None))
-        names = SPELLINGS.get(field.name, ("--" + field.name.replace("_", "-"),))
+        names = OPTION_NAMES.get(field.name, ("--" + field.name.replace("_", "-"),))
         command = click.option(
             *names,
             field.name,

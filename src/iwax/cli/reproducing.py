@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from iwax.cli.options import FIELDS_BY_OPTION, data_dir_option, json_option
+from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, notices, print_table
 from iwax.files import dumps
 
@@ -166,7 +166,7 @@ def _export(study: Any, name: str, options: dict[str, Any]) -> None:
 def _fields(pairs: tuple[str, ...]) -> dict[str, Any]:
     """Fields of a configuration from NAME=VALUE, each of its own type."""
     from iwax.checks import check_choice
-    from iwax.runs import RunConfig
+    from iwax.runs import FIELDS_BY_OPTION, RunConfig
 
     hints, values = get_type_hints(RunConfig), {}
     for pair in pairs:

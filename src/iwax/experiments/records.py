@@ -1,6 +1,6 @@
 """The record of a run, results/ID.json: what was trained, what came of it, and what made it. It imports no JAX.
 
-ID is made by `iwax.experiments.identity`.
+ID is made by `iwax.runs.identifier`.
 """
 
 import dataclasses

@@ -5,7 +5,9 @@ from .cohorts import COHORT as COHORT
 from .cohorts import new_cohort as new_cohort
 from .cohorts import resume_cohort as resume_cohort
 from .cohorts import seeds as seeds
+from .config import FIELDS_BY_OPTION as FIELDS_BY_OPTION
 from .config import OBJECTIVE_FIELDS as OBJECTIVE_FIELDS
+from .config import OPTION_NAMES as OPTION_NAMES
 from .config import RunConfig as RunConfig
 from .environment import cores as cores
 from .environment import current_environment as current_environment
@@ -20,7 +22,11 @@ from .folder import PARTIAL as PARTIAL
 from .folder import STATUS as STATUS
 from .folder import RunFolder as RunFolder
 from .folder import list_runs as list_runs
+from .identity import explicit_fields as explicit_fields
+from .identity import identifier as identifier
+from .identity import non_default_fields as non_default_fields
 from .initial import build_model as build_model
+from .initial import prepare as prepare
 from .initial import training_images as training_images
 from .launch import check_own as check_own
 from .launch import check_time_limit as check_time_limit

@@ -9,7 +9,11 @@ from iwax.errors import IwaxError
 from iwax.files import dumps, loads
 from iwax.runs.objective_options import ObjectiveOptions
 
-__all__ = ["OBJECTIVE_FIELDS", "RunConfig"]
+__all__ = ["FIELDS_BY_OPTION", "OBJECTIVE_FIELDS", "OPTION_NAMES", "RunConfig"]
+
+OPTION_NAMES = {"protocol": ("--recipe", "--protocol")}
+"""The options of a field whose name is kept for the records that hold it; the first name is today's."""
+FIELDS_BY_OPTION = {name.lstrip("-"): field for field, names in OPTION_NAMES.items() for name in names}
 
 OBJECTIVE_FIELDS = tuple(field.name for field in dataclasses.fields(ObjectiveOptions) if field.name != "objective")
 """The fields that are options of objectives, all of them."""
