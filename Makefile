@@ -10,7 +10,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench pages docs package lint lock clean
+.PHONY: demo test quick check bench pages docs package lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
@@ -22,8 +22,12 @@ test: export XLA_FLAGS = --xla_cpu_use_fusion_emitters=false
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/build/compiled
 test: export JAX_ENABLE_COMPILATION_CACHE = true
 test: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
-test: lint
+test: .venv/installed
 	mkdir -p build/compiled && find build/compiled -type f -mtime +7 -delete
+	$(MAKE) --no-print-directory -j2 lint quick
+
+# Beside lint, which takes one core for half a minute.
+quick: .venv/installed
 	$(BIN)/pytest -q -n auto --dist worksteal -m "not slow" src tests
 
 check: lint

@@ -169,7 +169,7 @@ def models():
     yield "batched", iwax.batched(whole), jnp.array([0.4, 1.1])
 
 
-QUICK = ("split key-reparameterized", "split key-doubly-reparameterized", "two-layer-reparameterized")
+QUICK = ("split key-reparameterized", "split key-doubly-reparameterized")
 
 
 @pytest.mark.parametrize(

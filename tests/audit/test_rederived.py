@@ -369,6 +369,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_wrong_table_is_noticed(mistake):
     """Controls, on the chain: the value is right, the gradient is not that of the wrong coefficients."""

@@ -68,7 +68,9 @@ def detached_guide(x):
 
 
 @pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("gradient", ["sticking-the-landing", "doubly-reparameterized"])
+@pytest.mark.parametrize(
+    "gradient", [pytest.param("sticking-the-landing", marks=pytest.mark.slow), "doubly-reparameterized"]
+)
 def test_no_noise_at_the_posterior(gradient, joint):
     loss = ImportanceWeightedELBO(iwax.IWAE(num_samples=3, gradient=gradient), joint=joint)
     params = {name: jnp.asarray(value, float) for name, value in POSTERIOR.items()}

@@ -12,6 +12,7 @@ from iwax.data.catalog import fetch, load
 from iwax.data.chardata import COUNTS
 from iwax.data.drawings import _drawings_in_order
 
+# Decoding 32,460 drawings takes ten seconds: what reads them all is slow.
 RESIZED_SHA256 = "a4a848e875d335f14c63233e79824ad412db80f1b864e2c7989d7adbe5249dca"
 
 
@@ -30,11 +31,13 @@ def given(real_zips, tmp_path):
     return tmp_path / "given"
 
 
+@pytest.mark.slow
 def test_checksum_of_the_resized_drawings(real_resized):
     """The published checksums of the 105x105 pixels were verified on the way here."""
     assert hashlib.sha256(real_resized).hexdigest() == omniglot.RESIZED.sha256 == RESIZED_SHA256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "counts"), omniglot.SPLITS.items())
 def test_counts(cached, split, counts):
     data = load("omniglot", split)
@@ -45,12 +48,14 @@ def test_counts(cached, split, counts):
     assert data.checksums == {payload.name: payload.sha256 for payload in omniglot.PAYLOADS}
 
 
+@pytest.mark.slow
 def test_the_papers_split_is_the_default_and_says_that_it_is_rebuilt(cached):
     data = load("omniglot")
     assert data.split == "burda"
     assert data.notice == "Omniglot 28x28, the IWAE paper's split rebuilt from the released drawings."
 
 
+@pytest.mark.slow
 def test_the_reports_split_says_how_many_are_left(cached):
     assert "leaves 8,115 for testing" in load("omniglot", "dd2434").notice
 
@@ -79,6 +84,7 @@ def test_the_reports_split_parts_all_drawings_and_trains_on_the_whole_background
     assert (train[19_280:].sum(), test.sum()) == (131_020_673, 209_939_337)  # the draw of seed 42 must not change
 
 
+@pytest.mark.slow
 def test_a_given_folder_is_decoded_once(given, real_resized, monkeypatch):
     decoded = []
     monkeypatch.setattr(omniglot, "resized_bytes", lambda zips, origin: decoded.append(origin) or real_resized)
@@ -90,6 +96,7 @@ def test_a_given_folder_is_decoded_once(given, real_resized, monkeypatch):
     assert len(decoded) == 2
 
 
+@pytest.mark.slow
 def test_an_altered_zip_is_refused_and_never_cached(given, cached):
     """Also where the cache holds the right drawings already."""
     path = given / "omniglot" / "images_evaluation.zip"
@@ -105,6 +112,7 @@ def test_an_altered_zip_is_refused_and_never_cached(given, cached):
     assert len(list(cached_path(omniglot.RESIZED).parent.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_web_is_after_the_cache_and_fills_it(real_resized, monkeypatch):
     monkeypatch.setattr(omniglot, "from_mirrors", lambda mirrors, fetch_all: real_resized)
     assert load("omniglot").source == "web mirrors"
@@ -134,6 +142,7 @@ def test_no_source(tmp_path):
         load("omniglot", data_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_whence(given, cached):
     assert omniglot.source_of("burda").startswith("cache ")
     assert omniglot.source_of("burda", given) == f"data_dir {given}"

@@ -53,6 +53,7 @@ def coverage_z(low, high, truth, level=0.95):
     return (covered - level) / np.sqrt(level * (1 - level) / len(low))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("distribution", "snr"), [(normal, 0.3), (normal, 2.0), (shifted_exponential, -1.0)])
 def test_the_interval_covers_the_truth_as_often_as_it_says(distribution, snr):
     """1,000 independent parameters, of which it should cover 95%.
@@ -142,7 +143,9 @@ def only(group, name):
     return dataclasses.replace(group, **{tree: getattr(getattr(group, tree), name) for tree in trees})
 
 
-@pytest.mark.parametrize("name", ONE_SAMPLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in ("total", "dreg") else [pytest.mark.slow]) for n in ONE_SAMPLE]
+)
 def test_one_sample_gradients_have_their_closed_form(name):
     """Five examples in chunks of two, two and one: their mean is weighted right.
 

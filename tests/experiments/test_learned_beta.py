@@ -34,7 +34,7 @@ def test_the_least_mean_square_is_found():
         ("ascend", -1),
         pytest.param("descend", 1, marks=pytest.mark.slow),
         pytest.param("fixed", 0, marks=pytest.mark.slow),
-        ("mean-square", None),
+        pytest.param("mean-square", None, marks=pytest.mark.slow),
         ("held-out", None),
     ],
 )

@@ -79,6 +79,7 @@ def wrong_slopes(records):
     return [line for line in lines(records) if abs(line.slope.value - line.expected) > 0.1]
 
 
+@pytest.mark.slow
 def test_slopes_are_those_of_the_theory(study):
     """theta: +1/2 in M and K; phi: +1/2 in M, -1/2 in K, +1/2 by the other two estimators.
 
@@ -99,6 +100,7 @@ def test_slopes_are_those_of_the_theory(study):
     assert ("reparameterized", "inference") in wrong  # its signal is now its own, lost in noise
 
 
+@pytest.mark.slow
 def test_the_plain_estimator_has_its_closed_form(study):
     """Exact in M, to leading order in K; negative control: the one for the other count."""
     _, records, _ = study
@@ -116,6 +118,7 @@ def test_the_plain_estimator_has_its_closed_form(study):
     assert np.isnan(closed_form_snr(*toy_of(point), varied="K", count=512)["inference"]).all()
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_not_measured_again(study):
     out, records, settings = study
     written = (out / "points.jsonl").read_bytes()
@@ -128,6 +131,7 @@ def test_a_finished_study_is_not_measured_again(study):
     assert len(records[0]["inference"]["shown"]) == group.num_replicates
 
 
+@pytest.mark.slow
 def test_the_command(study, capsys):
     """On the finished study, of which it measures nothing again."""
     out, records, _ = study

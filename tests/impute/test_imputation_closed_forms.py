@@ -147,6 +147,7 @@ def test_sizes_of_batches_change_rounding_only(data):
         assert np.allclose(values, getattr(cut, name), rtol=1e-4, atol=1e-4, equal_nan=True), name
 
 
+@pytest.mark.slow
 def test_self_masking_moves_the_answer_by_the_known_amount_and_ignoring_it_does_not():
     """x_2 is the likelier missing the larger it is: by quadrature its mean given x_1 and that it is missing."""
     weight, offset, noise = W[:2], OFFSET[:2], NOISE[:2]

@@ -56,8 +56,8 @@ def found(make):
     "right",
     [
         lambda a, b: dist.Normal(a, jnp.exp(b)),
-        lambda a, b: dist.StudentT(3.0, a, jnp.exp(b)),
-        lambda a, b: dist.LogNormal(a, jnp.exp(b)),
+        pytest.param(lambda a, b: dist.StudentT(3.0, a, jnp.exp(b)), marks=pytest.mark.slow),
+        pytest.param(lambda a, b: dist.LogNormal(a, jnp.exp(b)), marks=pytest.mark.slow),
         lambda a, b: dist.Beta(jnp.exp(a), jnp.exp(b)),  # does not vanish at the ends of its support
         lambda a, b: dist.Bernoulli(logits=a),
     ],

@@ -77,20 +77,26 @@ MODELS = {
     "numpyro": NumpyroModel,
     "batched equinox": lambda: iwax.batched(SingleModel()),
 }
-models = pytest.mark.parametrize("name", MODELS)
+quick_models = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "vae" else []) for name in MODELS]
+)  # which the one of two layers has in it
 
 
-@models
+@quick_models
 def test_models_that_meet_the_contract(name):
     report = iwax.check_model(MODELS[name](), X, KEY)
     assert report.ok, report
     assert "meets the contract" in str(report)
 
 
+@quick_models
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "vae" else []) for name in MODELS]
+    "gradient",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] if one == "sticking-the-landing" else [])
+        for one in iwax.IWAE.gradients
+    ],
 )
-@pytest.mark.parametrize("gradient", iwax.IWAE.gradients)
 def test_they_train_under_every_gradient(name, gradient):
     objective = iwax.IWAE(num_samples=4, gradient=gradient)
     found = eqx.filter_jit(eqx.filter_value_and_grad(iwax.loss))(MODELS[name](), objective, X, KEY)

@@ -90,6 +90,10 @@ HOLD_THE_ELBO = (
 SCORES_OF_MINUS_INFINITY = ("tvo",)  # whose gradient would be infinite as well
 DRAWN_BY_OTHERS = ("piwae-resampled", "jvi-resampled", "vimco-resampled")  # coefficients than the generative ones, too
 names = pytest.mark.parametrize("name", OBJECTIVES)
+ONE_OF_EACH = ("iwae", "ciwae", "piwae", "jvi", "rws", "gdreg", "iwae-resampled", "tvo")
+one_of_each = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ONE_OF_EACH else [pytest.mark.slow]) for name in OBJECTIVES]
+)
 quick_names = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else []) for name in OBJECTIVES]
 )
@@ -372,7 +376,7 @@ def assert_trees(a, b):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), a, b)
 
 
-@quick_names
+@one_of_each
 def test_no_noise_at_the_exact_posterior(name, x64):
     """Where q is the posterior the path gradients are zero draw by draw, and the plain one is not."""
     path = {gradient: objective for gradient, objective in constructed(name).items() if gradient in PATH_GRADIENTS}
@@ -543,7 +547,7 @@ def test_groups_of_equal_weight_are_resampled_alike():
     np.testing.assert_allclose(a.reshape(4, 3, 50).sum(axis=1), 1 / 4, rtol=1e-5)
 
 
-@quick_names
+@one_of_each
 def test_resampled_coefficients_are_those_of_all_in_expectation(name, x64):
     if name in ("gdreg", "elbo-analytic") or name.endswith("-resampled"):
         pytest.skip("not resampled, or already")

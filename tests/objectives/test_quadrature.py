@@ -52,9 +52,9 @@ def test_elbo_gradients_of_one_layer(gradient):
 @pytest.mark.parametrize(
     ("gradient", "expected"),
     [
-        ("reparameterized", TWO_LAYERS),
+        pytest.param("reparameterized", TWO_LAYERS, marks=pytest.mark.slow),
         ("doubly-reparameterized", TWO_LAYERS),
-        ("sticking-the-landing", TWO_LAYERS_STL),
+        pytest.param("sticking-the-landing", TWO_LAYERS_STL, marks=pytest.mark.slow),
     ],
 )
 def test_iwae_gradients_of_two_layers(gradient, expected):
@@ -174,9 +174,9 @@ def test_one_interval_of_thermodynamic_integration_is_the_elbo():
     assert flat(grad) == pytest.approx({"b": 1.8, "rho": 1 - 2 * 0.81}, rel=1e-6)
 
 
-@pytest.mark.parametrize("objective", [RWS(num_samples=2), RWS(num_samples=2, gradient="doubly-reparameterized")])
-def test_wake_phi_of_two_layers(objective):
-    _, grad = expectation(TwoLayerModel(), objective, 32, num_noises=2)
+@pytest.mark.parametrize("gradient", ["score-function", pytest.param("doubly-reparameterized", marks=pytest.mark.slow)])
+def test_wake_phi_of_two_layers(gradient):
+    _, grad = expectation(TwoLayerModel(), RWS(num_samples=2, gradient=gradient), 32, num_noises=2)
     assert flat(grad) == pytest.approx(TWO_LAYERS_RWS, abs=5e-6)
 
 

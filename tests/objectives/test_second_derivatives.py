@@ -136,7 +136,11 @@ def test_one_of_each_kind_says_whether_it_has_second_derivatives(name):
     assert {gradient: kind(gradient=gradient).has_second_derivatives for gradient in kind.gradients} == expected
 
 
-@pytest.mark.parametrize("objective", HAVE_NONE, ids=lambda o: f"{type(o).__name__}-{o.gradient}")
+@pytest.mark.parametrize(
+    "objective",
+    [pytest.param(one, marks=[] if i % 3 == 0 else [pytest.mark.slow]) for i, one in enumerate(HAVE_NONE)],
+    ids=lambda o: f"{type(o).__name__}-{o.gradient}",
+)
 def test_other_estimators_refuse_by_name(objective):
     """Of every order of modes that JAX has for them, and where the first derivative is compiled already."""
     function, at = flat_loss(objective)
