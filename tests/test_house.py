@@ -33,12 +33,14 @@ BELOW = {  # room -> the rooms that it may import from
     "torch": {"data", "objectives", "evaluation"},
     "contrib": {"data", "models", "objectives", "evaluation", "torch"},
 }
-BELOW["experiments"] = BELOW["judging"] | {"judging", "impute"}
+BELOW["sweeps"] = BELOW["judging"] | {"judging"}
+BELOW["experiments"] = BELOW["sweeps"] | {"sweeps", "impute"}
 BELOW["report"] = BELOW["experiments"] | {"experiments", "zoo"}
 BELOW["cli"] = BELOW["report"] | {"report"}
+BELOW["__main__"] = {"cli"}
 PICTURES = {"judging", "experiments", "report", "cli"}  # the only ones to draw
 CONSOLE = {"experiments", "cli"}  # the only ones to print
-LOOSE = GROUND | {"__init__", "zoo"}
+LOOSE = GROUND | {"__init__", "__main__", "zoo"}
 
 
 def room(module: str) -> str:
@@ -107,6 +109,7 @@ def test_imports_point_down_the_tower_and_through_doors():
         ("from iwax.objectives.objective import Objective", "iwax.training.fit"),
         ("from iwax.objectives import resample", "iwax.training.fit"),
         ("import iwax.report", "iwax.experiments.demo"),
+        ("from iwax.experiments import STUDIES", "iwax.sweeps.driver"),
         ("from iwax import figures", "iwax.evaluation.units"),
         ("from iwax.models import draw", "iwax.weights"),
     ],
@@ -117,10 +120,10 @@ def test_what_breaks_the_plan_is_found(source, own):
 
 def test_nothing_else_is_loose():
     assert {path.stem for path in SOURCE.glob("*.py")} == LOOSE
-    assert {path.parent.name for path in SOURCE.glob("*/__init__.py")} == set(BELOW) - {"zoo"}
+    assert {path.parent.name for path in SOURCE.glob("*/__init__.py")} == set(BELOW) - {"zoo", "__main__"}
 
 
-@pytest.mark.parametrize("name", [name for name in BELOW if name not in ("zoo", "torch", "contrib", "cli")])
+@pytest.mark.parametrize("name", [name for name in BELOW if name not in ("zoo", "torch", "contrib", "cli", "__main__")])
 def test_every_public_name_of_a_room_is_there_and_is_no_module_by_accident(name):
     """A function has the name of its module in places; what is listed must be the function."""
     package = importlib.import_module(f"iwax.{name}")

@@ -27,6 +27,8 @@ EXTRAS = {
     "torch": ("torch", "torch"),
     "sklearn": ("scikit-learn", "impute"),
     "pyarrow": ("pyarrow", "impute"),
+    "ray": ("ray", "ray"),
+    "submitit": ("submitit", "slurm"),
 }
 """Module as it is imported -> (package as it is installed, the extra of iwax that brings it)."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import iwax.judging.judgement
-import iwax.runs.folder
+import iwax.runs.checkpoint
 from iwax.errors import IwaxTypeError
 from iwax.evaluation.estimators import EstimatorCurves
 from iwax.evaluation.evaluate import log_likelihood
@@ -70,7 +70,9 @@ def test_what_cannot_be_had_is_named_and_the_rest_is_done(run, monkeypatch):
     short(monkeypatch)
     monkeypatch.setattr(iwax.judging.judgement, "pruned_run", refuse)
     reads = []
-    monkeypatch.setattr(iwax.runs.folder, "read_checkpoint", lambda path: reads.append(path) or read_checkpoint(path))
+    monkeypatch.setattr(
+        iwax.runs.checkpoint, "read_checkpoint", lambda path: reads.append(path) or read_checkpoint(path)
+    )
     result = judge_run(run, costly_images=4, data=tiny_data(), **OPTIONS)
     assert result["missing"]["pruned"] == "Expected the model to have `prior`."
     assert "pruned" not in result

@@ -20,6 +20,7 @@ from iwax.cli import (
     posterior,
     reporting,
     reproducing,
+    sweeping,
     training,
     weights,
 )
@@ -34,6 +35,7 @@ __all__ = ["main"]
     context_settings={"help_option_names": ["-h", "--help"]},
     commands=[
         training.train,
+        sweeping.sweep,
         judging.evaluate,
         weights.judge,
         comparing.compare,

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from iwax.data import Dataset, load
-from iwax.diagnostics import evaluation_flop, training_flop, update_flop
+from iwax.diagnostics import evaluation_flop
 from iwax.errors import IwaxError
 from iwax.evaluation import (
     count_active_by_kl,
@@ -24,10 +24,10 @@ from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
 from iwax.judging import ssim_run
 from iwax.keys import EvaluationKeys
-from iwax.models import Model
-from iwax.runs import CHECKPOINT, ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, ResolvedRun, RunFolder, cores, load_run
+from iwax.runs import CHECKPOINT, ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, RunFolder, cores, load_run
+from iwax.sweeps import step_flop
 
-__all__ = ["SETTING", "folder_record", "machine", "make_record", "step_flop"]
+__all__ = ["SETTING", "folder_record", "machine", "make_record"]
 
 SETTING = "pytorch_ssim"  # of SSIM: that of the only source that has one
 POINTS = 200  # of a curve
@@ -107,12 +107,6 @@ def folder_record(
     if "evaluation" not in known:
         known["evaluation"] = _evaluation(folder, folder.judged())
     return Record(id=id, scale=scale, asked=asked, **said | known)
-
-
-def step_flop(run: ResolvedRun, model: Model, objective: Any, shape: tuple[int, ...]) -> int:
-    """The arithmetic of one step of training on examples of a shape, the optimiser's with it."""
-    batch = jax.ShapeDtypeStruct((run.recipe.batch_size, *shape), "float32")
-    return training_flop(model, objective, batch, run.update) + update_flop(run.recipe.optimiser(1), model)
 
 
 def machine() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from iwax.errors import IwaxError
-from iwax.experiments import Record, folder_record, identifier, non_default_fields, read_records, step_flop
+from iwax.experiments import Record, folder_record, identifier, non_default_fields, read_records
 from iwax.models import is_own
 from iwax.report.format import nats, objective_name
 from iwax.runs import (
@@ -21,6 +21,7 @@ from iwax.runs import (
     data_size_of,
     resolve,
 )
+from iwax.sweeps import step_flop
 
 __all__ = ["OWN", "Run", "flop_of_step", "gather", "pictures"]
 

@@ -18,6 +18,7 @@ from .folder import CONFIG as CONFIG
 from .folder import ENVIRONMENT as ENVIRONMENT
 from .folder import EVALUATIONS as EVALUATIONS
 from .folder import JUDGED as JUDGED
+from .folder import MODEL as MODEL
 from .folder import PARTIAL as PARTIAL
 from .folder import STATUS as STATUS
 from .folder import RunFolder as RunFolder

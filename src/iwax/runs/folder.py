@@ -13,17 +13,19 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from jaxtyping import PyTree
+from typing import TYPE_CHECKING, Any
 
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads, read_json, read_text, write_whole
-from iwax.runs.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.lock import BusyError, is_free, try_lock
 
-__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATIONS", "METRICS", "STATUS", "RunFolder", "list_runs"]
+if TYPE_CHECKING:  # what only looks at folders, as the driver of a sweep, does not wait for JAX
+    from jaxtyping import PyTree
+
+    from iwax.runs.checkpoint import Checkpoint
+
+__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATIONS", "METRICS", "MODEL", "STATUS", "RunFolder", "list_runs"]
 
 CONFIG, ENVIRONMENT, STATUS = "config.json", "environment.json", "status.json"
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
@@ -169,15 +171,19 @@ class RunFolder:
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         self.write(name, dumps(value, indent=2) + "\n")
 
-    def save(self, state: PyTree) -> None:
+    def save(self, state: "PyTree") -> None:
         """Write a checkpoint with the run's configuration and a checksum; the one before it is kept beside it."""
+        from iwax.runs.checkpoint import pack_checkpoint
+
         self.write(NEW, pack_checkpoint(state, {"config": self.config().to_json()}))
         if (self.path / CHECKPOINT).exists():
             os.replace(self.path / CHECKPOINT, self.path / PREVIOUS)
         os.replace(self.path / NEW, self.path / CHECKPOINT)
 
-    def checkpoints(self, problems: list[str] | None = None) -> Iterator[Checkpoint]:
+    def checkpoints(self, problems: list[str] | None = None) -> Iterator["Checkpoint"]:
         """The good checkpoints, newest first; what is wrong with others goes into `problems`."""
+        from iwax.runs.checkpoint import read_checkpoint
+
         for name in (NEW, CHECKPOINT, PREVIOUS):
             if (self.path / name).exists():
                 try:
@@ -186,7 +192,7 @@ class RunFolder:
                     if problems is not None:
                         problems.append(str(error))
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> "Checkpoint":
         """The last good checkpoint.
 
         Raises:
