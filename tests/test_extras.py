@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import tomllib
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ from iwax.extras import EXTRAS, MissingPictureWarning, beside_numbers, check_ins
 from iwax.judging.compare import compare
 from iwax.judging.posterior import posterior_picture
 from iwax.models import LinearGaussian
+from iwax.runs import RunFolder
 
 SOURCE = ROOT / "src" / "iwax"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -137,6 +139,8 @@ def test_numbers_are_had_without_the_pictures_beside_them(tmp_path, light, capsy
     (tmp_path / "evaluation.json").write_text('{"num_samples": 128}')
     summary = {"state": "finished", "log_p": -1.5}
     monkeypatch.setattr("iwax.judging.evaluate_run", lambda *arguments, **options: summary)
+    loaded = SimpleNamespace(folder=RunFolder(tmp_path))
+    monkeypatch.setattr("iwax.zoo.open_run", lambda *arguments, **options: loaded)
     assert status(["evaluate", tmp_path, "--figures", "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out) == summary

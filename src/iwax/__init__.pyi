@@ -12,6 +12,7 @@ from . import data as data
 from . import objectives as objectives
 from .diagnostics import gradient_snr as gradient_snr
 from .evaluation import Evaluation as Evaluation
+from .evaluation import encode as encode
 from .evaluation import evaluate as evaluate
 from .evaluation import log_likelihood as log_likelihood
 from .models import ARCHITECTURES as ARCHITECTURES

@@ -29,6 +29,8 @@ EXTRAS = {
     "pyarrow": ("pyarrow", "impute"),
     "ray": ("ray", "ray"),
     "submitit": ("submitit", "slurm"),
+    "huggingface_hub": ("huggingface_hub", "hub"),
+    "flowjax": ("flowjax", "flows"),
 }
 """Module as it is imported -> (package as it is installed, the extra of iwax that brings it)."""
 

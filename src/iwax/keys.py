@@ -40,6 +40,8 @@ PURPOSES = {
     "simulated evaluation": "z for log p of simulated examples",
     "reconstructions": "z of the examples that are pictured",
     "samples": "z from the prior, to be pictured",
+    "samples given z": "x drawn from p(x | z), for that z or for one that is reconstructed",
+    "codes": "z of the examples that are encoded",
     "similarity": "z of the examples whose SSIM is measured",
     "posterior picture": "a pool of z for each example pictured",
     "exact picture": "z for q_IW at the points of a grid",
@@ -137,6 +139,7 @@ class EvaluationKeys:
     simulated_samples = _Stream("simulated evaluation")
     reconstructions = _Stream("reconstructions")
     prior_samples = _Stream("samples")
+    codes = _Stream("codes")
     similarity = _Stream("similarity")
     posterior_picture = _Stream("posterior picture")
     exact_picture = _Stream("exact picture")

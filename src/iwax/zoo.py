@@ -1,6 +1,11 @@
-"""Trained models that come with the package: half-precision weights, each with the record of what it is worth."""
+"""Trained models that come with the package: half-precision weights, each with the record of what it is worth.
 
+`load` and `open_run` take all other trained models, too: folders of runs, exported files, and models on a hub.
+"""
+
+import dataclasses
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -16,27 +21,108 @@ from iwax.errors import IwaxError
 from iwax.files import read_json
 from iwax.keys import EvaluationKeys
 from iwax.models import ARCHITECTURES, VAE
-from iwax.runs import LoadedRun, pack_checkpoint, read_checkpoint
+from iwax.runs import (
+    JUDGED,
+    LoadedRun,
+    RunConfig,
+    RunFolder,
+    ScratchFolder,
+    fetch_model,
+    is_on_hub,
+    load_run,
+    pack_checkpoint,
+    read_checkpoint,
+    read_exported,
+    resolve,
+)
 
-__all__ = ["export", "load", "records"]
+__all__ = ["export", "is_of_zoo", "load", "open_run", "records"]
 
 FOLDER = Path(__file__).parent / "trained"
 MEASURED = ("log_p", "log_p_mc_error", "khat_above_0.7", "log_p_test_error", "iwae_64", "active_units", "num_examples",
             "num_samples", "test_hash")  # fmt: skip
 
 
-def load(name: str, *, folder: str | Path | None = None) -> VAE:
-    """A trained model that comes with iwax, ready to be evaluated, sampled and pictured.
-
-    Its weights are stored in half precision and computed with in single; the record says what it reaches so.
+def load(
+    name: str | os.PathLike[str],
+    *,
+    folder: str | Path | None = None,
+    trust_code: bool = False,
+    data_dir: str | Path | None = None,
+) -> Any:
+    """A trained model, ready to be evaluated, sampled and pictured: a `VAE`, or one of its author's own.
 
     Arguments:
-        name: one of `iwax.zoo.records()`, such as "one-layer-iwae-50".
-        folder: where the models are; the package's own if left out.
+        name: of a model that comes with iwax, one of `iwax.zoo.records()` such as "one-layer-iwae-50", whose weights
+            are stored in half precision and computed with in single; or the folder of a run; or a file that `iwax
+            export` wrote; or `hf:OWNER/NAME`, such a file on the Hugging Face hub (also @REVISION, /FILE).
+        folder: where the models that come with iwax are; the package's own if left out.
+        trust_code: run the Python code that an exported file of somebody's own model holds; it may do whatever a
+            program may.
+        data_dir: where the data are on which a run of a model of your own was trained, if they were moved.
 
     Raises:
-        ValueError: an unknown name, or a file that is not the one of the record.
+        ValueError: none of these, a file that is damaged, or code that is not trusted.
     """
+    if folder is None and (Path(name).exists() or is_on_hub(name)):
+        return open_run(name, trust_code=trust_code, data_dir=data_dir).model
+    return _load_own(str(name), folder)
+
+
+def open_run(
+    source: str | os.PathLike[str] | LoadedRun,
+    *,
+    data_dir: str | Path | None = None,
+    data: Dataset | None = None,
+    out: str | Path | None = None,
+    trust_code: bool = False,
+) -> LoadedRun:
+    """Whatever `load` takes, with its configuration and data: what the commands judge.
+
+    Arguments:
+        source: as `load`; a run that is loaded is taken as it is.
+        data_dir, data: as for `load_run`.
+        out: the folder of results. Left out, a run's own; those of other models go to a temporary one.
+        trust_code: as `load`.
+    """
+    if isinstance(source, LoadedRun):
+        run = source
+    elif is_on_hub(source) or Path(source).is_file():
+        path = fetch_model(source) if is_on_hub(source) else source
+        run = read_exported(path, trust_code=trust_code, data_dir=data_dir, data=data)
+    elif is_of_zoo(source):
+        run = _as_run(str(source), data_dir, data)
+    else:
+        run = load_run(source, data_dir=data_dir, data=data)
+    if out is None:
+        return run
+    Path(out).mkdir(parents=True, exist_ok=True)
+    return dataclasses.replace(run, folder=RunFolder(out))
+
+
+def is_of_zoo(source: Any) -> bool:
+    """Whether `source` names a model that comes with iwax, and no file or folder."""
+    return isinstance(source, str | os.PathLike) and not Path(source).exists() and str(source) in records()
+
+
+def _as_run(name: str, data_dir: str | Path | None, data: Dataset | None) -> LoadedRun:
+    """A model that comes with iwax in the form of the run that it was."""
+    record = records()[name]
+    resolved = resolve(RunConfig(**record["config"]))
+    return LoadedRun(
+        folder=ScratchFolder(),
+        resolved=resolved,
+        model=_load_own(name, None),
+        objective=resolved.objective,
+        checkpoint_sha256=record["sha256"],
+        environment={},
+        data_dir=data_dir,
+        _data=data,
+    )
+
+
+def _load_own(name: str, folder: str | Path | None) -> VAE:
+    """One of those that come with iwax."""
     record = _record(name, folder)
     path = Path(folder or FOLDER) / f"{name}.safetensors"
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "no such file"
@@ -79,8 +165,6 @@ def export(
     Raises:
         ValueError: no run, one without an evaluation, or a model that is none of ARCHITECTURES.
     """
-    from iwax.runs import JUDGED, RunFolder, load_run
-
     loaded = load_run(run, data_dir=data_dir, data=data)
     config, model, judged = loaded.config, loaded.model, loaded.folder.json(JUDGED)
     check_choice("model", config.model, ARCHITECTURES)

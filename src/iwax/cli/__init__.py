@@ -21,6 +21,7 @@ from iwax.cli import (
     reporting,
     reproducing,
     sweeping,
+    sharing,
     training,
     weights,
 )
@@ -42,6 +43,8 @@ __all__ = ["main"]
         comparing.table,
         judging.sample,
         judging.reconstruct,
+        judging.encode,
+        sharing.export,
         posterior.anneal,
         posterior.posterior,
         posterior.ssim,

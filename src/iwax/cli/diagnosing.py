@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from iwax.cli.options import data_dir_option, json_option
+from iwax.cli.sources import keeping, opened, run_argument, trust_code_option
 from iwax.console import ProgressBar, say_source
 from iwax.errors import IwaxError
 from iwax.extras import beside_numbers
@@ -71,18 +72,21 @@ def toy(out: Path, counts: str, deviations: str, as_json: bool, **options: Any) 
 
 
 @snr.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the results; RUN/snr if left out.")
 @measuring_options
 @data_dir_option
+@trust_code_option
 @json_option
-def run(run: Path, out: Path | None, data_dir: str | None, as_json: bool, **options: Any) -> None:
+def run(run: Path, out: Path | None, data_dir: str | None, trust_code: bool, as_json: bool, **options: Any) -> None:
     """Every objective and estimator on a trained run, all with the same number of samples."""
     from iwax.experiments import training_snr
 
+    loaded = opened(run, data_dir, trust_code)
+    keeping(loaded, "the measurement", out)
     out = out or run / "snr"
     with ProgressBar("measuring") as on_progress:
-        records = training_snr.measure_run(run, out, _settings(options), data_dir=data_dir, on_progress=on_progress)
+        records = training_snr.measure_run(loaded, out, _settings(options), data_dir=data_dir, on_progress=on_progress)
     _report(records, out, as_json)
 
 

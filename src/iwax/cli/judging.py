@@ -1,4 +1,4 @@
-"""`iwax evaluate`, `sample` and `reconstruct`: a trained model looked at."""
+"""`iwax evaluate`, `sample`, `encode` and `reconstruct`: a trained model looked at."""
 
 from pathlib import Path
 from typing import Any
@@ -6,18 +6,24 @@ from typing import Any
 import click
 
 from iwax.cli.options import data_dir_option, iwae_samples_option, json_option, num_images_option
+from iwax.cli.seeds import evaluate_seeds
+from iwax.cli.sources import keeping, kept_nowhere, opened, results_option, run_argument, trust_code_option
 from iwax.console import ProgressBar, notices, number, print_table
 from iwax.extras import beside_numbers
 from iwax.files import dumps
 
-__all__ = ["evaluate", "evaluation_rows", "reconstruct", "sample"]
+__all__ = ["encode", "evaluate", "evaluation_rows", "reconstruct", "sample"]
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--num-samples", type=int, default=5000, show_default=True, help="k: importance samples per image.")
 @iwae_samples_option
 @num_images_option("Use only the first this many test images; all if left out.")
+@click.option(
+    "--dataset",
+    help="The test images of other data than the run's own, by name or path: RUN/evaluation-NAME.json has it.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
 @click.option(
     "--rows", type=int, default=2048, show_default=True, help="Samples on the device at a time: speed and rounding."
@@ -31,21 +37,46 @@ __all__ = ["evaluate", "evaluation_rows", "reconstruct", "sample"]
     is_flag=True,
     help="The whole judgement: inactive units, jackknives, a short annealing, SSIM, posteriors; with figures.",
 )
+@results_option
 @data_dir_option
+@trust_code_option
 @json_option
 def evaluate(
-    run: Path, time_limit: float | None, figures: bool, everything: bool, as_json: bool, **options: Any
+    run: Path,
+    time_limit: float | None,
+    figures: bool,
+    everything: bool,
+    as_json: bool,
+    out: Path | None,
+    trust_code: bool,
+    **options: Any,
 ) -> None:
-    """Judge a run on test images: log p with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and active units."""
-    from iwax.judging import evaluate_run, judge_run, plot_evaluation
+    """Judge a run on test images: log p with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and active units.
 
+    RUN is a run's folder, or a folder of runs (of several seeds: each is judged, then the mean over them), a model that
+    comes with iwax, a file of `iwax export`, or hf:OWNER/NAME.
+    """
+    from iwax.judging import evaluate_run, holds_runs, judge_run, plot_evaluation
+
+    if everything and options["dataset"] is not None:
+        raise click.UsageError("Expected --all or --dataset; got both. The whole judgement is of the run's own data.")
     options["time_limit"] = None if time_limit is None else 60 * time_limit
+    if holds_runs(run):
+        if everything or figures or out is not None:
+            raise click.UsageError(f"Expected one run for --all, --figures and --out; got {run}, which holds several.")
+        evaluate_seeds(run, as_json, options)
+        return
+    loaded = opened(run, options["data_dir"], trust_code, out)
+    if figures or everything:
+        keeping(loaded, "what is drawn", out)
     with ProgressBar("evaluating") as on_progress:
+        if everything:
+            del options["dataset"]
         function = judge_run if everything else evaluate_run
-        result = function(run, on_progress=on_progress, log=_notice, **options)
+        result = function(loaded, on_progress=on_progress, log=_notice, **options)
     if figures and not everything and result["state"] == "finished":
         with beside_numbers("figures/trust and figures/active-units"):
-            plot_evaluation(run)
+            plot_evaluation(loaded.folder.path)
     if as_json:
         click.echo(dumps(result, indent=2))
         return
@@ -56,14 +87,17 @@ def evaluate(
             f"{evaluation['seconds']:.0f} s; the same command goes on."
         )
         return
+    where = f" of {evaluation['dataset']}" if "dataset" in evaluation else ""
     print_table(
-        f"{run}: {evaluation['num_examples']} test images, k = {evaluation['num_samples']} (nats)",
+        f"{run}: {evaluation['num_examples']} test images{where}, k = {evaluation['num_samples']} (nats)",
         ["quantity", "value", "error"],
         evaluation_rows(evaluation),
     )
     if everything:
         print_table(f"{run}: diagnostics", ["quantity", "value", "error"], _judgement_rows(result))
     absent = [f"No {name}: {reason}" for name, reason in result.get("missing", {}).items()]
+    if kept_nowhere(loaded):
+        _notice("These results are not kept, as the model is no run with a folder; --out FOLDER keeps them.")
     for warning in filter(None, (*evaluation["notes"], *absent, evaluation["advice"])):
         notices.print(warning, style="bold yellow", markup=False)
 
@@ -93,6 +127,7 @@ def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[li
             ("log_p_test_error", over_images),
         ),
         *nats("  less its bias, jackknife", "log_p_jackknife", ("log_p_jackknife_error", f"at k-hat {khat}")),
+        *_bits(result, over_images),
         *(row for name in bounds for row in nats(f"IWAE-{name[5:]}", name)),
         *nats("-KL(Q||P)", "neg_kl", ("neg_kl_test_error", over_images)),
         *nats("ELBO", "elbo", ("elbo_mc_error", "Monte Carlo"), ("elbo_test_error", over_images)),
@@ -109,6 +144,19 @@ def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[li
     if result["test_hash"]:
         rows.append(["test set", result["test_hash"][:16], "SHA-256"])
     return rows
+
+
+def _bits(result: dict[str, Any], over_images: str) -> list[list[str]]:
+    """log p in bits, where it is that of discrete values; why there are none, where it is not."""
+    if "dimensions" not in result:  # of files of log-weights, and evaluations of before
+        return []
+    if result["bits_per_dimension"] is None:
+        return [["  bits per dimension", "none", "as p(x) is a density: log p changes with the units of x"]]
+    error = f"{number(result['bits_per_dimension_test_error'], '.4f')} {over_images}"
+    return [
+        ["  bits per dimension", number(result["bits_per_dimension"], ".4f"), error],
+        ["", "", f"of {result['dimensions']} discrete values, binarize {result['binarize']}"],
+    ]
 
 
 def _khat(result: dict[str, Any], quantile: str) -> str:
@@ -158,26 +206,100 @@ def _notice(message: str) -> None:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--num-images", type=int, default=100, show_default=True, help="How many.")
+@run_argument
+@click.option("--num-images", "-n", type=int, default=100, show_default=True, help="How many.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples.")
-@click.option("--out", type=click.Path(path_type=Path), help="Picture to write; RUN/samples.png if left out.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Picture to write, RUN/samples.png if left out; or an .npy, which gets the values themselves.",
+)
+@click.option("--drawn", is_flag=True, help="Of an .npy: draws of p(x|z), noise and all, in place of its mean.")
 @data_dir_option
-def sample(run: Path, num_images: int, seed: int, out: Path | None, data_dir: str | None) -> None:
-    """Draw images from a trained model."""
-    from iwax.judging import sample_sheet
+@trust_code_option
+def sample(
+    run: Path, num_images: int, seed: int, out: Path | None, drawn: bool, data_dir: str | None, trust_code: bool
+) -> None:
+    """Draw images from a trained model: a picture, or an array of numbers."""
+    from iwax.evaluation import shown
+    from iwax.judging import sample_run, sample_sheet
 
-    click.echo(sample_sheet(run, num_images=num_images, seed=seed, out=out, data_dir=data_dir))
+    as_array = out is not None and out.suffix == ".npy"
+    if drawn and not as_array:
+        raise click.UsageError(f"Expected --drawn together with --out FILE.npy; got {out}.")
+    loaded = opened(run, data_dir, trust_code, needs=None if as_array else ("PIL", "pictures"))
+    keeping(loaded, "the picture", out)
+    common: dict[str, Any] = {"num_images": num_images, "seed": seed, "data_dir": data_dir}
+    if out is not None and as_array:
+        found = sample_run(loaded, out, drawn=drawn, **common)
+        what = "draws of p(x | z)" if drawn else f"the {found['values']} of p(x | z)"
+        size = " x ".join(map(str, found["shape"]))
+        click.echo(f"{out}: {size}, float32, {what}, from {found['lowest']:.4g} to {found['highest']:.4g}")
+        _notice(_scale(found["binarize"]))
+        return
+    click.echo(sample_sheet(loaded, out=out, **common))
+    _say_what_is_shown(shown(loaded.model))
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The .npz to write.")
+@click.option("--part", default="test", show_default=True, help="Which examples: test or train.")
+@click.option("--dataset", help="Encode other data than the run's own, by name or path.")
+@num_images_option("The first this many examples; all if left out.")
+@click.option("--num-samples", type=int, default=128, show_default=True, help="Draws for moments that q does not know.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
+@data_dir_option
+@trust_code_option
+@json_option
+def encode(run: Path, out: Path, trust_code: bool, as_json: bool, **options: Any) -> None:
+    """Write latent codes: mean and scale of q(z|x) for each example, and a draw of it, by layer; and its index.
+
+    Row i is example index[i] of the data as they are read, before a random split; of data whose parts are given, i.
+    """
+    from iwax.judging import encode_run
+
+    found = encode_run(opened(run, options["data_dir"], trust_code), out, **options)
+    if as_json:
+        click.echo(dumps(found, indent=2))
+        return
+    arrays = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in found["arrays"].items())
+    click.echo(f"{out}: {arrays}")
+    click.echo(
+        f"row i: {found['part']} example i of {found['dataset']} [{found['split']}], binarize {found['binarize']}"
+    )
+    if not all(found["exact"]):
+        layers = ", ".join(str(number) for number, exact in enumerate(found["exact"], 1) if not exact)
+        _notice(f"Mean and scale of layer {layers} are those of {found['num_samples']} draws, as q does not know them.")
+
+
+@click.command()
+@run_argument
 @click.option("--num-images", type=int, default=20, show_default=True, help="How many test images.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write; RUN/reconstructions.png if left out.")
 @data_dir_option
-def reconstruct(run: Path, num_images: int, seed: int, out: Path | None, data_dir: str | None) -> None:
+@trust_code_option
+def reconstruct(
+    run: Path, num_images: int, seed: int, out: Path | None, data_dir: str | None, trust_code: bool
+) -> None:
     """Encode test images and decode one sample of each."""
+    from iwax.evaluation import shown
     from iwax.judging import reconstruction_sheet
 
-    click.echo(reconstruction_sheet(run, num_images=num_images, seed=seed, out=out, data_dir=data_dir))
+    loaded = opened(run, data_dir, trust_code, needs=("matplotlib", "pictures"))
+    keeping(loaded, "the picture", out)
+    click.echo(reconstruction_sheet(loaded, num_images=num_images, seed=seed, out=out, data_dir=data_dir))
+    _say_what_is_shown(shown(loaded.model, loaded.test_images(seed, 1)))
+
+
+def _say_what_is_shown(what: str) -> None:
+    if what != "mean":
+        _notice(f"Shown is the {what} of p(x | z), which has no finite mean.")
+
+
+def _scale(binarize: str) -> str:
+    """In which units the values are."""
+    if binarize == "none":
+        return "In the units of the data, which the model saw as they are (binarize none)."
+    return "From 0 (black) to 1 (white), as the model sees x; times 255 they are grey values."

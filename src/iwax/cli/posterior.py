@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from iwax.cli.options import data_dir_option, json_option, num_images_option
+from iwax.cli.sources import keeping, opened, results_option, run_argument, trust_code_option
 from iwax.console import ProgressBar, number, print_table
 from iwax.extras import is_installed
 from iwax.files import dumps
@@ -14,7 +15,7 @@ __all__ = ["anneal", "posterior", "ssim"]
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option(
     "--setting", default="wang", show_default=True, help="wang, skimage or pytorch_ssim: window, border and range."
 )
@@ -24,7 +25,9 @@ __all__ = ["anneal", "posterior", "ssim"]
 @click.option("--num-samples", type=int, default=100, show_default=True, help="Draws of z for means.")
 @click.option("--data-range", type=float, help="Largest less smallest possible value; the test images' if left out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
+@results_option
 @data_dir_option
+@trust_code_option
 @json_option
 def ssim(
     run: Path,
@@ -35,14 +38,16 @@ def ssim(
     num_samples: int,
     data_range: float | None,
     seed: int,
+    out: Path | None,
     data_dir: str | None,
+    trust_code: bool,
     as_json: bool,
 ) -> None:
     """Structural similarity (SSIM) of test images and what the model reconstructs of them."""
     from iwax.judging import ssim_run
 
     result = ssim_run(
-        run,
+        opened(run, data_dir, trust_code, out, needs=("skimage", "SSIM")),
         setting=setting,
         reconstruction=reconstruction,
         dataset=dataset,
@@ -73,7 +78,7 @@ def ssim(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--num-distributions", type=int, default=1000, show_default=True, help="T; 1 is importance sampling.")
 @click.option("--num-chains", "--chains", type=int, default=16, show_default=True, help="Chains per image.")
 @num_images_option("The first this many.", "--images", default=100, show_default=True)
@@ -85,18 +90,23 @@ def ssim(
 @click.option("--num-samples", type=int, default=5000, show_default=True, help="k of the IWAE bound beside it.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--time-limit", type=float, metavar="MINUTES", help="Stop after this time; the same command goes on.")
+@results_option
 @data_dir_option
+@trust_code_option
 @json_option
-def anneal(run: Path, time_limit: float | None, as_json: bool, **options: Any) -> None:
+def anneal(
+    run: Path, time_limit: float | None, out: Path | None, trust_code: bool, as_json: bool, **options: Any
+) -> None:
     """Annealed importance sampling: bounds on log p from below on test images, from both sides on simulated ones.
 
     Finished images are kept: the same command goes on where it was interrupted.
     """
     from iwax.judging import anneal_run
 
+    loaded = opened(run, options["data_dir"], trust_code, out)
     with ProgressBar("annealing") as on_progress:
         seconds = None if time_limit is None else 60 * time_limit
-        result = anneal_run(run, on_progress=on_progress, time_limit=seconds, **options)
+        result = anneal_run(loaded, on_progress=on_progress, time_limit=seconds, **options)
     if as_json:
         click.echo(dumps(result, indent=2))
         return
@@ -128,21 +138,31 @@ def anneal(run: Path, time_limit: float | None, as_json: bool, **options: Any) -
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--images", default="0,1,2", show_default=True, help="Numbers of the test images, from 0, by commas.")
 @click.option("--num-samples", default="10,100", show_default=True, help="K of q_IW, by commas.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and draws.")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture; RUN/figures/posterior.svg, .pdf if left out.")
 @data_dir_option
+@trust_code_option
 @json_option
 def posterior(
-    run: Path, images: str, num_samples: str, seed: int, out: Path | None, data_dir: str | None, as_json: bool
+    run: Path,
+    images: str,
+    num_samples: str,
+    seed: int,
+    out: Path | None,
+    data_dir: str | None,
+    trust_code: bool,
+    as_json: bool,
 ) -> None:
     """Picture q, the implicit posterior q_IW, and the true posterior of test images, in the two worst dimensions."""
     numbers, ks = _integers("images", images), _integers("num_samples", num_samples)
     from iwax.judging import implicit_run
 
-    result = implicit_run(run, images=numbers, num_samples=ks, seed=seed, out=out, data_dir=data_dir)
+    loaded = opened(run, data_dir, trust_code)
+    keeping(loaded, "the picture", out)
+    result = implicit_run(loaded, images=numbers, num_samples=ks, seed=seed, out=out, data_dir=data_dir)
     if as_json:
         click.echo(dumps(result, indent=2))
         return

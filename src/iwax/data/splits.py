@@ -23,6 +23,27 @@ def split_at_random(array: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarra
     return array[~held_out], array[held_out], f"test_fraction={fraction:g},seed={seed}"
 
 
+def positions(rule: str, counts: dict[str, int], part: str) -> np.ndarray:
+    """Where each example of a part stood: in all examples, if they were split by `rule`; else in the part itself.
+
+    Arguments:
+        rule: the split of a data set as it is written down, such as "test_fraction=0.1,seed=0" or "given".
+        counts: of the examples of each part.
+        part: "train", "validation" or "test".
+
+    >>> positions("given", {"train": 3, "test": 2}, "test")
+    array([0, 1])
+    >>> whole = np.arange(20)
+    >>> _, test, rule = split_at_random(whole, "test_fraction=0.2,seed=3")
+    >>> bool((positions(rule, {"train": 16, "test": 4}, "test") == test).all())
+    True
+    """
+    if not rule.startswith("test_fraction") or part == "validation":
+        return np.arange(counts[part])
+    train, test, _ = split_at_random(np.arange(sum(counts.values())), rule)
+    return test if part == "test" else train[: counts[part]]
+
+
 def _parse(rule: str) -> tuple[float, int]:
     given = dict(part.partition("=")[::2] for part in rule.split(","))
     values = {"test_fraction": "0.1", "seed": "0"} | given

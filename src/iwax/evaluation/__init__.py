@@ -1,9 +1,11 @@
 """Evaluation: a model and examples in, numbers with their errors out. No run folders, no pictures."""
 
 from iwax.evaluation.annealing import CHAINS, Annealing, anneal, schedule, simulate
+from iwax.evaluation.bits import is_discrete
 from iwax.evaluation.blocks import block_bounds
 from iwax.evaluation.comparison import Comparison, compare_evaluations
-from iwax.evaluation.decoding import RULES, reconstruct, sample_images
+from iwax.evaluation.decoding import RULES, reconstruct, sample_images, sample_values, shown
+from iwax.evaluation.encoding import Codes, encode
 from iwax.evaluation.estimators import EstimatorCurves, estimator_curves
 from iwax.evaluation.evaluate import (
     evaluate,
@@ -39,6 +41,7 @@ __all__ = [
     "ROWS",
     "RULES",
     "Annealing",
+    "Codes",
     "Comparison",
     "EstimatorCurves",
     "Evaluation",
@@ -49,6 +52,7 @@ __all__ = [
     "chunk_shape",
     "compare_evaluations",
     "count_active_by_kl",
+    "encode",
     "estimator_curves",
     "evaluate",
     "evaluate_batches",
@@ -60,6 +64,7 @@ __all__ = [
     "implicit_log_density",
     "implicit_posterior",
     "implicit_weights",
+    "is_discrete",
     "join_evaluations",
     "judge_log_weights",
     "log_likelihood",
@@ -69,8 +74,10 @@ __all__ = [
     "range_of",
     "reconstruct",
     "sample_images",
+    "sample_values",
     "samples_in_blocks",
     "schedule",
+    "shown",
     "simulate",
     "single_sample_unit_variances",
     "ssim",

@@ -1,7 +1,7 @@
 """What a model's likelihood makes of latent variables: images of its own, and reconstructions.
 
 Both are means of p(x | z), no draws from it: for z from the prior they are the usual pictures of samples, for z from
-q(z | x) reconstructions.
+q(z | x) reconstructions. Where p(x | z) has no mean, `shown` says what stands for it: its mode, or that of draws.
 """
 
 from typing import Any, cast
@@ -14,9 +14,11 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError, IwaxTypeError
+from iwax.evaluation.centre import CENTRES, centre, centre_of, known_mean
+from iwax.keys import stream
 from iwax.models import FactorizedModel, MarkovChain, Model, Posterior
 
-__all__ = ["RULES", "known_mean", "reconstruct", "sample_images"]
+__all__ = ["CENTRES", "RULES", "known_mean", "reconstruct", "sample_images", "sample_values", "shown"]
 
 RULES = ("sample", "mean", "posterior-mean")
 REMEDY = "Let `likelihood(z)` return a density whose `mean` is what is to be shown, such as its mode."
@@ -24,15 +26,42 @@ BATCH = 500  # examples reconstructed at a time
 
 
 def sample_images(model: Model, num_images: int, key: PRNGKeyArray) -> Float[np.ndarray, "num_images data"]:
-    """Means of p(x | z) for z drawn from the prior, (num_images, pixels).
+    """Means of p(x | z) for z drawn from the prior, (num_images, pixels); what `shown` says where there is no mean.
 
     Raises:
-        TypeError: a model without a prior or a likelihood, or one whose likelihood has no mean.
+        TypeError: a model without a prior or a likelihood, or one whose likelihood has neither mean, mode nor draws.
         ValueError: a mean that is not finite.
     """
     factors = _having(model, "sampling", "prior", "likelihood")
     density = factors.likelihood(factors.prior.sample(key, (num_images,)))
-    return _finite(np.asarray(_mean_of_likelihood(density)), density)
+    how = centre_of(density, key)
+    return _finite(np.asarray(centre(density, how, stream(key, "samples given z"))), density)
+
+
+def sample_values(model: Model, num_images: int, key: PRNGKeyArray) -> Float[np.ndarray, "num_images data"]:
+    """Draws of p(x | z) for the same z as `sample_images` has, (num_images, pixels): noise, counts and all.
+
+    Raises:
+        TypeError: a model without a prior or a likelihood.
+    """
+    factors = _having(model, "sampling", "prior", "likelihood")
+    density = factors.likelihood(factors.prior.sample(key, (num_images,)))
+    return np.asarray(density.sample(stream(key, "samples given z")), np.float32)
+
+
+def shown(model: Model, x: PyTree | None = None) -> str:
+    """What stands for p(x | z) in pictures and SSIM, one of CENTRES: "mean", or what there is in its place.
+
+    Arguments:
+        model: with `likelihood(z)`.
+        x: an example or more as the model takes them, whose z is looked at; z from the prior if left out.
+    """
+    key = jax.random.key(0)
+    factors = _having(model, "pictures", "likelihood", *(("prior",) if x is None else ()))
+    if x is None:
+        return centre_of(factors.likelihood(factors.prior.sample(key, (1,))), key)
+    first = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), x)
+    return centre_of(factors.likelihood(model.posterior(first).sample(key, (1,))), key)
 
 
 def reconstruct(
@@ -43,10 +72,10 @@ def reconstruct(
     rule: str = "sample",
     num_samples: int = 100,
 ) -> Float[np.ndarray, "n data"]:
-    """What the model makes of examples: means of p(x | z), float32, (N, data).
+    """What the model makes of examples: means of p(x | z), float32, (N, data); what `shown` says without a mean.
 
     Arguments:
-        model: needs `likelihood(z)` with a `mean`.
+        model: needs `likelihood(z)`.
         x: examples as the model takes them, (N, *event).
         key: seed of the samples; an example's reconstruction does not depend on those beside it.
         rule: "sample", decoded from one z ~ q(z | x); "mean", the mean of what `num_samples` of them decode to, the
@@ -56,15 +85,16 @@ def reconstruct(
 
     Raises:
         ValueError: an unknown rule, or a mean of p(x | z) that is not finite.
-        TypeError: a model without a likelihood, or one whose likelihood has no mean.
+        TypeError: a model without a likelihood, or one whose likelihood has neither mean, mode nor draws.
     """
     factors = _having(model, "reconstruction", "likelihood")
     check_choice("reconstruction", rule, RULES)
     check_positive_integer("num_samples", num_samples)
+    how = shown(model, x)
     batches = []
     for start in range(0, len(x), BATCH):
         indices = jnp.arange(start, min(start + BATCH, len(x)))
-        batches.append(np.asarray(_decoded(model, jnp.asarray(x)[indices], indices, key, rule, num_samples)))
+        batches.append(np.asarray(_decoded(model, jnp.asarray(x)[indices], indices, key, rule, num_samples, how)))
     decoded = np.concatenate(batches)
     if not np.isfinite(decoded).all():
         _finite(decoded, factors.likelihood(model.posterior(jnp.asarray(x)[:1]).sample(key, (1,))))
@@ -72,14 +102,15 @@ def reconstruct(
 
 
 @eqx.filter_jit
-def _decoded(model: Model, x: Array, indices: Array, key: PRNGKeyArray, rule: str, num_samples: int) -> Array:
+def _decoded(model: Model, x: Array, indices: Array, key: PRNGKeyArray, rule: str, num_samples: int, how: str) -> Array:
     def of_example(x: Array, index: Array) -> Array:
         posterior, example_key = model.posterior(x[None]), jax.random.fold_in(key, index)
         if rule == "posterior-mean":
             z = _posterior_mean(posterior, example_key, num_samples)
         else:
             z = posterior.sample(example_key, (1 if rule == "sample" else num_samples,))
-        return jnp.mean(_mean_of_likelihood(cast(FactorizedModel, model).likelihood(z)), axis=(0, 1))
+        density = cast(FactorizedModel, model).likelihood(z)
+        return jnp.mean(centre(density, how, stream(example_key, "samples given z")), axis=(0, 1))
 
     return jax.vmap(of_example)(x, indices)
 
@@ -92,31 +123,6 @@ def _posterior_mean(posterior: Posterior, key: PRNGKeyArray, num_samples: int) -
     if mean is not None:
         return jax.tree.map(lambda leaf: leaf[None], mean)
     return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0, keepdims=True), posterior.sample(key, (num_samples,)))
-
-
-def known_mean(density: Any) -> PyTree | None:
-    """The mean of a density; None for one that does not know it: without a `mean`, or with one that is not implemented.
-
-    Flows in NumPyro and distrax have the attribute, and raise NotImplementedError.
-    """
-    try:
-        return density.mean
-    except NotImplementedError:
-        return None
-    except AttributeError as error:
-        if error.name != "mean":  # a fault within the property
-            raise
-        return None
-
-
-def _mean_of_likelihood(density: Any) -> Array:
-    mean = known_mean(density)
-    if mean is None:
-        raise IwaxTypeError(
-            "Expected p(x | z) to have a `mean`, which is what pictures and SSIM show; got a "
-            f"{type(density).__name__} that has none. {REMEDY}"
-        )
-    return mean
 
 
 def _finite(means: np.ndarray, density: Any) -> np.ndarray:

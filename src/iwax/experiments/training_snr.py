@@ -30,16 +30,17 @@ from iwax.objectives import OBJECTIVES, AbstractObjective
 from iwax.progress import Progress
 from iwax.runs import (
     STATUS,
+    LoadedRun,
     ResolvedRun,
     RunConfig,
     RunFolder,
     build_model,
-    load_run,
     new_run,
     resolve,
     resume_run,
     training_images,
 )
+from iwax.zoo import open_run
 
 __all__ = ["Settings", "estimators", "figure", "measure_run", "measure_training", "sizes", "table"]
 
@@ -122,7 +123,7 @@ def measure(model: Model, images: np.ndarray, rule: str, point: Point) -> dict[s
 
 
 def measure_run(
-    path: Path,
+    path: Path | LoadedRun,
     out: Path,
     settings: Settings,
     *,
@@ -131,8 +132,8 @@ def measure_run(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Records of the last checkpoint of a run, one for each objective; what `out` holds is not measured again."""
-    run = load_run(path, data_dir=data_dir, data=data)
-    points = settings.points(run.checkpoint_sha256[:16], run.folder.json(STATUS)["epoch"])
+    run = open_run(path, data_dir=data_dir, data=data)
+    points = settings.points(run.checkpoint_sha256[:16], run.folder.json(STATUS).get("epoch", run.resolved.epochs))
     measure_it = functools.partial(measure, run.model, run.training_images, run.resolved.binarize)
     return measure_points(out, points, measure_it, on_progress=on_progress)
 

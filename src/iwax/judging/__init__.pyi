@@ -1,4 +1,6 @@
 from .anneal import anneal_run as anneal_run
+from .arrays import encode_run as encode_run
+from .arrays import sample_run as sample_run
 from .compare import ComparedModels as ComparedModels
 from .compare import compare as compare
 from .compare import evaluation_of as evaluation_of
@@ -9,6 +11,9 @@ from .pictures import reconstruction_sheet as reconstruction_sheet
 from .pictures import sample_sheet as sample_sheet
 from .posterior import implicit_run as implicit_run
 from .posterior import posterior_picture as posterior_picture
+from .seeds import JudgedSeeds as JudgedSeeds
+from .seeds import evaluate_runs as evaluate_runs
+from .seeds import holds_runs as holds_runs
 from .ssim import ssim_run as ssim_run
 from .table import JudgedRun as JudgedRun
 from .table import MeanOverSeeds as MeanOverSeeds

@@ -31,7 +31,8 @@ from iwax.files import dumps
 from iwax.keys import EvaluationKeys
 from iwax.models import FactorizedModel, Model
 from iwax.progress import Progress
-from iwax.runs import CHECKPOINT, LoadedRun, RunFolder, check_time_limit, load_run
+from iwax.runs import CHECKPOINT, LoadedRun, RunFolder, check_time_limit
+from iwax.zoo import open_run
 
 __all__ = ["Annealing", "anneal", "anneal_run", "schedule", "simulate"]
 
@@ -79,7 +80,7 @@ def anneal_run(
     """
     check_time_limit(time_limit)
     begin = time.monotonic()
-    run = load_run(run, data_dir=data_dir, data=data)
+    run = open_run(run, data_dir=data_dir, data=data)
     folder, x = run.folder, run.test_images(seed, num_images)
     options = {
         "num_distributions": num_distributions,
@@ -87,7 +88,8 @@ def anneal_run(
         "start": start,
         "leapfrog_steps": leapfrog_steps,
     }
-    checkpoint = hashlib.sha256((folder.path / CHECKPOINT).read_bytes()).hexdigest()
+    file = folder.path / CHECKPOINT
+    checkpoint = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else run.checkpoint_sha256
     settings = options | {"seed": seed, "binarize": run.resolved.test_binarize, "checkpoint": checkpoint[:16]}
     deadline = math.inf if time_limit is None else begin + time_limit
     records = _Records(folder, settings, num_images * (3 if sandwich else 1), deadline, on_progress)

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 from iwax import zoo
-from iwax.data import Dataset, load
+from iwax.data import Dataset
 from iwax.errors import IwaxError, MissingExtraError
-from iwax.evaluation import Comparison, Evaluation, compare_evaluations, evaluate, first_examples
+from iwax.evaluation import Comparison, Evaluation, compare_evaluations, evaluate
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.weights import judge_weights, read_evaluation
-from iwax.runs import CONFIG, RunFolder
+from iwax.runs import CONFIG, SUFFIX, RunFolder, is_on_hub
 
 __all__ = ["ComparedModels", "compare", "evaluation_of"]
 
@@ -86,7 +86,7 @@ def compare(
     settings: dict[str, Any] = {"num_samples": num_samples, "num_images": num_images, "seed": seed}
     common: dict[str, Any] = {"data_dir": data_dir, "data": data, "log": log}
     found: dict[int, Evaluation] = {}
-    of_zoo = [i for i, source in enumerate(sources) if _is_of_zoo(source)]
+    of_zoo = [i for i, source in enumerate(sources) if zoo.is_of_zoo(source) or is_on_hub(source)]
     for i in [i for i in range(len(sources)) if i not in of_zoo] + of_zoo:  # those which the others' settings decide
         if i in of_zoo and found:
             first = next(iter(found.values()))
@@ -121,20 +121,16 @@ def evaluation_of(
             log(f"judging {path}")
             evaluate_run(path, **given, data_dir=data_dir, data=data, log=log)
         return read_evaluation(path)
-    if path.is_file():
+    if path.is_file() and path.suffix != SUFFIX:
         return read_evaluation(path) if _holds_evaluation(path) else judge_weights([path])
-    if _is_of_zoo(source):
+    if path.is_file() or zoo.is_of_zoo(source) or is_on_hub(source):
         log(f"judging {source}")
-        return _judge_trained(str(source), given, data_dir, data)
+        return _judge_trained(source, given, data_dir, data)
     known = ", ".join(zoo.records())
     raise IwaxError(
-        f"Expected a run's folder, a .npy or .npz file, or one of the trained models {known}; got {source}, which is "
-        "none of these."
+        f"Expected a run's folder, a .npy or .npz file, an exported {SUFFIX}, or one of the trained models {known}; "
+        f"got {source}, which is none of these."
     )
-
-
-def _is_of_zoo(source: Any) -> bool:
-    return isinstance(source, str) and not Path(source).exists() and source in zoo.records()
 
 
 def _holds_evaluation(path: Path) -> bool:
@@ -144,17 +140,12 @@ def _holds_evaluation(path: Path) -> bool:
         return "log_likelihood" in arrays
 
 
-def _judge_trained(name: str, given: dict[str, Any], data_dir: str | None, data: Dataset | None) -> Evaluation:
-    """A model of the zoo on the test images of its data set, binarised as `iwax evaluate` does."""
-    record = zoo.records()[name]
-    config, seed = record["config"], given.get("seed", 0)
-    loaded = load(config["dataset"], config["split"], data_dir) if data is None else data
-    rule = "fixed" if config["binarize"] == "dynamic" else config["binarize"]
-    x = first_examples(loaded, rule, seed=seed, count=given.get("num_images"))
+def _judge_trained(source: str | Path, given: dict[str, Any], data_dir: str | None, data: Dataset | None) -> Evaluation:
+    """A model that is no run on the test images of its data set, binarised as `iwax evaluate` does."""
+    run, seed = zoo.open_run(source, data_dir=data_dir, data=data), given.get("seed", 0)
+    x, rule = run.test_images(seed, given.get("num_images")), run.resolved.test_binarize
     rule = "fixed" if rule == "threshold" else rule  # images of 0 and 1 stay as they are
-    return evaluate(
-        zoo.load(name), x, jax.random.key(seed), num_samples=given.get("num_samples", SAMPLES), binarize=rule
-    )
+    return evaluate(run.model, x, jax.random.key(seed), num_samples=given.get("num_samples", SAMPLES), binarize=rule)
 
 
 def _name(source: Any, place: int) -> str:

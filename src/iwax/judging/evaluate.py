@@ -13,15 +13,18 @@ from iwax.evaluation import (
     Evaluation,
     chunk_shape,
     evaluate_batches,
+    first_examples,
     gather,
     samples_in_blocks,
     unit_variances,
 )
+from iwax.judging.other_data import ResultFiles, in_bits, judged_data, results_of
 from iwax.judging.partial import PartialEvaluation, partial_evaluation
 from iwax.judging.weights import pack_arrays
 from iwax.keys import EvaluationKeys
 from iwax.progress import Progress
-from iwax.runs import JUDGED, PARTIAL, LoadedRun, RunFolder, check_time_limit, current_environment, load_run
+from iwax.runs import LoadedRun, RunFolder, check_time_limit, current_environment
+from iwax.zoo import open_run
 
 __all__ = ["evaluate_run"]
 
@@ -37,6 +40,7 @@ def evaluate_run(
     seed: int = 0,
     rows: int = ROWS,
     recompute: bool = False,
+    dataset: str | Path | None = None,
     keys: type[EvaluationKeys] = EvaluationKeys,
     time_limit: float | None = None,
     data_dir: str | None = None,
@@ -46,18 +50,22 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """The summary of a run's `evaluate`, also written to evaluation.json; values per image to evaluation.npz.
 
+    Of another data set than the run was trained on, log p says how likely what lies outside its distribution is to the
+    model; it is written beside, to evaluation-NAME.json and .npz. Bits per dimension stand where x is discrete.
+
     Finished images are kept as it goes: after an interruption, the same call goes on with the next one, and what comes
     out is the same to the bit. Once all are finished it returns what was written. Any other setting, model, code, or
     version starts again.
 
     Arguments:
-        run: its folder, or the run itself, loaded.
+        run: its folder, or the run itself, loaded; or what else `iwax.load` takes, whose results are not kept.
         num_samples: k, importance samples per image.
         iwae_samples: K of IWAE-K; several give several bounds, and the first gives -KL(Q||P).
         num_images: the first this many test images; all if left out.
         seed: of the binarisation and the samples.
         rows: (image, sample) pairs on the device at a time; changes rounding and speed only.
         recompute: compute everything again.
+        dataset: whose test images, by name or path; the run's own if left out.
         keys: by which keys binarisation and samples are drawn; the former ones are for records that were.
         time_limit: stop after the batch in which so many seconds have passed; the result's "state" is then "stopped".
         data_dir: folder of the data sets.
@@ -66,24 +74,26 @@ def evaluate_run(
         log: told what was found, and what starts again and why.
 
     Raises:
-        ValueError: no run, invalid settings, or another process is evaluating it.
+        ValueError: no run, invalid settings, data of another shape, or another process is evaluating it.
     """
     check_time_limit(time_limit)
     begin = time.monotonic()
     sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
-    run = load_run(run, data_dir=data_dir, data=data)
-    folder, x = run.folder, run.test_images(seed, num_images, keys)
+    run = open_run(run, data_dir=data_dir, data=data)
+    judged = judged_data(run, dataset, data_dir)
+    folder, files = run.folder, results_of(run, judged)
+    x = first_examples(judged, run.resolved.test_binarize, seed=seed, count=num_images, keys=keys)
     settings = {
         **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "keys": keys.__name__},
         **{"num_examples": len(x), "binarize": run.resolved.test_binarize, "test_hash": test_set_hash(x)},
-        **_same_conditions(run),
+        **_same_conditions(run, judged),
     }
-    if not recompute and (written := _written(folder, settings)) is not None:
-        log(f"{JUDGED} holds this evaluation already; --recompute computes it again.")
+    if not recompute and (written := _written(folder, files, settings)) is not None:
+        log(f"{files.summary} holds this evaluation already; --recompute computes it again.")
         return written
     own = keys.of_seed(seed)
-    with partial_evaluation(folder.path / PARTIAL, settings) as finished:
+    with partial_evaluation(folder.path / files.partial, settings) as finished:
         before = _take_up(finished, chunk_shape(len(x), num_samples, rows)[0], recompute, log)
         parts = [finished.values] if before else []
         for examples, batch in evaluate_batches(
@@ -101,22 +111,23 @@ def evaluate_run(
         variances = unit_variances(run.model, x, own.units)
         result = gather(values, sizes, variances, num_samples, settings["test_hash"])
         summary = _summary(result, run.config.objective, settings, time.monotonic() - begin, before)
-        folder.write("evaluation.npz", pack_arrays(result))
-        folder.write_json(JUDGED, summary)
-        (folder.path / PARTIAL).unlink()
+        summary |= in_bits(run, judged, x, result.log_likelihood) | files.about
+        folder.write(files.arrays, pack_arrays(result))
+        folder.write_json(files.summary, summary)
+        (folder.path / files.partial).unlink()
     return summary
 
 
-def _same_conditions(run: LoadedRun) -> dict[str, Any]:
+def _same_conditions(run: LoadedRun, judged: Dataset) -> dict[str, Any]:
     """What must be the same for an evaluation to go on bit for bit: the model, the code, and what it runs on."""
-    now = current_environment(run.data)
+    now = current_environment(judged)
     return {"checkpoint": run.checkpoint_sha256, **{name: now[name] for name in REPRODUCED_BY}}
 
 
-def _written(folder: RunFolder, settings: dict[str, Any]) -> dict[str, Any] | None:
+def _written(folder: RunFolder, files: ResultFiles, settings: dict[str, Any]) -> dict[str, Any] | None:
     """The summary that an earlier call with the same settings has written."""
-    summary = folder.json(JUDGED)
-    return summary if summary.get("settings") == settings and (folder.path / "evaluation.npz").exists() else None
+    summary = folder.json(files.summary)
+    return summary if summary.get("settings") == settings and (folder.path / files.arrays).exists() else None
 
 
 def _take_up(finished: PartialEvaluation, batch: int, recompute: bool, log: Callable[[str], None]) -> int:

@@ -21,7 +21,8 @@ from iwax.evaluation import (
 from iwax.extras import beside_numbers
 from iwax.judging.evaluate import evaluate_run
 from iwax.keys import EvaluationKeys
-from iwax.runs import LoadedRun, RunFolder, load_run
+from iwax.runs import LoadedRun, RunFolder
+from iwax.zoo import open_run
 
 __all__ = ["JUDGEMENT", "estimators_run", "judge_run", "plot_evaluation", "pruned_run"]
 
@@ -59,7 +60,7 @@ def judge_run(
         The summaries by part: evaluation and, unless it was stopped, pruned, estimators, annealing, ssim,
         posterior; missing.
     """
-    loaded = load_run(run, data_dir=data_dir, data=data)
+    loaded = open_run(run, data_dir=data_dir, data=data)
     path = loaded.folder.path
     common: dict[str, Any] = {"seed": seed, "data_dir": data_dir}
     log("evaluation")
@@ -128,7 +129,7 @@ def pruned_run(
     Which are inactive is as evaluation.npz has it; the counts by the IWAE paper's single sample, and by what each unit
     holds beyond the layer above, are given beside it.
     """
-    run = load_run(run, data_dir=data_dir, data=data)
+    run = open_run(run, data_dir=data_dir, data=data)
     model, x, keys = run.model, run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
     with np.load(run.folder.path / "evaluation.npz") as arrays:
         variances = _unit_variances(arrays)
@@ -163,7 +164,7 @@ def estimators_run(
     """Bias and spread of IWAE-K, JVI-1(K) and JVI-2(K) against K on the first test images; drawn in figures/."""
     from iwax.judging.plots import estimator_plot
 
-    run = load_run(run, data_dir=data_dir, data=data)
+    run = open_run(run, data_dir=data_dir, data=data)
     x, keys = run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
     curves = estimator_curves(run.model, x, keys.samples, num_samples=num_samples)
     with beside_numbers("figures/estimators"):

@@ -8,7 +8,8 @@ from iwax.evaluation import reconstruct, sample_images
 from iwax.extras import check_installed
 from iwax.figures import image_rows, image_sheet
 from iwax.keys import EvaluationKeys
-from iwax.runs import LoadedRun, load_run
+from iwax.runs import LoadedRun
+from iwax.zoo import open_run
 
 __all__ = ["reconstruction_sheet", "sample_sheet"]
 
@@ -28,7 +29,7 @@ def sample_sheet(
     """
     check_positive_integer("num_images", num_images)
     check_installed("PIL", "pictures")  # before anything is computed
-    run = load_run(run, data_dir=data_dir, data=data)
+    run = open_run(run, data_dir=data_dir, data=data)
     out = out or run.folder.path / "samples.png"
     images = sample_images(run.model, num_images, EvaluationKeys.of_seed(seed).prior_samples)
     image_sheet(channels_last(images.reshape(-1, *run.example_shape)), out, shades=run.shades)
@@ -47,7 +48,7 @@ def reconstruction_sheet(
     """A picture of test images above what the model of a run makes of them; returns where it is."""
     check_positive_integer("num_images", num_images)
     check_installed("matplotlib", "pictures")
-    run = load_run(run, data_dir=data_dir, data=data)
+    run = open_run(run, data_dir=data_dir, data=data)
     out = out or run.folder.path / "reconstructions.png"
     x = run.test_images(seed, num_images)
     decoded = reconstruct(run.model, x, EvaluationKeys.of_seed(seed).reconstructions)

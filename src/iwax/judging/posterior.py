@@ -24,8 +24,9 @@ from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, plot
 from iwax.keys import EvaluationKeys
 from iwax.models import Model, draw
-from iwax.runs import LoadedRun, load_run
+from iwax.runs import LoadedRun
 from iwax.weights import effective_number
+from iwax.zoo import open_run
 
 __all__ = ["implicit_log_density", "implicit_posterior", "implicit_run", "implicit_weights", "posterior_picture"]
 
@@ -205,7 +206,7 @@ def implicit_run(
     Raises:
         ValueError: no run, or an image that is not there.
     """
-    run = load_run(run, data_dir=data_dir, data=data)
+    run = open_run(run, data_dir=data_dir, data=data)
     folder, x = run.folder, run.test_images(seed)
     for image in images:
         if not 0 <= image < len(x):

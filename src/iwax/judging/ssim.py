@@ -13,7 +13,8 @@ from iwax.evaluation import RULES, first_examples, get_setting, range_of, recons
 from iwax.extras import beside_numbers, check_installed
 from iwax.figures import image_rows, image_shape
 from iwax.keys import EvaluationKeys
-from iwax.runs import LoadedRun, RunFolder, load_data, load_run
+from iwax.runs import LoadedRun, RunFolder, load_data
+from iwax.zoo import open_run
 
 __all__ = ["ssim_run"]
 
@@ -61,7 +62,7 @@ def ssim_run(
         chosen = dataclasses.replace(chosen, data_range=data_range)
     rule = chosen.reconstruction if reconstruction is None else reconstruction
     check_choice("reconstruction", rule, RULES)
-    run = load_run(run, data_dir=data_dir, data=data)
+    run = open_run(run, data_dir=data_dir, data=data)
     own, binarized = run.data, run.resolved.test_binarize
     other = own if dataset in (None, own.name) else load_data(run.config, data_dir, dataset=dataset)
     _check_size(own, other)

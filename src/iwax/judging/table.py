@@ -29,6 +29,8 @@ class JudgedRun:
     config: RunConfig
     status: dict[str, Any]
     summary: dict[str, Any]
+    arrays: str = ARRAYS
+    """The file of its numbers per example."""
 
     def value(self, name: str) -> float | None:
         """A number of the evaluation or of training ("seconds", "epochs"); None if it is not known."""
@@ -40,7 +42,7 @@ class JudgedRun:
 
     def per_example(self, name: str) -> np.ndarray | None:
         """The same of each test example, (N,); None where it is not kept."""
-        path = self.folder.path / ARRAYS
+        path = self.folder.path / self.arrays
         if not self.summary or name not in PAIRED or not path.exists():
             return None
         with np.load(path, allow_pickle=False) as arrays:

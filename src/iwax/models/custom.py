@@ -94,10 +94,22 @@ class OwnModel:
         Raises:
             ValueError: the function fails.
         """
-        function = self.load()
+        return self.make_from(self.mean(images), key)
+
+    @staticmethod
+    def mean(images: np.ndarray) -> np.ndarray:
+        """The mean of training examples (N, *event) as the function gets it, float32."""
         scale = 255 if images.dtype == np.uint8 else 1
-        mean = (images.mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
-        given = {"key": key, "data_mean": jax.numpy.asarray(mean), "data_shape": images.shape[1:]}
+        return (images.mean(axis=0, dtype=np.float64) / scale).astype(np.float32)
+
+    def make_from(self, mean: np.ndarray, key: PRNGKeyArray) -> Any:
+        """The model at its initial parameters, of the mean training example.
+
+        Raises:
+            ValueError: the function fails.
+        """
+        function = self.load()
+        given = {"key": key, "data_mean": jax.numpy.asarray(mean), "data_shape": mean.shape}
         parameters = inspect.signature(function).parameters.values()
         if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
             given = {name: given[name] for name in given if name in {parameter.name for parameter in parameters}}

@@ -13,6 +13,10 @@ from .environment import cores as cores
 from .environment import current_environment as current_environment
 from .environment import differences as differences
 from .environment import versions_and_commit as versions_and_commit
+from .exported import SUFFIX as SUFFIX
+from .exported import export_run as export_run
+from .exported import read_card as read_card
+from .exported import read_exported as read_exported
 from .folder import CHECKPOINT as CHECKPOINT
 from .folder import CONFIG as CONFIG
 from .folder import ENVIRONMENT as ENVIRONMENT
@@ -23,6 +27,9 @@ from .folder import PARTIAL as PARTIAL
 from .folder import STATUS as STATUS
 from .folder import RunFolder as RunFolder
 from .folder import list_runs as list_runs
+from .hub import fetch_model as fetch_model
+from .hub import is_on_hub as is_on_hub
+from .hub import push_model as push_model
 from .identity import explicit_fields as explicit_fields
 from .identity import identifier as identifier
 from .identity import non_default_fields as non_default_fields
@@ -41,3 +48,4 @@ from .lock import try_lock as try_lock
 from .paths import load_data as load_data
 from .resolution import ResolvedRun as ResolvedRun
 from .resolution import resolve as resolve
+from .scratch import ScratchFolder as ScratchFolder

@@ -42,6 +42,7 @@ RESULTS = (  # of judging; see iwax.judging.evaluate, judgement, annealing, simi
     *(JUDGED, "evaluation.npz", PARTIAL, "judgement.json", "samples.png", "reconstructions.png"),
     *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json"),
 )
+ELSEWHERE = ("evaluation-*.*", "ssim-*.json")  # of judging on other data than its own
 
 
 class RunFolder:
@@ -71,6 +72,9 @@ class RunFolder:
         with self.lock():
             for name in (METRICS, EVALUATIONS, STATUS, CHECKPOINT, PREVIOUS, NEW, MODEL, *RESULTS):
                 (self.path / name).unlink(missing_ok=True)
+            for pattern in ELSEWHERE:
+                for path in self.path.glob(pattern):
+                    path.unlink()
             if model is not None:
                 self.write(MODEL, model)
             self.write_json(ENVIRONMENT, environment)

@@ -37,6 +37,7 @@ class LoadedRun:
         checkpoint_sha256: checksum of what that holds.
         environment: the record of where and how it was trained.
         data_dir: folder of the data sets.
+        own, data_mean: of a model of one's own that is from an exported file: its code, and the mean training example.
     """
 
     folder: RunFolder
@@ -46,6 +47,8 @@ class LoadedRun:
     checkpoint_sha256: str
     environment: dict[str, Any]
     data_dir: str | Path | None = None
+    own: OwnModel | None = None
+    data_mean: np.ndarray | None = None
     _data: Dataset | None = dataclasses.field(default=None, repr=False)
 
     @property

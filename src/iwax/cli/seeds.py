@@ -1,0 +1,58 @@
+"""`iwax evaluate FOLDER`: several runs judged, one line each, and the mean over those that differ in the seed only."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iwax.console import ProgressBar, notices, number, print_table
+from iwax.files import dumps
+
+__all__ = ["evaluate_seeds"]
+
+
+def evaluate_seeds(folder: Path, as_json: bool, options: dict[str, Any]) -> None:
+    """Judge the runs of a folder, and print them with mean and standard deviation over the seeds."""
+    from iwax.judging import evaluate_runs
+
+    with ProgressBar("evaluating") as on_progress:
+        groups = evaluate_runs(folder, on_progress=on_progress, log=_notice, **options)
+    if as_json:
+        click.echo(dumps([group.summary() for group in groups], indent=2))
+        return
+    for group in groups:
+        first = group.summaries[0]
+        where = f" of {first['dataset']}" if "dataset" in first else ""
+        title = f"{first['num_examples']} test images{where}, k = {first['num_samples']} (nats)"
+        print_table(f"{folder}: {title}", ["run", *map(_heading, group.means)], _rows(group))
+    for advice in dict.fromkeys(one["advice"] for group in groups for one in group.summaries if one["advice"]):
+        notices.print(advice, style="bold yellow", markup=False)
+
+
+def _rows(group: Any) -> list[list[str]]:
+    """A line for each run, then mean, standard deviation over the seeds, and errors of the mean."""
+    names = list(group.means)
+    rows = [
+        [run, *(_shown(name, summary.get(name)) for name in names)]
+        for run, summary in zip(group.runs, group.summaries, strict=True)
+    ]
+    means = [group.means[name] for name in names]
+    rows.append([f"mean of {len(group.runs)}", *(number(mean.mean) for mean in means)])
+    rows.append(["standard deviation", *("" if mean.sd is None else number(mean.sd) for mean in means)])
+    rows.append(["± Monte Carlo", *("" if mean.mc_error is None else number(mean.mc_error) for mean in means)])
+    rows.append(["± over examples", *("" if mean.data_error is None else number(mean.data_error) for mean in means)])
+    return rows
+
+
+def _heading(name: str) -> str:
+    """The name of a number as the table of one run has it."""
+    named = {"log_p": "log p", "neg_kl": "-KL(Q||P)", "elbo": "ELBO", "active_units": "active units"}
+    return named.get(name, f"IWAE-{name[5:]}")
+
+
+def _shown(name: str, value: Any) -> str:
+    return " + ".join(map(str, value)) if name == "active_units" else number(value)
+
+
+def _notice(message: str) -> None:
+    notices.print(message, markup=False)

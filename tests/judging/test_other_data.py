@@ -1,0 +1,176 @@
+"""Runs judged on other data, several seeds at once, models that are no run: where results go, in which units."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from iwax.cli import main
+from iwax.judging.evaluate import evaluate_run
+from iwax.judging.seeds import evaluate_runs
+from iwax.runs.folder import RunFolder
+from iwax.runs.launch import new_run
+from iwax.zoo import open_run
+from tiny import tiny_config, tiny_data, values_per_image
+
+OPTIONS = {"num_samples": 128, "rows": 256}
+FEW = ("--num-samples", 128, "--num-images", 4)
+
+
+def command(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return exit_.value.code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Its data are in a file, as the commands need."""
+    folder = tmp_path_factory.mktemp("other")
+    np.save(folder / "own.npy", tiny_data().train)
+    np.save(folder / "unlike.npy", 255 - tiny_data(seed=1, train=60).train)
+    np.save(folder / "larger.npy", np.arange(180, dtype=np.uint8).reshape(5, 6, 6))
+    config = tiny_config(dataset=str(folder / "own.npy"), epochs=1)
+    return new_run(config, folder / "run", command=[]).path
+
+
+def test_other_data_are_judged_beside_the_run_s_own(run, capsys):
+    """Named after them; a run's own evaluation keeps every byte, and the two are of different examples."""
+    evaluate_run(run, **OPTIONS)
+    own = [(run / name).read_bytes() for name in ("evaluation.json", "evaluation.npz")]
+    status, out, _ = command(capsys, "evaluate", run, *FEW, "--dataset", run.parent / "unlike.npy")
+    assert status == 0
+    assert "unlike.npy" in out
+    assert [(run / name).read_bytes() for name in ("evaluation.json", "evaluation.npz")] == own
+    other = json.loads((run / "evaluation-unlike.json").read_text())
+    assert (other["dataset"], other["trained_on"]) == (str(run.parent / "unlike.npy"), str(run.parent / "own.npy"))
+    assert other["test_hash"] != json.loads(own[0])["test_hash"]
+    assert not (run / "evaluation-unlike.partial").exists()
+    evaluate_run(run, dataset=run.parent / "own.npy", **OPTIONS)  # the control: its own data by path are its own
+    assert not (run / "evaluation-own.json").exists()
+
+
+def test_data_of_another_shape_or_of_a_name_that_is_taken_are_refused(run, tmp_path):
+    with pytest.raises(ValueError, match=r"Expected dataset to have examples of shape \(4, 4\), as the run .*\(6, 6\)"):
+        evaluate_run(run, dataset=run.parent / "larger.npy", **OPTIONS)
+    evaluate_run(run, dataset=run.parent / "unlike.npy", **OPTIONS)
+    np.save(tmp_path / "unlike.npy", tiny_data(seed=2).train)
+    with pytest.raises(ValueError, match=r"Expected evaluation-unlike\.json in .* Move it away"):
+        evaluate_run(run, dataset=tmp_path / "unlike.npy", **OPTIONS)
+
+
+def test_a_new_run_in_the_folder_takes_evaluations_on_other_data_away(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    folder = RunFolder(tmp_path / "run")
+    folder.create(RunFolder(run).config(), {})
+    folder.write_json("evaluation-unlike.json", {})
+    folder.create(RunFolder(run).config(), {}, overwrite=True)
+    assert not (tmp_path / "run" / "evaluation-unlike.json").exists()
+
+
+def test_bits_per_dimension_are_nats_of_each_pixel_in_units_of_log_2(run):
+    """Of 16 pixels; a model that tossed a coin for each would need one bit."""
+    found = evaluate_run(run, **OPTIONS)
+    values = values_per_image(run)
+    assert found["dimensions"] == 16
+    assert found["bits_per_dimension"] == pytest.approx(-found["log_p"] / 16 / 0.6931471805599453)
+    assert found["bits_per_dimension_test_error"] == pytest.approx(
+        np.std(values, ddof=1) / math.sqrt(len(values)) / 16 / 0.6931471805599453
+    )
+    assert 0.9 < found["bits_per_dimension"] < 1.5  # noise of every grey value, hardly learned
+
+
+@pytest.mark.slow
+def test_a_density_has_no_bits_per_dimension_and_says_why(tmp_path, capsys):
+    config = tiny_config(likelihood="gaussian", binarize="intensities", epochs=1)
+    path = new_run(config, tmp_path / "run", data=tiny_data()).path
+    assert evaluate_run(path, data=tiny_data(), **OPTIONS)["bits_per_dimension"] is None
+    assert "log p changes with the units of x" in "".join(_rows(path))
+
+
+def _rows(path):
+    from iwax.cli.judging import evaluation_rows
+
+    return [cell for row in evaluation_rows(json.loads((path / "evaluation.json").read_text())) for cell in row]
+
+
+def test_results_of_a_model_that_is_no_run_are_printed_and_not_kept_in_the_package(capsys, tmp_path, monkeypatch):
+    from iwax.zoo import FOLDER
+
+    monkeypatch.chdir(tmp_path)
+    data = tiny_data(seed=3).train
+    np.save(tmp_path / "digits.npy", np.kron(data, np.ones((7, 7), np.uint8)))
+    before = sorted(FOLDER.rglob("*"))
+    judged = ("evaluate", "one-layer-iwae-50", "--num-samples", 64, "--num-images", 2, "--dataset", "digits.npy")
+    status, out, err = command(capsys, *judged)
+    assert status == 0
+    assert "one-layer-iwae-50: 2 test images" in out
+    assert "results are not kept" in " ".join(err.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.npy"]
+    assert command(capsys, *judged, "--out", "kept")[0] == 0
+    assert (tmp_path / "kept" / "evaluation-digits.json").exists()
+    assert sorted(FOLDER.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["sample", "reconstruct", "posterior"])
+def test_a_picture_of_a_model_that_is_no_run_needs_a_place(capsys, name):
+    status, _, err = command(capsys, name, "one-layer-iwae-50")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "Expected --out to say where the picture goes" in err
+
+
+def test_a_scratch_folder_goes_with_its_run():
+    run = open_run("one-layer-iwae-50")
+    path = run.folder.path
+    assert path.is_dir()
+    del run
+    assert not path.exists()
+
+
+@pytest.fixture(scope="module")
+def seeds(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seeds")
+    for seed in (0, 1, 2):
+        config = tiny_config(dataset=str(run.parent / "own.npy"), epochs=1, seed=seed)
+        new_run(config, folder / f"seed{seed}", command=[])
+    return folder
+
+
+def test_a_folder_of_seeds_is_judged_run_by_run_with_mean_and_standard_deviation(seeds, capsys):
+    (found,) = evaluate_runs(seeds, **OPTIONS)
+    log_p = [json.loads((seeds / f"seed{i}" / "evaluation.json").read_text())["log_p"] for i in range(3)]
+    assert len(set(log_p)) == 3
+    mean = sum(log_p) / 3
+    assert found.means["log_p"].mean == pytest.approx(mean)
+    assert found.means["log_p"].sd == pytest.approx(math.sqrt(sum((value - mean) ** 2 for value in log_p) / 2))
+    status, out, err = command(capsys, "evaluate", seeds, "--num-samples", 128, "--rows", 256)
+    assert status == 0, err
+    assert f"{mean:.3f}" in out.partition("mean of 3")[2].partition("\n")[0]
+    assert f"{found.means['log_p'].sd:.3f}" in out.partition("standard deviation")[2].partition("\n")[0]
+    assert "holds this evaluation already" in " ".join(err.split())  # nothing is judged twice
+
+
+def test_seeds_are_judged_on_other_data_from_their_own_files(seeds, run):
+    (own,) = evaluate_runs(seeds, **OPTIONS)
+    (found,) = evaluate_runs(seeds, dataset=run.parent / "unlike.npy", **OPTIONS)
+    errors = [one.means["log_p"].data_error for one in (own, found)]
+    per_example = [values_of(seeds, "evaluation-unlike.npz")]
+    assert errors[1] == pytest.approx(np.std(per_example[0], ddof=1) / math.sqrt(len(per_example[0])))
+    assert errors[0] != errors[1]
+
+
+def values_of(folder, name):
+    """The mean over seeds of each example."""
+    each = []
+    for seed in range(3):
+        with np.load(folder / f"seed{seed}" / name) as arrays:
+            each.append(arrays["log_likelihood"])
+    return np.mean(each, axis=0)
+
+
+def test_several_runs_take_no_option_of_one(seeds, capsys):
+    status, _, err = command(capsys, "evaluate", seeds, "--all")
+    assert status == 2
+    assert "which holds several" in " ".join(err.split())
