@@ -91,8 +91,8 @@ def encode(
         batches.append(jax.tree.map(lambda leaf, start=start: np.asarray(leaf)[: count - start], found))
     whole = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
     exact = jax.tree.leaves(_is_exact(model, jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), x)))
-    layers = (tuple(jax.tree.leaves(part)) for part in whole)
-    return Codes(*layers, tuple(map(bool, exact)), num_samples)
+    mean, scale, sample = (tuple(jax.tree.leaves(part)) for part in whole)
+    return Codes(mean, scale, sample, tuple(map(bool, exact)), num_samples)
 
 
 @eqx.filter_jit

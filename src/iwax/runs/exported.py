@@ -147,7 +147,9 @@ def _own_of(notes: dict[str, str], name: str) -> OwnModel:
 def _shared_config(config: RunConfig) -> RunConfig:
     """The configuration with names of files in place of paths."""
     names = {name: getattr(config, name) for name in ("dataset", "init_from", "model")}
-    own = {name: Path(value).name for name, value in names.items() if value is not None and value not in DATASETS}
+    own: dict[str, Any] = {
+        name: Path(value).name for name, value in names.items() if value is not None and value not in DATASETS
+    }
     return dataclasses.replace(config, **own)
 
 
