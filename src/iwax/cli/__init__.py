@@ -20,8 +20,8 @@ from iwax.cli import (
     posterior,
     reporting,
     reproducing,
-    sweeping,
     sharing,
+    sweeping,
     training,
     weights,
 )
