@@ -321,7 +321,7 @@ BUGS = [
         "for option, value in given if value != option.default]", "for option, value in given if False]",
         "read_otherwise", "iwax itself"),
     # What is made once and passed on: a resolved run, a loaded run, the keys of judging.
-    Bug("a run's data read to load it", "runs/loading.py", "template = architecture(resolved.config, data_size_of(checkpoint))",
+    Bug("a run's data read to load it", "runs/loading.py", "template = architecture(resolved.config, data_size_of(held))",
         "template = build_model(resolved, training_images(resolved, data_of_run(resolved.config, data_dir)))",
         "data_set_is_gone or without_its_data", "iwax itself", where=("tests/runs/test_loading.py",)),
     Bug("a run loaded again for each part of its judgement", "judging/judgement.py",

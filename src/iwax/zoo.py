@@ -76,6 +76,7 @@ def open_run(
     data: Dataset | None = None,
     out: str | Path | None = None,
     trust_code: bool = False,
+    checkpoint: str | None = None,
 ) -> LoadedRun:
     """Whatever `load` takes, with its configuration and data: what the commands judge.
 
@@ -84,6 +85,7 @@ def open_run(
         data_dir, data: as for `load_run`.
         out: the folder of results. Left out, a run's own; those of other models go to a temporary one.
         trust_code: as `load`.
+        checkpoint: of a run's folder, "best" or "last"; if left out the best, where the run keeps it.
     """
     if isinstance(source, LoadedRun):
         run = source
@@ -93,7 +95,13 @@ def open_run(
     elif is_of_zoo(source):
         run = _as_run(str(source), data_dir, data)
     else:
-        run = load_run(source, data_dir=data_dir, data=data)
+        return _with_results_in(out, load_run(source, data_dir=data_dir, data=data, checkpoint=checkpoint))
+    if checkpoint == "best" and not run.selected:
+        raise IwaxError(f"Expected checkpoint 'best' of the folder of a run; got it for {source}, which has one only.")
+    return _with_results_in(out, run)
+
+
+def _with_results_in(out: str | Path | None, run: LoadedRun) -> LoadedRun:
     if out is None:
         return run
     Path(out).mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from iwax.cli.options import data_dir_option, iwae_samples_option, json_option, num_images_option
+from iwax.cli.options import checkpoint_option, data_dir_option, iwae_samples_option, json_option, num_images_option
 from iwax.cli.seeds import evaluate_seeds
 from iwax.cli.sources import keeping, kept_nowhere, opened, results_option, run_argument, trust_code_option
 from iwax.console import ProgressBar, notices, number, print_table
@@ -38,11 +38,13 @@ __all__ = ["encode", "evaluate", "evaluation_rows", "reconstruct", "sample"]
     help="The whole judgement: inactive units, jackknives, a short annealing, SSIM, posteriors; with figures.",
 )
 @results_option
+@checkpoint_option
 @data_dir_option
 @trust_code_option
 @json_option
 def evaluate(
     run: Path,
+    checkpoint: str | None,
     time_limit: float | None,
     figures: bool,
     everything: bool,
@@ -64,9 +66,9 @@ def evaluate(
     if holds_runs(run):
         if everything or figures or out is not None:
             raise click.UsageError(f"Expected one run for --all, --figures and --out; got {run}, which holds several.")
-        evaluate_seeds(run, as_json, options)
+        evaluate_seeds(run, as_json, options | {"checkpoint": checkpoint})
         return
-    loaded = opened(run, options["data_dir"], trust_code, out)
+    loaded = opened(run, options["data_dir"], trust_code, out, checkpoint=checkpoint)
     if figures or everything:
         keeping(loaded, "what is drawn", out)
     with ProgressBar("evaluating") as on_progress:
@@ -215,10 +217,18 @@ def _notice(message: str) -> None:
     help="Picture to write, RUN/samples.png if left out; or an .npy, which gets the values themselves.",
 )
 @click.option("--drawn", is_flag=True, help="Of an .npy: draws of p(x|z), noise and all, in place of its mean.")
+@checkpoint_option
 @data_dir_option
 @trust_code_option
 def sample(
-    run: Path, num_images: int, seed: int, out: Path | None, drawn: bool, data_dir: str | None, trust_code: bool
+    run: Path,
+    num_images: int,
+    seed: int,
+    out: Path | None,
+    drawn: bool,
+    checkpoint: str | None,
+    data_dir: str | None,
+    trust_code: bool,
 ) -> None:
     """Draw images from a trained model: a picture, or an array of numbers."""
     from iwax.evaluation import shown
@@ -227,7 +237,8 @@ def sample(
     as_array = out is not None and out.suffix == ".npy"
     if drawn and not as_array:
         raise click.UsageError(f"Expected --drawn together with --out FILE.npy; got {out}.")
-    loaded = opened(run, data_dir, trust_code, needs=None if as_array else ("PIL", "pictures"))
+    needs = None if as_array else ("PIL", "pictures")
+    loaded = opened(run, data_dir, trust_code, needs=needs, checkpoint=checkpoint)
     keeping(loaded, "the picture", out)
     common: dict[str, Any] = {"num_images": num_images, "seed": seed, "data_dir": data_dir}
     if out is not None and as_array:
@@ -249,17 +260,20 @@ def sample(
 @num_images_option("The first this many examples; all if left out.")
 @click.option("--num-samples", type=int, default=128, show_default=True, help="Draws for moments that q does not know.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
+@checkpoint_option
 @data_dir_option
 @trust_code_option
 @json_option
-def encode(run: Path, out: Path, trust_code: bool, as_json: bool, **options: Any) -> None:
+def encode(
+    run: Path, out: Path, checkpoint: str | None, trust_code: bool, as_json: bool, **options: Any
+) -> None:
     """Write latent codes: mean and scale of q(z|x) for each example, and a draw of it, by layer; and its index.
 
     Row i is example index[i] of the data as they are read, before a random split; of data whose parts are given, i.
     """
     from iwax.judging import encode_run
 
-    found = encode_run(opened(run, options["data_dir"], trust_code), out, **options)
+    found = encode_run(opened(run, options["data_dir"], trust_code, checkpoint=checkpoint), out, **options)
     if as_json:
         click.echo(dumps(found, indent=2))
         return
@@ -278,16 +292,23 @@ def encode(run: Path, out: Path, trust_code: bool, as_json: bool, **options: Any
 @click.option("--num-images", type=int, default=20, show_default=True, help="How many test images.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write; RUN/reconstructions.png if left out.")
+@checkpoint_option
 @data_dir_option
 @trust_code_option
 def reconstruct(
-    run: Path, num_images: int, seed: int, out: Path | None, data_dir: str | None, trust_code: bool
+    run: Path,
+    num_images: int,
+    seed: int,
+    out: Path | None,
+    checkpoint: str | None,
+    data_dir: str | None,
+    trust_code: bool,
 ) -> None:
     """Encode test images and decode one sample of each."""
     from iwax.evaluation import shown
     from iwax.judging import reconstruction_sheet
 
-    loaded = opened(run, data_dir, trust_code, needs=("matplotlib", "pictures"))
+    loaded = opened(run, data_dir, trust_code, needs=("matplotlib", "pictures"), checkpoint=checkpoint)
     keeping(loaded, "the picture", out)
     click.echo(reconstruction_sheet(loaded, num_images=num_images, seed=seed, out=out, data_dir=data_dir))
     _say_what_is_shown(shown(loaded.model, loaded.test_images(seed, 1)))

@@ -9,6 +9,7 @@ import click
 from iwax.runs import OPTION_NAMES, RunConfig
 
 __all__ = [
+    "checkpoint_option",
     "config_options",
     "data_dir_option",
     "iwae_samples_option",
@@ -37,6 +38,11 @@ iwae_samples_option = click.option(
     default=(64,),
     show_default=True,
     help="K of IWAE-K from the same samples; may be given several times, and the first gives -KL(Q||P).",
+)
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Choice(["best", "last"]),
+    help="Which checkpoint: the best by the validation images, or the last.  [default: best, where the run keeps it]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from iwax.cli.options import data_dir_option
+from iwax.cli.options import checkpoint_option, data_dir_option
 from iwax.cli.sources import opened, run_argument, trust_code_option
 from iwax.console import notices
 
@@ -16,9 +16,18 @@ __all__ = ["export"]
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write, .safetensors.")
 @click.option("--push", metavar="OWNER/NAME", help='Also put it on the Hugging Face hub (pip install "iwax[hub]").')
 @click.option("--private", is_flag=True, help="With --push: a new repository is private.")
+@checkpoint_option
 @data_dir_option
 @trust_code_option
-def export(run: Path, out: Path, push: str | None, private: bool, data_dir: str | None, trust_code: bool) -> None:
+def export(
+    run: Path,
+    out: Path,
+    push: str | None,
+    private: bool,
+    checkpoint: str | None,
+    data_dir: str | None,
+    trust_code: bool,
+) -> None:
     """Write a trained model to one file that iwax.load and every command read anywhere; prints its model card.
 
     The file holds the weights, the configuration, what is known of the data, the numbers of `iwax evaluate` with their
@@ -28,7 +37,7 @@ def export(run: Path, out: Path, push: str | None, private: bool, data_dir: str 
         raise click.UsageError("Expected --private together with --push OWNER/NAME; got it alone.")
     from iwax.runs import export_run, push_model
 
-    card = export_run(opened(run, data_dir, trust_code), out)
+    card = export_run(opened(run, data_dir, trust_code, checkpoint=checkpoint), out)
     click.echo(card)
     notices.print(f"{out}: {out.stat().st_size:,} bytes", markup=False)
     if push is not None:

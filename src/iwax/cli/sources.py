@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from iwax.console import notices
 from iwax.errors import IwaxError
 from iwax.extras import check_installed
 
@@ -24,14 +25,25 @@ results_option = click.option(
 
 
 def opened(
-    run: Path, data_dir: str | None, trust_code: bool, out: Path | None = None, needs: tuple[str, str] | None = None
+    run: Path,
+    data_dir: str | None,
+    trust_code: bool,
+    out: Path | None = None,
+    needs: tuple[str, str] | None = None,
+    checkpoint: str | None = None,
 ) -> Any:
-    """The run, loaded, with its results in `out` if given; refused first where what it `needs` is not installed."""
+    """The run, loaded, with its results in `out` if given; refused first where what it `needs` is not installed.
+
+    Says which checkpoint it is where the run keeps two.
+    """
     if needs is not None:
         check_installed(*needs)
     from iwax.zoo import open_run
 
-    return open_run(run, data_dir=data_dir, trust_code=trust_code, out=out)
+    loaded = open_run(run, data_dir=data_dir, trust_code=trust_code, out=out, checkpoint=checkpoint)
+    if loaded.words:
+        notices.print(loaded.words, markup=False)
+    return loaded
 
 
 def keeping(run: Any, what: str, out: Path | None = None) -> None:

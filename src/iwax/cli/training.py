@@ -106,9 +106,11 @@ def _line(result: dict[str, Any]) -> str:
     bound = f", training bound {result['bound']:.3f} nats" if "bound" in result else ""
     if "state" not in result:
         return f"{result['run']}: not yet begun"
+    early = f" ({result['stopped_early']} judgements without a better one)" if "stopped_early" in result else ""
+    best = "; epoch {epoch} is the best, {by} {value:.3f} nats".format(**result["best"]) if "best" in result else ""
     return (
-        f"{result['run']}: {result['state']} after {result['epoch']} of {result['epochs']} epochs, "
-        f"{result['seconds']:.0f} s{bound}"
+        f"{result['run']}: {result['state']} after {result['epoch']} of {result['epochs']} epochs{early}, "
+        f"{result['seconds']:.0f} s{bound}{best}"
     )
 
 

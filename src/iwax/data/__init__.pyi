@@ -16,6 +16,7 @@ from .checks import check_stored as check_stored
 from .dataset import Dataset as Dataset
 from .dataset import DatasetInfo as DatasetInfo
 from .dataset import DataWarning as DataWarning
+from .dataset import array_sha256 as array_sha256
 from .payload import ChecksumError as ChecksumError
 from .pictures import BACKGROUNDS as BACKGROUNDS
 from .pictures import channels_last as channels_last
@@ -24,3 +25,6 @@ from .trees import as_examples as as_examples
 from .trees import check_examples as check_examples
 from .trees import is_tree as is_tree
 from .trees import num_examples as num_examples
+from .validation import VALIDATION_PART as VALIDATION_PART
+from .validation import as_validation as as_validation
+from .validation import hold_out as hold_out

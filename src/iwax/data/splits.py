@@ -17,9 +17,7 @@ def split_at_random(array: np.ndarray, rule: str) -> tuple[np.ndarray, np.ndarra
     count = min(max(1, round(fraction * len(array))), len(array) - 1)
     if count < 1:
         raise IwaxError(f"Expected at least 2 examples to split; got {len(array)}. Give `train` and `test` yourself.")
-    held_out = np.zeros(len(array), bool)
-    # RandomState, because its stream is frozen for good and so the split is too.
-    held_out[np.random.RandomState(seed).permutation(len(array))[:count]] = True
+    held_out = drawn_at_random(len(array), count, seed)
     return array[~held_out], array[held_out], f"test_fraction={fraction:g},seed={seed}"
 
 
@@ -42,6 +40,14 @@ def positions(rule: str, counts: dict[str, int], part: str) -> np.ndarray:
         return np.arange(counts[part])
     train, test, _ = split_at_random(np.arange(sum(counts.values())), rule)
     return test if part == "test" else train[: counts[part]]
+
+
+def drawn_at_random(total: int, count: int, seed: int) -> np.ndarray:
+    """True for `count` of `total` examples, drawn without replacement."""
+    drawn = np.zeros(total, bool)
+    # RandomState, because its stream is frozen for good and so the split is too.
+    drawn[np.random.RandomState(seed).permutation(total)[:count]] = True
+    return drawn
 
 
 def _parse(rule: str) -> tuple[float, int]:

@@ -41,6 +41,7 @@ def evaluate_run(
     rows: int = ROWS,
     recompute: bool = False,
     dataset: str | Path | None = None,
+    checkpoint: str | None = None,
     keys: type[EvaluationKeys] = EvaluationKeys,
     time_limit: float | None = None,
     data_dir: str | None = None,
@@ -66,6 +67,7 @@ def evaluate_run(
         rows: (image, sample) pairs on the device at a time; changes rounding and speed only.
         recompute: compute everything again.
         dataset: whose test images, by name or path; the run's own if left out.
+        checkpoint: "best", by the validation images, or "last"; if left out the best, where the run keeps it.
         keys: by which keys binarisation and samples are drawn; the former ones are for records that were.
         time_limit: stop after the batch in which so many seconds have passed; the result's "state" is then "stopped".
         data_dir: folder of the data sets.
@@ -80,7 +82,7 @@ def evaluate_run(
     begin = time.monotonic()
     sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
-    run = open_run(run, data_dir=data_dir, data=data)
+    run = open_run(run, data_dir=data_dir, data=data, checkpoint=checkpoint)
     judged = judged_data(run, dataset, data_dir)
     folder, files = run.folder, results_of(run, judged)
     x = first_examples(judged, run.resolved.test_binarize, seed=seed, count=num_images, keys=keys)
@@ -110,7 +112,7 @@ def evaluate_run(
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         variances = unit_variances(run.model, x, own.units)
         result = gather(values, sizes, variances, num_samples, settings["test_hash"])
-        summary = _summary(result, run.config.objective, settings, time.monotonic() - begin, before)
+        summary = _summary(result, run, settings, time.monotonic() - begin, before)
         summary |= in_bits(run, judged, x, result.log_likelihood) | files.about
         folder.write(files.arrays, pack_arrays(result))
         folder.write_json(files.summary, summary)
@@ -142,12 +144,13 @@ def _take_up(finished: PartialEvaluation, batch: int, recompute: bool, log: Call
 
 
 def _summary(
-    result: Evaluation, objective: str, settings: dict[str, Any], seconds: float, before: int
+    result: Evaluation, run: LoadedRun, settings: dict[str, Any], seconds: float, before: int
 ) -> dict[str, Any]:
     num_new = len(result.log_likelihood) - before
     return {
         "state": "finished",
-        "objective": objective,
+        "objective": run.config.objective,
+        **({"selected": run.selected} if run.selected else {}),
         **result.summary(),
         **{name: settings[name] for name in ("seed", "binarize")},
         **{"seconds": seconds, "found_finished": before, "images_per_second": num_new / seconds},

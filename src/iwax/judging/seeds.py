@@ -53,6 +53,7 @@ def evaluate_runs(
     *,
     dataset: str | Path | None = None,
     data_dir: str | None = None,
+    checkpoint: str | None = None,
     log: Callable[[str], None] = lambda message: None,
     **options: Any,
 ) -> list[JudgedSeeds]:
@@ -62,7 +63,7 @@ def evaluate_runs(
 
     Arguments:
         folder: which holds the runs, as `iwax train --seeds 8 --out FOLDER` makes them.
-        dataset, data_dir: as for `evaluate_run`.
+        dataset, data_dir, checkpoint: as for `evaluate_run`.
         log: told which run is next.
         options: further options of `evaluate_run`; with a time limit of each run.
 
@@ -73,8 +74,8 @@ def evaluate_runs(
     for group in group_runs([folder]):
         runs, summaries = [], []
         for run in group.runs:
-            log(f"{run.folder.path}: seed {run.config.seed}")
-            loaded = open_run(run.folder.path, data_dir=data_dir)
+            loaded = open_run(run.folder.path, data_dir=data_dir, checkpoint=checkpoint)
+            log(f"{run.folder.path}: seed {run.config.seed} {loaded.words}".rstrip())
             summary = evaluate_run(loaded, dataset=dataset, data_dir=data_dir, log=log, **options)
             if summary["state"] == "finished":
                 arrays = results_of(loaded, judged_data(loaded, dataset, data_dir)).arrays

@@ -70,7 +70,7 @@ def new_cohort(
     _check_folder(path, list(runs), overwrite)
     (name, first), *rest = runs.items()
     data = load_data(first.config, data_dir) if data is None else data
-    vectorized = vectorized_is_quicker() if vectorized is None else vectorized
+    vectorized = _vectorized(list(runs.values()), vectorized)
     record = {"runs": list(runs), "vectorized": vectorized}
     options: dict[str, Any] = {"overwrite": overwrite, "command": command, "more": {"cohort": record}}
     first_session, first_state = create(first, path / name, data, **options)
@@ -108,8 +108,10 @@ def resume_cohort(
     record = RunFolder(path).json(COHORT)
     if not record:
         raise IwaxError(f"Expected {path} to be the folder of several runs; it holds no {COHORT}.")
-    vectorized = record["vectorized"] if vectorized is None else vectorized
     folders = [RunFolder(Path(path) / name) for name in record["runs"]]
+    vectorized = _vectorized(
+        [resolve(folder.config()) for folder in folders], record["vectorized"] if vectorized is None else vectorized
+    )
     going = [folder for folder in folders if folder.json(STATUS).get("state") != "failed"]
     chosen: Sequence[Checkpoint | None] = _in_step(going) if vectorized else [None] * len(going)
     pairs = []
@@ -138,6 +140,21 @@ def _train(
         messages = " ".join(f"{name}: {error}" for name, error in failures.items())
         raise NonFiniteLossError(f"{len(failures)} of {len(pairs)} runs failed; the others went on. {messages}")
     return [session.folder for session in sessions]
+
+
+def _vectorized(runs: Sequence[ResolvedRun], asked: bool | None) -> bool:
+    """Whether the runs train as one program; if left out what is quicker. Each that chooses an epoch trains by itself.
+
+    Raises:
+        ValueError: one program asked for runs that keep their best epoch or stop early, each at its own time.
+    """
+    chooses = any(run.config.keep is not None or run.config.patience is not None for run in runs)
+    if asked and chooses:
+        raise IwaxError(
+            "Expected no --vectorized with --keep best or --patience, by which each run stops and saves at a time of "
+            "its own; got both. Leave --vectorized out."
+        )
+    return vectorized_is_quicker() and not chooses if asked is None else asked
 
 
 def _check_alike(configs: Mapping[str, RunConfig]) -> None:

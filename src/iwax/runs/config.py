@@ -82,8 +82,23 @@ class RunConfig(ObjectiveOptions):
         "new samples and an optimiser each.",
     )
     init_from: str | None = _field(None, "Start from the model of this run, with a new optimiser.")
-    eval_every: int | None = _field(None, "Record log p and IWAE-64 on test images every this many epochs.")
-    eval_images: int | None = _field(None, "How many test images for that, evenly spaced; 500 if left out.")
+    validation: str | None = _field(
+        None,
+        "Examples for validation, never trained on and judged along training in place of test images: a part of the "
+        "training images (0.1), a number of them, or val, the data's own part.",
+    )
+    keep: str | None = _field(
+        None, "Which checkpoint to keep: last, or best, the one of the best validation IWAE-64 beside the last."
+    )
+    patience: int | None = _field(
+        None, "Stop early after this many judgements in a row without a better validation IWAE-64."
+    )
+    eval_every: int | None = _field(
+        None,
+        "Record log p and IWAE-64 every this many epochs on test images, or with --validation on those, where it is 1 "
+        "if left out.",
+    )
+    eval_images: int | None = _field(None, "How many images for that, evenly spaced; 500 if left out.")
     eval_samples: int | None = _field(None, "Importance samples per image for that; 640 if left out.")
     seed: int = _field(0, "Seed of everything random.")
 

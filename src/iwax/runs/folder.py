@@ -4,9 +4,10 @@ config.json              the resolved RunConfig
 environment.json         versions, code, device, commit, command, data and their checksums, later sessions
 model.py                 the file of a model of one's own, as it was
 metrics.jsonl            one record per epoch; bounds in nats
-evaluations.jsonl        log p and IWAE-64 of test images along training, where asked for; in nats
-status.json              running, stopped, finished or failed; epochs and seconds
+evaluations.jsonl        log p and IWAE-64 along training, where asked for, of validation or test images; in nats
+status.json              running, stopped, finished or failed; epochs and seconds; what was selected
 checkpoint.safetensors   parameters, optimiser, step; the one before is kept as checkpoint.previous.safetensors
+checkpoint.best.safetensors   parameters of the epoch that is best on validation images, where it is kept
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iwax.checks import check_choice
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads, read_json, read_text, write_whole
 from iwax.runs.config import RunConfig
@@ -34,6 +36,7 @@ CHECKPOINT, PREVIOUS, NEW = (
     "checkpoint.previous.safetensors",
     "checkpoint.new.safetensors",
 )
+BEST = "checkpoint.best.safetensors"
 LOCK = ".lock"
 MODEL = "model.py"
 JUDGED = "evaluation.json"
@@ -70,7 +73,7 @@ class RunFolder:
         with self._writing("."):
             self.path.mkdir(parents=True, exist_ok=True)
         with self.lock():
-            for name in (METRICS, EVALUATIONS, STATUS, CHECKPOINT, PREVIOUS, NEW, MODEL, *RESULTS):
+            for name in (METRICS, EVALUATIONS, STATUS, CHECKPOINT, PREVIOUS, NEW, BEST, MODEL, *RESULTS):
                 (self.path / name).unlink(missing_ok=True)
             for pattern in ELSEWHERE:
                 for path in self.path.glob(pattern):
@@ -183,6 +186,30 @@ class RunFolder:
         if (self.path / CHECKPOINT).exists():
             os.replace(self.path / CHECKPOINT, self.path / PREVIOUS)
         os.replace(self.path / NEW, self.path / CHECKPOINT)
+
+    def save_best(self, parameters: "PyTree", selected: dict[str, Any]) -> None:
+        """Write the checkpoint of the best epoch so far, which `selected` describes, over that of the one before."""
+        from iwax.runs.checkpoint import pack_checkpoint
+
+        notes = {"config": self.config().to_json(), "selected": dumps(selected)}
+        self.write(BEST, pack_checkpoint(parameters, notes))
+
+    def to_judge(self, which: str | None = None) -> "Checkpoint":
+        """The checkpoint that is judged: "best" or "last"; if left out the best, where the run keeps it.
+
+        Raises:
+            ValueError: there is none.
+        """
+        from iwax.runs.checkpoint import read_checkpoint
+
+        check_choice("checkpoint", which or "best", ("best", "last"))
+        there = (self.path / BEST).exists()
+        if which == "best" and not there:
+            raise IwaxError(
+                f"Expected a best checkpoint in {self.path}; it keeps none so far. Judge the last one, or train with "
+                "--validation 0.1 --keep best."
+            )
+        return read_checkpoint(self.path / BEST) if there and which != "last" else self.checkpoint()
 
     def checkpoints(self, problems: list[str] | None = None) -> Iterator["Checkpoint"]:
         """The good checkpoints, newest first; what is wrong with others goes into `problems`."""

@@ -6,7 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iwax.data import Dataset, as_array, binarize, check_images, check_likelihood, check_stored
+from iwax.data import (
+    VALIDATION_PART,
+    Dataset,
+    as_array,
+    binarize,
+    check_images,
+    check_likelihood,
+    check_stored,
+    hold_out,
+)
 from iwax.errors import IwaxError
 from iwax.keys import TrainingKeys
 from iwax.models import ARCHITECTURES, OwnModel, is_own
@@ -14,17 +23,30 @@ from iwax.runs.config import RunConfig
 from iwax.runs.resolution import ResolvedRun
 from iwax.training import Trainer, TrainState
 
-__all__ = ["architecture", "build_model", "prepare", "training_images"]
+__all__ = ["architecture", "build_model", "prepare", "training_images", "validation_images"]
 
 CHECKED = 4  # training examples on which a model of one's own is checked
 
 
 def training_images(run: ResolvedRun, data: Dataset) -> np.ndarray:
-    """The training images that a run asks for: the first of those that its recipe trains on.
+    """The training images that a run asks for: the first of those that its recipe trains on, less those for validation.
 
     Raises:
         ValueError: more images than there are, or images that do not fit the likelihood or the binarisation.
     """
+    return _training_and_validation(run, data)[0]
+
+
+def validation_images(run: ResolvedRun, data: Dataset) -> np.ndarray | None:
+    """The images on which a run is judged along training, and never trains; None if it has none apart from the test's.
+
+    Raises:
+        ValueError: as `training_images`; or the data have no part for validation, which is asked for.
+    """
+    return None if run.validation is None else _training_and_validation(run, data)[1]
+
+
+def _training_and_validation(run: ResolvedRun, data: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
     images, wanted = run.recipe.training_images(as_array(data.train)), run.config.train_images
     if wanted is not None:
         if wanted > len(images):
@@ -33,10 +55,26 @@ def training_images(run: ResolvedRun, data: Dataset) -> np.ndarray:
                 f"{data.name}; got {wanted}."
             )
         images = images[:wanted]
-    check_images(images, run.binarize, "training images")
-    check_stored(images, run.binarize, "training images")
-    check_likelihood(run.real_valued, images, run.binarize, "training images")
-    return images
+    _check(run, images, "training images")
+    if run.validation is None:
+        return images, None
+    if isinstance(run.validation, float | int):
+        return hold_out(images, run.validation)
+    if data.validation is None:
+        raise IwaxError(
+            f"Expected validation {VALIDATION_PART!r} of data that have such a part; {data.name} has none. Name a part "
+            "of the training images, such as 0.1."
+        )
+    held_out = as_array(data.validation)
+    _check(run, held_out, "validation images")
+    return images, held_out
+
+
+def _check(run: ResolvedRun, images: np.ndarray, name: str) -> None:
+    """Raises ValueError for images that do not fit the likelihood or the binarisation."""
+    check_images(images, run.binarize, name)
+    check_stored(images, run.binarize, name)
+    check_likelihood(run.real_valued, images, run.binarize, name)
 
 
 def build_model(run: ResolvedRun, images: np.ndarray, own: OwnModel | None = None) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from iwax.data import Dataset
+from iwax.data import Dataset, array_sha256
 from iwax.errors import IwaxError
 from iwax.evaluation import range_of
 from iwax.files import loads
@@ -15,12 +15,12 @@ from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import current_environment, differences
 from iwax.runs.folder import ENVIRONMENT, RunFolder
-from iwax.runs.initial import prepare
+from iwax.runs.initial import prepare, training_images, validation_images
 from iwax.runs.loading import kept_model
 from iwax.runs.paths import data_of_run, load_data, same_path
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
-from iwax.training import TrainState
+from iwax.training import BY, TrainState
 
 __all__ = ["create", "new_run", "reopen", "resume_run"]
 
@@ -77,6 +77,7 @@ def create(
     run = run.on(data)
     trainer, state = prepare(run, data, own, check=True)
     environment = current_environment(data, command) | _examples(data, run) | (more or {})
+    environment |= _validation(data, run)
     environment["protocol"] = {
         "name": run.recipe.name,
         "source": run.recipe.source,
@@ -144,8 +145,23 @@ def reopen(
     return Session(folder=folder, resolved=run, trainer=trainer, data=data), checkpoint.fill(template)
 
 
+def _validation(data: Dataset, run: ResolvedRun) -> dict[str, Any]:
+    """Which images are for validation, and what they decide; {} where there are none."""
+    held_out = validation_images(run, data)
+    if held_out is None or run.along is None:
+        return {}
+    which = {"asked": run.config.validation, "images": len(held_out), "sha256": array_sha256(held_out)}
+    judged = {"judged": min(run.along.num_images, len(held_out)), "by": BY, "every": run.along.every}
+    return {"validation": which | judged | {"keep": run.config.keep, "patience": run.config.patience}}
+
+
 def _examples(data: Dataset, run: ResolvedRun) -> dict[str, Any]:
-    """What a picture of the model's own images needs to know of the data, so that it can be drawn without them."""
+    """What a picture of the model's own images needs to know of the data, so that it can be drawn without them.
+
+    Where there are validation images, nobody looks at the test's: then the range is that of the training images.
+    """
+    if run.validation is not None:
+        data = dataclasses.replace(data, test=training_images(run, data))
     try:
         return {"example_shape": list(data.test.shape[1:]), "example_range": range_of(data, run.test_binarize)}
     except IwaxError:  # values without a range
@@ -166,9 +182,9 @@ def check_own(config: RunConfig) -> OwnModel | None:
 
 
 def _model_of(run: str, config: RunConfig, own: OwnModel | None, template: Any) -> tuple[Any, dict[str, Any]]:
-    """The model of another run's last checkpoint, in the form of `template`, and the record of where it is from."""
+    """The model of another run's checkpoint, the best where it keeps it, in the form of `template`, and the record of where it is from."""
     folder = RunFolder(run)
-    other, checkpoint = folder.config(), folder.checkpoint()
+    other, checkpoint = folder.config(), folder.to_judge()
     unfit = differences(_form(other, kept_model(folder, other)), _form(config, own))
     if unfit:
         raise IwaxError(f"Expected init_from to be a run of the same model; these differ: {', '.join(unfit)}.")

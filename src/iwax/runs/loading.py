@@ -11,6 +11,7 @@ import numpy as np
 from iwax.data import DATASETS, Dataset
 from iwax.errors import IwaxError
 from iwax.evaluation import first_examples, range_of
+from iwax.files import loads
 from iwax.keys import EvaluationKeys
 from iwax.models import Model, OwnModel, is_own
 from iwax.objectives import AbstractObjective
@@ -28,14 +29,15 @@ FIRST = ".model.inference[0].trunk.layers[0].weight"  # of one of iwax's own mod
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedRun:
-    """A run as it is at its last checkpoint; its data are loaded when they are first asked for.
+    """A run as it is at its last checkpoint, or at its best; its data are loaded when they are first asked for.
 
     Attributes:
         folder: where it is.
         resolved: what it is.
-        model, objective: of the last checkpoint.
+        model, objective: of the checkpoint.
         checkpoint_sha256: checksum of what that holds.
         environment: the record of where and how it was trained.
+        selected: epoch and number by which the checkpoint is the best of the run; empty for the last one.
         data_dir: folder of the data sets.
         own, data_mean: of a model of one's own that is from an exported file: its code, and the mean training example.
     """
@@ -46,6 +48,7 @@ class LoadedRun:
     objective: AbstractObjective
     checkpoint_sha256: str
     environment: dict[str, Any]
+    selected: dict[str, Any] = dataclasses.field(default_factory=dict)
     data_dir: str | Path | None = None
     own: OwnModel | None = None
     data_mean: np.ndarray | None = None
@@ -54,6 +57,16 @@ class LoadedRun:
     @property
     def config(self) -> RunConfig:
         return self.resolved.config
+
+    @property
+    def words(self) -> str:
+        """Which checkpoint it is, where there is more than one."""
+        if not self.selected:
+            return ""
+        return (
+            f"The checkpoint of epoch {self.selected['epoch']}, the best by {self.selected['by']} "
+            f"({self.selected['value']:.3f} nats); --checkpoint last takes the last."
+        )
 
     @functools.cached_property
     def data(self) -> Dataset:
@@ -93,7 +106,11 @@ class LoadedRun:
 
 
 def load_run(
-    run: str | os.PathLike[str] | LoadedRun, *, data_dir: str | Path | None = None, data: Dataset | None = None
+    run: str | os.PathLike[str] | LoadedRun,
+    *,
+    data_dir: str | Path | None = None,
+    data: Dataset | None = None,
+    checkpoint: str | None = None,
 ) -> LoadedRun:
     """A trained run from its folder; one that is loaded already is returned as it is.
 
@@ -103,6 +120,7 @@ def load_run(
         run: its folder, or the run itself.
         data_dir: folder of the data sets, for when the run's data are asked for.
         data: the data themselves, if they are loaded already.
+        checkpoint: "best", by the validation images, or "last"; if left out the best, where the run keeps it.
 
     Raises:
         ValueError: no run, or no good checkpoint.
@@ -110,21 +128,22 @@ def load_run(
     if isinstance(run, LoadedRun):
         return run
     folder = RunFolder(run)
-    resolved, checkpoint = resolve(folder.config()), folder.checkpoint()
-    objective = checkpoint.fill(resolved.objective, ".objective")
+    resolved, held = resolve(folder.config()), folder.to_judge(checkpoint)
+    objective = held.fill(resolved.objective, ".objective")
     own = kept_model(folder, resolved.config)
     if own is None:
-        template = architecture(resolved.config, data_size_of(checkpoint))
+        template = architecture(resolved.config, data_size_of(held))
     else:
         data = data_of_run(resolved.config, data_dir, folder.json(ENVIRONMENT)) if data is None else data
         template = build_model(resolved, training_images(resolved, data), own)
     return LoadedRun(
         folder=folder,
         resolved=resolved,
-        model=checkpoint.fill(template, ".model"),
+        model=held.fill(template, ".model"),
         objective=objective,
-        checkpoint_sha256=checkpoint.sha256,
+        checkpoint_sha256=held.sha256,
         environment=folder.json(ENVIRONMENT),
+        selected=loads(held.notes.get("selected", "{}")),
         data_dir=data_dir,
         _data=data,
     )

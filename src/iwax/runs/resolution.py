@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from iwax.checks import check_choice, check_positive_integer
-from iwax.data import BACKGROUNDS, BINARIZATIONS, DATASETS, Dataset, check_likelihood
+from iwax.data import BACKGROUNDS, BINARIZATIONS, DATASETS, Dataset, as_validation, check_likelihood
 from iwax.errors import IwaxError
 from iwax.models import ARCHITECTURES, INITS, LIKELIHOODS, PRECISIONS, SCALE_MAPS, is_own
 from iwax.objectives import AbstractObjective
@@ -26,7 +26,11 @@ __all__ = ["AlongTraining", "ResolvedRun", "resolve"]
 
 EVALUATION = {"eval_images": 500, "eval_samples": 640}
 VAE_ONLY = ("likelihood", "init", "output_bias", "scale_map")  # choices that a model of your own makes itself
-COUNTS = {"epochs": 1, "train_images": 1, "eval_every": 1, "eval_images": 1, "eval_samples": 64}  # and their least
+KEEPS = ("last", "best")
+COUNTS = {  # and their least
+    **dict.fromkeys(("epochs", "train_images", "eval_every", "eval_images", "patience"), 1),
+    "eval_samples": 64,
+}
 CHOICES: dict[str, Any] = {
     "model": ARCHITECTURES,
     "likelihood": LIKELIHOODS,
@@ -41,7 +45,7 @@ REAL_VALUED = {"bernoulli": False, "gaussian": True, None: None}
 
 @dataclasses.dataclass(frozen=True)
 class AlongTraining:
-    """The evaluations along training: every so many epochs, of how many test images, by how many samples each."""
+    """The evaluations along training: every so many epochs, of how many images, by how many samples each."""
 
     every: int
     num_images: int
@@ -74,6 +78,11 @@ class ResolvedRun:
     def test_binarize(self) -> str:
         """How test images are binarised: once, where training images are drawn afresh."""
         return "fixed" if self.binarize == "dynamic" else self.binarize
+
+    @property
+    def validation(self) -> str | float | None:
+        """A part of the training images, a number of them, "val" for the data's own part, or None."""
+        return None if self.config.validation is None else as_validation(self.config.validation)
 
     @property
     def real_valued(self) -> bool | None:
@@ -111,6 +120,7 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
     recipe = as_long_as(unscaled, config)
     defaults = build_objective(config)
     epochs, binarize = config.epochs or recipe.epochs, config.binarize or _default_binarize(config)
+    config = _with_selection(config)
     along = _along(config)
     filled: dict[str, Any] = {
         **{name: _plain(getattr(defaults, name)) for name in OBJECTIVE_FIELDS if hasattr(defaults, name)},
@@ -119,7 +129,7 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
         "likelihood": config.likelihood or "bernoulli",
     }
     if along is not None:
-        filled |= {"eval_images": along.num_images, "eval_samples": along.num_samples}
+        filled |= {"eval_every": along.every, "eval_images": along.num_images, "eval_samples": along.num_samples}
     if is_own(config.model):
         filled |= _left_to_own(config)
     config = dataclasses.replace(config, **filled)
@@ -154,11 +164,24 @@ def _default_binarize(config: RunConfig) -> str:
     return "intensities" if config.dataset in DATASETS else "none"
 
 
+def _with_selection(config: RunConfig) -> RunConfig:
+    """The configuration with its choices of validation in one spelling each; raises ValueError for what is none."""
+    check_choice("keep", config.keep or "last", KEEPS)
+    keep = None if config.keep == "last" else config.keep
+    for name, value in {"keep": keep, "patience": config.patience}.items():
+        if value is not None and config.validation is None:
+            raise IwaxError(
+                f"Expected validation together with {name}; got {name} {value} without it. Give it, such as 0.1."
+            )
+    validation = None if config.validation is None else str(as_validation(config.validation))
+    return dataclasses.replace(config, keep=keep, validation=validation)
+
+
 def _along(config: RunConfig) -> AlongTraining | None:
     given = {name: getattr(config, name) for name in EVALUATION if getattr(config, name) is not None}
-    if config.eval_every is not None:
+    if config.eval_every is not None or config.validation is not None:
         sizes = EVALUATION | given
-        return AlongTraining(config.eval_every, sizes["eval_images"], sizes["eval_samples"])
+        return AlongTraining(config.eval_every or 1, sizes["eval_images"], sizes["eval_samples"])
     if given:
         name = next(iter(given))
         raise IwaxError(f"Expected {name} together with eval_every only; got {given[name]} without it.")

@@ -1,6 +1,7 @@
 """One session of a run: training between two looks at the clock, and what is written and reported then."""
 
 import dataclasses
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,9 @@ from iwax.evaluation import evaluate
 from iwax.keys import TrainingKeys
 from iwax.models import Model
 from iwax.progress import Progress
+from iwax.runs.choice import Choice
 from iwax.runs.folder import EVALUATIONS, METRICS, STATUS, RunFolder
+from iwax.runs.initial import validation_images
 from iwax.runs.resolution import AlongTraining, ResolvedRun
 from iwax.training import NonFiniteLossError, Trainer, TrainState
 
@@ -60,13 +63,15 @@ class Session:
         """
         with self.folder.lock():
             clock = self.begin(state)
+            if self._is_over(int(state.step)):
+                return
             try:
                 for after in self.trainer.chunks(state, self.total_steps, CHUNK_SECONDS):
                     name = self.name_of(int(after.step), clock)
-                    self.keep(after, clock, name, save=clock.due or name != "running")
+                    name = self.keep(after, clock, name, save=clock.due or name != "running")
                     state = after  # not before its record is written: what an interruption saves is `state`
                     self._report(state, clock)
-                    if name == "stopped":
+                    if name != "running":
                         return
             except NonFiniteLossError as error:
                 self.fail(state, clock, error)
@@ -79,21 +84,36 @@ class Session:
     def total_steps(self) -> int:
         return self.resolved.epochs * self.trainer.steps_per_epoch
 
+    @property
+    def choice(self) -> Choice:
+        """What the run selects by its validation images."""
+        return Choice(self.folder, self.resolved.config)
+
     def begin(self, state: TrainState) -> "Clock":
         """What is written before the first step of a session, whose clock starts here."""
         self.folder.rewind(int(state.step), self._epochs(state))
         clock = Clock(self.folder.json(STATUS).get("seconds", 0.0), int(state.step))
         if int(state.step) == 0:
             self.save(state, clock, "running")
-        self._write_status("running" if int(state.step) < self.total_steps else "finished", state, clock)
+        self.choice.complete(state, self._epochs(state))
+        self._write_status("finished" if self._is_over(int(state.step)) else "running", state, clock)
         return clock
 
-    def keep(self, state: TrainState, clock: "Clock", name: str, *, save: bool) -> None:
-        """What is written after a chunk of steps: the record of an epoch just ended, and a checkpoint on request."""
+    def keep(self, state: TrainState, clock: "Clock", name: str, *, save: bool) -> str:
+        """What is written after a chunk of steps: the record of an epoch just ended, and a checkpoint on request.
+
+        Returns whether the run is then finished, stopped or running. A best checkpoint is written after the last one of
+        the same step, so that it never outlives the record by which it is the best.
+        """
+        better = False
         if int(state.step) % self.trainer.steps_per_epoch == 0:
-            self._write_records(state)
-        if save:
+            better = self._write_records(state)
+            name = "finished" if self._is_over(int(state.step)) else name
+        if save or better or name == "finished":
             self.save(state, clock, name)
+        if better:
+            self.choice.save(state)
+        return name
 
     def fail(self, state: TrainState, clock: "Clock", error: NonFiniteLossError) -> None:
         """What is written once the loss is lost; `state` is the last good one."""
@@ -101,11 +121,15 @@ class Session:
 
     def name_of(self, step: int, clock: "Clock", interrupted: bool = False) -> str:
         """Whether a run at `step` is finished, is to be stopped, or is running."""
-        if step == self.total_steps:
+        if self._is_over(step):
             return "finished"
         out_of_time = self.time_limit is not None and clock.session > self.time_limit
         halted = self.halt is not None and self.halt.is_set()
         return "stopped" if out_of_time or halted or interrupted else "running"
+
+    def _is_over(self, step: int) -> bool:
+        """Whether a run whose records are written up to `step` has nothing left to do."""
+        return step == self.total_steps or self.choice.has_run_out
 
     def save(self, state: TrainState, clock: "Clock", name: str) -> None:
         """A checkpoint, and the status that goes with it."""
@@ -115,23 +139,30 @@ class Session:
 
     def _write_status(self, name: str, state: TrainState, clock: "Clock", **more: Any) -> None:
         status = {"state": name, "epoch": self._epochs(state), "epochs": self.resolved.epochs, "step": int(state.step)}
-        self.folder.write_json(STATUS, {**status, "seconds": clock.total, **more})
+        self.folder.write_json(STATUS, {**status, "seconds": clock.total, **self.choice.status(), **more})
 
-    def _write_records(self, state: TrainState) -> None:
-        """The record of the epoch just finished, and its evaluation if there is one."""
+    def _write_records(self, state: TrainState) -> bool:
+        """The record of the epoch just finished, and its evaluation if there is one; whether that is the best so far."""
         record, along = self.trainer.record(state), self.resolved.along
         if along is not None and (record["epoch"] % along.every == 0 or int(state.step) == self.total_steps):
             place = {name: record[name] for name in ("epoch", "step")}
             self.folder.append(EVALUATIONS, place | self._evaluation(state.model, along))
         self.folder.append(METRICS, record)
+        return self.choice.is_kept and self.choice.selection.epoch == record["epoch"]
+
+    @functools.cached_property
+    def _judged_along(self) -> np.ndarray:
+        """The images that are judged along training, evenly spaced among those for validation, or all test images."""
+        held_out, along = validation_images(self.resolved, self.data), self.resolved.along
+        images = self.data.test if held_out is None else held_out
+        count = min(along.num_images if along else 0, len(images))
+        return images[np.linspace(0, len(images) - 1, count).round().astype(int)]
 
     def _evaluation(self, model: Model, along: AlongTraining) -> dict[str, Any]:
-        """The summary of `evaluate` for the test images that are judged along training, evenly spaced among all."""
-        test = self.data.test
-        images = test[np.linspace(0, len(test) - 1, min(along.num_images, len(test))).round().astype(int)]
+        """The summary of `evaluate` for the images that are judged along training."""
         return evaluate(
             model,
-            images,
+            self._judged_along,
             TrainingKeys.along(self.resolved.config.seed),
             num_samples=along.num_samples,
             binarize=self.resolved.test_binarize,

@@ -4,11 +4,13 @@ from iwax.training.cohort import VARYING, Cohort, CohortState
 from iwax.training.fit import FitResult, NonFiniteLossError, Trainer, fit
 from iwax.training.recipe import Recipe, Stages
 from iwax.training.recipes import RECIPES, get_recipe
+from iwax.training.selection import BY, Selection
 from iwax.training.soap import soap
 from iwax.training.steps import TrainState
 from iwax.training.updates import UPDATES, Alternating, Update, phases
 
 __all__ = [
+    "BY",
     "RECIPES",
     "UPDATES",
     "VARYING",
@@ -18,6 +20,7 @@ __all__ = [
     "FitResult",
     "NonFiniteLossError",
     "Recipe",
+    "Selection",
     "Stages",
     "TrainState",
     "Trainer",
