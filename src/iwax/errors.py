@@ -5,7 +5,7 @@ package that is not installed. They are under `ValueError` (and `TypeError`, `Im
 `except ValueError` catches them; any other exception that comes out of iwax is a fault of iwax.
 """
 
-__all__ = ["IwaxError", "IwaxTypeError", "MissingExtraError", "NonFiniteLossError"]
+__all__ = ["IwaxError", "IwaxTypeError", "MissingExtraError", "NonFiniteLossError", "NoticeWarning"]
 
 
 class IwaxError(ValueError):
@@ -30,3 +30,7 @@ class MissingExtraError(IwaxError, ImportError):
 
 class NonFiniteLossError(FloatingPointError):
     """The loss or the parameters became NaN or infinite; training stopped."""
+
+
+class NoticeWarning(UserWarning):
+    """What was chosen in place of a caller who left it open, where that may surprise; the command line says it once."""

@@ -27,6 +27,7 @@ from iwax.cli import (
 )
 from iwax.cli.outcome import FLAG, outcome, without_flag
 from iwax.cli.startup import keep_compiled_programs
+from iwax.errors import NoticeWarning
 from iwax.extras import MissingPictureWarning
 
 __all__ = ["main"]
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     if whole:
         os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")
     try:
-        with _pictures_left_out():
+        with _notices_as_lines():
             status = iwax.main(args=options, prog_name="iwax", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
@@ -85,17 +86,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 @contextmanager
-def _pictures_left_out() -> Iterator[None]:
-    """A context in which each picture that is left out is one line on the standard error."""
+def _notices_as_lines() -> Iterator[None]:
+    """A context in which each picture left out, and each notice once, is one line on the standard error."""
     with warnings.catch_warnings():
-        show = warnings.showwarning
+        show, said = warnings.showwarning, set[str]()
 
         def show_line(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
-            if issubclass(category, MissingPictureWarning):
+            if issubclass(category, MissingPictureWarning) or (
+                issubclass(category, NoticeWarning) and str(message) not in said
+            ):
+                said.add(str(message))
                 click.echo(f"iwax: {message}", err=True)
-            else:
+            elif not issubclass(category, NoticeWarning):
                 show(message, category, *where, **options)
 
         warnings.showwarning = show_line
         warnings.simplefilter("always", MissingPictureWarning)
+        warnings.simplefilter("always", NoticeWarning)
         yield

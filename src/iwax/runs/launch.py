@@ -75,6 +75,7 @@ def create(
     """What trains a new run, and its state before the first step; as `new_run`, with `more` for its environment."""
     own, given = check_own(run.config), run.config.dataset
     run = run.on(data)
+    run = run.fitting(len(training_images(run, data)))
     trainer, state = prepare(run, data, own, check=True)
     environment = current_environment(data, command) | _examples(data, run) | (more or {})
     environment |= _validation(data, run)

@@ -64,6 +64,7 @@ class ResolvedRun:
         epochs: passes over the data.
         binarize: the rule for training images.
         along: the evaluations along training; None for none.
+        batch_is_free: whether the batch size was left out, so that it may fit the data.
     """
 
     config: RunConfig
@@ -73,6 +74,7 @@ class ResolvedRun:
     epochs: int
     binarize: str
     along: AlongTraining | None
+    batch_is_free: bool = False
 
     @property
     def test_binarize(self) -> str:
@@ -94,6 +96,14 @@ class ResolvedRun:
         started_from = absolute(self.config.init_from)
         config = dataclasses.replace(self.config, dataset=data.name, split=data.split, init_from=started_from)
         return dataclasses.replace(self, config=config)
+
+    def fitting(self, num_images: int) -> "ResolvedRun":
+        """The same run with a batch size that fits so many training images, if it was left out."""
+        if not self.batch_is_free:
+            return self
+        recipe = self.recipe.fitting(num_images)
+        config = dataclasses.replace(self.config, batch_size=recipe.batch_size)
+        return dataclasses.replace(self, recipe=recipe, config=config)
 
     def overridden(self) -> dict[str, Any]:
         """What the run changes of its published recipe: field -> both values, under the names that records hold."""
@@ -121,7 +131,7 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
     defaults = build_objective(config)
     epochs, binarize = config.epochs or recipe.epochs, config.binarize or _default_binarize(config)
     config = _with_selection(config)
-    along = _along(config)
+    along, batch_is_free = _along(config), config.batch_size is None
     filled: dict[str, Any] = {
         **{name: _plain(getattr(defaults, name)) for name in OBJECTIVE_FIELDS if hasattr(defaults, name)},
         **{name: getattr(unscaled, name) for name in RECIPE_FIELDS},
@@ -143,6 +153,7 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
         epochs=epochs,
         binarize=binarize,
         along=along,
+        batch_is_free=batch_is_free,
     )
 
 

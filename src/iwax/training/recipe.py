@@ -1,6 +1,7 @@
 """A training recipe as a value: how a model is initialised and trained."""
 
 import dataclasses
+import warnings
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import PyTree
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.data import num_examples
-from iwax.errors import IwaxError
+from iwax.errors import IwaxError, NoticeWarning
 from iwax.training.clipping import clip_outliers
 from iwax.training.optimisers import adam
 from iwax.training.soap import soap
@@ -172,6 +173,22 @@ class Recipe:
         if self.decay == "stages" or epochs == self.epochs:
             return self
         return dataclasses.replace(self, stages=((self.stages[0][0], epochs),))
+
+    def fitting(self, num_examples: int) -> "Recipe":
+        """The recipe with a batch size that fits so few training examples: a tenth of them, where its own is larger.
+
+        Warns (NoticeWarning) then.
+        """
+        if self.batch_size <= num_examples:
+            return self
+        fitting = max(1, num_examples // 10)
+        warnings.warn(
+            f"Batches of {fitting} examples, a tenth of the {num_examples} there are, in place of the {self.batch_size} "
+            f"of the recipe {self.name}; batch_size sets another number.",
+            NoticeWarning,
+            stacklevel=3,
+        )
+        return dataclasses.replace(self, batch_size=fitting)
 
     def for_run(self, dataset: str, model: str = "") -> "Recipe":
         """The recipe for one data set and one model, by their names, with what is different there filled in.
