@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import numpy as np
 
 from iwax.data.splits import drawn_at_random
 from iwax.data.trees import num_examples

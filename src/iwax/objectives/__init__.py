@@ -14,6 +14,7 @@ from iwax.objectives.options import Option, every_option, options
 from iwax.objectives.rainforth import CIWAE, MIWAE, PIWAE
 from iwax.objectives.renyi import VRIWAE
 from iwax.objectives.score_function import OVIS, VIMCO
+from iwax.objectives.tempering import check_kl_weight
 from iwax.objectives.thermodynamic import TVO
 from iwax.objectives.wake_sleep import RWS
 
@@ -60,6 +61,7 @@ __all__ = [
     "ObjectiveInfo",
     "Option",
     "as_differentiable_as",
+    "check_kl_weight",
     "describe",
     "every_option",
     "loss",

@@ -152,6 +152,11 @@ class AbstractObjective(eqx.Module):
         """Whether the loss is minus the bound to derivatives of any order; other estimators refuse a second one."""
 
     @property
+    def takes_kl_weight(self) -> bool:
+        """Whether the estimator is right for tempered log-weights, too; see `iwax.objectives.tempering`."""
+        return False
+
+    @property
     def total_samples(self) -> int:
         """S: how many samples of z the objective draws per example."""
         return self.num_samples

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.errors import IwaxError
 from iwax.models import DiagonalNormal, MarkovChain, Model, checked_log_joint
 from iwax.objectives.objective import REPARAMETERIZED, AbstractObjective, Objective
+from iwax.objectives.tempering import Weight
 
 __all__ = ["ELBO", "AnalyticELBO"]
 
@@ -78,8 +79,12 @@ class AnalyticELBO(AbstractObjective):
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return jnp.mean(log_w, axis=0)
 
+    @property
+    def takes_kl_weight(self) -> bool:
+        return True
+
     def estimate(
-        self, model: Model, x: PyTree, key: PRNGKeyArray
+        self, model: Model, x: PyTree, key: PRNGKeyArray, kl_weight: Weight | None = None
     ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
         if not hasattr(model, "prior"):
             raise IwaxError(f"Expected a model with a prior for AnalyticELBO; got {type(model).__name__}.")
@@ -91,7 +96,8 @@ class AnalyticELBO(AbstractObjective):
         squared = jnp.exp(2 * log_ratio) + ((q.loc - p.loc) * jnp.exp(-p.log_scale)) ** 2
         divergence = jnp.sum(0.5 * (squared - 1) - log_ratio, axis=-1)
         bound = jnp.mean(log_likelihood, axis=0) - divergence
-        return jax.lax.stop_gradient(bound), bound
+        surrogate = bound if kl_weight is None else jnp.mean(log_likelihood, axis=0) - kl_weight * divergence
+        return jax.lax.stop_gradient(bound), surrogate
 
 
 def _only_layer(name: str, density: Any) -> DiagonalNormal:

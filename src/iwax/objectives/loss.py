@@ -1,17 +1,20 @@
 """An objective as a loss: the scalar, or one number an example, that any training loop can differentiate."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.models import Model
 from iwax.objectives.autodiff import once_differentiable, value_with_gradient_of
 from iwax.objectives.objective import AbstractObjective
+from iwax.objectives.tempering import Weight, check_kl_weight
 
 __all__ = ["as_differentiable_as", "loss", "per_example_loss"]
 
 
 def per_example_loss(
-    model: Model, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray
+    model: Model, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray, *, kl_weight: Weight | None = None
 ) -> Float[Array, " *batch"]:
     """Minus the bound of each example in nats, (*batch); its gradient is that of `objective`'s estimator.
 
@@ -22,13 +25,23 @@ def per_example_loss(
         objective: the bound and estimator.
         x: a batch of data, (*batch, *event).
         key: for the samples of z.
+        kl_weight: lambda of the log-weights log p(x | z) + lambda (log p(z) - log q(z | x)) whose bound the gradient
+            climbs; the value is the bound of the log-weights as they are. See `iwax.objectives.tempering`.
 
     Raises:
+        ValueError: a KL weight for a model or an objective that cannot take one.
         TypeError: from the second derivative, of an objective that has none.
     """
-    value, surrogate = objective.estimate(model, x, key)
+    value, surrogate = _estimate(model, objective, x, key, kl_weight)
     value, surrogate = as_differentiable_as(objective, value, surrogate, (model, objective, x))
     return -value_with_gradient_of(value, surrogate)
+
+
+def _estimate(model: Model, objective: Any, x: PyTree, key: PRNGKeyArray, kl_weight: Weight | None) -> tuple:
+    if kl_weight is None:  # an estimate of one's own need not know of it
+        return objective.estimate(model, x, key)
+    check_kl_weight(model, objective)
+    return objective.estimate(model, x, key, kl_weight)
 
 
 def as_differentiable_as(
@@ -43,14 +56,17 @@ def as_differentiable_as(
     return once_differentiable(words, (value, surrogate), inputs)
 
 
-def loss(model: Model, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray) -> Float[Array, ""]:
+def loss(
+    model: Model, objective: AbstractObjective, x: PyTree, key: PRNGKeyArray, *, kl_weight: Weight | None = None
+) -> Float[Array, ""]:
     """Minus the mean bound over the batch, in nats: a scalar for any training loop.
 
-    The value is the bound itself, never the surrogate, whichever gradient estimator the objective uses.
+    The value is the bound itself, never the surrogate, whichever gradient estimator the objective uses, and whatever
+    the `kl_weight` of `per_example_loss`.
 
     >>> import equinox as eqx, iwax, jax
     >>> model = iwax.LinearGaussian.isotropic(2)
     >>> x, key = jax.numpy.ones((3, 2)), jax.random.key(0)
     >>> value, gradient = eqx.filter_value_and_grad(iwax.loss)(model, iwax.IWAE(num_samples=8), x, key)
     """
-    return jnp.mean(per_example_loss(model, objective, x, key))
+    return jnp.mean(per_example_loss(model, objective, x, key, kl_weight=kl_weight))

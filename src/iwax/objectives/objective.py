@@ -35,6 +35,7 @@ from iwax.objectives.abstract import (
 )
 from iwax.objectives.autodiff import one_pass, scale_cotangents, weighted_sum
 from iwax.objectives.coefficients import Coefficients, resample, take_samples
+from iwax.objectives.tempering import TemperedModel, TemperedPosterior, Weight, tempered_path
 
 __all__ = [
     "DOUBLY_REPARAMETERIZED",
@@ -86,29 +87,42 @@ class Objective(AbstractObjective):
         plain = self.gradient == REPARAMETERIZED and self.backward == "all" and not self.learned
         return plain and not self.has_own_coefficients
 
+    @property
+    def takes_kl_weight(self) -> bool:
+        return self.gradient != SCORE_FUNCTION and not self.learned and not self.has_own_coefficients
+
     @final
     def estimate(
-        self, model: Model, x: PyTree, key: PRNGKeyArray
+        self, model: Model, x: PyTree, key: PRNGKeyArray, kl_weight: Weight | None = None
     ) -> tuple[Float[Array, " *batch"], Float[Array, " *batch"]]:
         """The bound of each example, and a surrogate whose gradient is the estimator's; both (*batch), in nats."""
-        log_w, surrogate = self.weigh(model, x, key)
+        log_w, surrogate = self.weigh(model, x, key, kl_weight)
         return self.bound(log_w), surrogate
 
     @final
     def weigh(
-        self, model: Model, x: PyTree, key: PRNGKeyArray
+        self, model: Model, x: PyTree, key: PRNGKeyArray, kl_weight: Weight | None = None
     ) -> tuple[Float[Array, "samples *batch"], Float[Array, " *batch"]]:
-        """The log-weights of new samples, constant to the gradient, and the surrogate that belongs to them; in nats."""
+        """The log-weights of new samples, constant to the gradient, and the surrogate that belongs to them; in nats.
+
+        With a `kl_weight` the surrogate is that of the tempered log-weights (`iwax.objectives.tempering`) of the same
+        samples; those returned are as they are.
+        """
         posterior = model.posterior(x)
         z, log_q = self.draw(posterior, key)
-        log_w = checked_log_joint(model, x, z, log_q) - log_q
+        log_w = reported = checked_log_joint(model, x, z, log_q) - log_q
+        if kl_weight is not None:
+            model, posterior = TemperedModel(model, kl_weight), TemperedPosterior(posterior, kl_weight)
+            log_w, log_q = model.tempered(log_w, z, log_q), kl_weight * log_q
         log_w = log_w if self.has_second_derivatives else jax.lax.stop_gradient(log_w)
         coefficients = freeze(self).all_coefficients(log_w)
         fraction = freeze(self).path_fraction(log_w) if self.gradient == DOUBLY_REPARAMETERIZED else None
+        if kl_weight is not None and self.gradient == DOUBLY_REPARAMETERIZED:
+            coefficients, fraction = tempered_path(coefficients, fraction, kl_weight)
         if self.backward == "resampled":
             chosen, coefficients = resample(coefficients, stream(key, "resampling"), self.num_resampled or 1)
             z, log_q, fraction = jax.tree.map(lambda leaf: take_samples(leaf, chosen), (z, log_q, fraction))
-        return jax.lax.stop_gradient(log_w), self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
+        return jax.lax.stop_gradient(reported), self.surrogate(model, posterior, x, z, log_q, coefficients, fraction)
 
     @final
     def surrogate(

@@ -13,7 +13,7 @@ from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.iwae import IWAE
-from iwax.objectives.objective import Objective
+from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, Objective
 from iwax.weights import log_mean_exp, normalised_weights
 
 __all__ = ["CIWAE", "MIWAE", "PIWAE"]
@@ -80,6 +80,10 @@ class PIWAE(Objective):
     @property
     def total_samples(self) -> int:
         return self.num_groups * self.num_samples
+
+    @property
+    def takes_kl_weight(self) -> bool:
+        return self.gradient != DOUBLY_REPARAMETERIZED  # whose path coefficients are of another bound than a
 
     @property
     def inference_objective(self) -> MIWAE:

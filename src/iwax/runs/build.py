@@ -63,7 +63,8 @@ def with_overrides(recipe: Recipe, config: RunConfig) -> Recipe:
     given = {name: value for name, value in given.items() if value is not None}
     if "stages" in given:
         given["stages"] = _read_stages(given["stages"])
-    return dataclasses.replace(recipe, **given)
+    recipe = dataclasses.replace(recipe, **given)
+    return recipe if config.learning_rate is None else recipe.starting_at(config.learning_rate)
 
 
 def as_long_as(recipe: Recipe, config: RunConfig) -> Recipe:

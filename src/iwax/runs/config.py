@@ -48,6 +48,9 @@ class RunConfig(ObjectiveOptions):
     protocol: str = _field("fast", "Training recipe; the options down to held-out are its, if left out.")
     batch_size: int | None = _field(None, "Images per step.")
     stages: str | None = _field(None, "Schedule: RATE:EPOCHS,RATE:EPOCHS,...")
+    learning_rate: float | None = _field(
+        None, "The schedule's first rate, a cosine's highest; later ones change in proportion."
+    )
     schedule_scale: float | None = _field(None, "Stretch the schedule to this many times its epochs.")
     decay: str | None = _field(None, "Of the rate: stages, or cosine (from the first stage's to zero over all epochs).")
     warm_up: float | None = _field(None, "Part of the epochs in which a cosine's rate rises first.")
@@ -80,6 +83,11 @@ class RunConfig(ObjectiveOptions):
         "joint",
         "joint, or alternating (piwae): the inference network on MIWAE(M, K), then the generative one on IWAE(K), with "
         "new samples and an optimiser each.",
+    )
+    kl_warmup: float | None = _field(
+        None,
+        "Epochs in which the weight of log p(z) - log q(z|x) in the log-weights first rises from 0 to 1; bounds are "
+        "reported of weight 1.",
     )
     init_from: str | None = _field(None, "Start from the model of this run, with a new optimiser.")
     validation: str | None = _field(

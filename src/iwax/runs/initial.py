@@ -21,7 +21,7 @@ from iwax.keys import TrainingKeys
 from iwax.models import ARCHITECTURES, OwnModel, is_own
 from iwax.runs.config import RunConfig
 from iwax.runs.resolution import ResolvedRun
-from iwax.training import Trainer, TrainState
+from iwax.training import Trainer, TrainState, WarmUp
 
 __all__ = ["architecture", "build_model", "prepare", "training_images", "validation_images"]
 
@@ -110,8 +110,11 @@ def prepare(
 ) -> tuple[Trainer, TrainState]:
     """What trains a run, and its state before the first step; `check` a model of one's own."""
     images = training_images(run, data)
+    warmup = run.config.kl_warmup
+    steps_per_epoch = len(images) // run.recipe.batch_size
     trainer = Trainer(
         images=images,
+        kl_weight=None if warmup is None else WarmUp(warmup * steps_per_epoch),
         recipe=run.recipe,
         key=TrainingKeys.of_seed(run.config.seed).key,
         batch_size=run.recipe.batch_size,

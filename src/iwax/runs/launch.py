@@ -14,6 +14,7 @@ from iwax.progress import Progress
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import current_environment, differences
+from iwax.runs.extension import before_extensions, extend, extended
 from iwax.runs.folder import ENVIRONMENT, RunFolder
 from iwax.runs.initial import prepare, training_images, validation_images
 from iwax.runs.loading import kept_model
@@ -110,8 +111,12 @@ def resume_run(
 ) -> RunFolder:
     """Go on with a run from its last checkpoint, as if it had never stopped.
 
+    More `epochs` than the run has been planned for extend it, finished or not: optimiser and step go on, and the
+    learning rate is that of a run of the new length (stages go on; a cosine is as long as the new length, so that its
+    rate rises where it had fallen). Patience begins afresh. environment.json records it under "extensions".
+
     Arguments:
-        options: fields of its configuration as the caller expects them; others are refused.
+        options: fields of its configuration as the caller expects them; others are refused, but for more `epochs`.
         force: go on with other versions of the code or its libraries, too; the record says so.
         data: the data set itself, if it is loaded already.
 
@@ -136,14 +141,18 @@ def reopen(
     command: list[str] | None = None,
 ) -> tuple[Session, TrainState]:
     """What trains a run on, and the state to go on from: that of its last checkpoint, or the one given."""
-    config = folder.config()
+    config, options = folder.config(), dict(options or {})
     checkpoint = folder.checkpoint() if checkpoint is None else checkpoint
-    _check_config(folder, config, loads(checkpoint.notes.get("config", "null")), options or {})
+    longer = extended(config, options)
+    _check_config(folder, config, loads(checkpoint.notes.get("config", "null")), options)
     data = data_of_run(config, data_dir, folder.json(ENVIRONMENT)) if data is None else data
     _go_on(folder, current_environment(data, command), force)
-    run = resolve(config)
+    run = resolve(longer)
     trainer, template = prepare(run, data, kept_model(folder, config))
-    return Session(folder=folder, resolved=run, trainer=trainer, data=data), checkpoint.fill(template)
+    state = checkpoint.fill(template)
+    if longer != config:
+        extend(folder, longer, state, int(state.step) // trainer.steps_per_epoch)
+    return Session(folder=folder, resolved=run, trainer=trainer, data=data), state
 
 
 def _validation(data: Dataset, run: ResolvedRun) -> dict[str, Any]:
@@ -183,7 +192,7 @@ def check_own(config: RunConfig) -> OwnModel | None:
 
 
 def _model_of(run: str, config: RunConfig, own: OwnModel | None, template: Any) -> tuple[Any, dict[str, Any]]:
-    """The model of another run's checkpoint, the best where it keeps it, in the form of `template`, and the record of where it is from."""
+    """The model of another run's checkpoint, the best where it keeps it, in the form of `template`; and its record."""
     folder = RunFolder(run)
     other, checkpoint = folder.config(), folder.to_judge()
     unfit = differences(_form(other, kept_model(folder, other)), _form(config, own))
@@ -202,7 +211,7 @@ def _form(config: RunConfig, own: OwnModel | None) -> dict[str, Any]:
 def _check_config(folder: RunFolder, config: RunConfig, began: dict | None, options: dict[str, Any]) -> None:
     """Raises ValueError for a configuration that is not the checkpoint's, or not what the caller expects."""
     now = dataclasses.asdict(config)
-    changed = [] if began is None else differences(began, now)
+    changed = [] if began is None else differences(before_extensions(folder, began, config), now)
     if changed:
         raise IwaxError(
             f"Expected config.json of {folder.path} to be the one its checkpoint was made with; these differ: "
@@ -210,6 +219,11 @@ def _check_config(folder: RunFolder, config: RunConfig, began: dict | None, opti
         )
     options = {name: value for name, value in options.items() if not same_path(name, value, now[name])}
     other = differences({name: now[name] for name in options}, options)
+    if "epochs" in options and other and now["epochs"] != options["epochs"]:
+        raise IwaxError(
+            f"Expected epochs to be more than the {now['epochs']} that {folder.path} is planned for, to extend it; got "
+            f"{options['epochs']}. Leave it out to go on to its end."
+        )
     if other:
         raise IwaxError(
             f"Expected {folder.path} to go on with its own options; these differ: {', '.join(other)}. Leave them out, "

@@ -131,6 +131,8 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
     defaults = build_objective(config)
     epochs, binarize = config.epochs or recipe.epochs, config.binarize or _default_binarize(config)
     config = _with_selection(config)
+    if config.kl_warmup is not None and not 0 < config.kl_warmup < float("inf"):
+        raise IwaxError(f"Expected kl_warmup to be a positive number of epochs; got {config.kl_warmup!r}.")
     along, batch_is_free = _along(config), config.batch_size is None
     filled: dict[str, Any] = {
         **{name: _plain(getattr(defaults, name)) for name in OBJECTIVE_FIELDS if hasattr(defaults, name)},

@@ -142,7 +142,7 @@ class Session:
         self.folder.write_json(STATUS, {**status, "seconds": clock.total, **self.choice.status(), **more})
 
     def _write_records(self, state: TrainState) -> bool:
-        """The record of the epoch just finished, and its evaluation if there is one; whether that is the best so far."""
+        """The record of the epoch just finished, and its evaluation if there is one; whether that is to be kept."""
         record, along = self.trainer.record(state), self.resolved.along
         if along is not None and (record["epoch"] % along.every == 0 or int(state.step) == self.total_steps):
             place = {name: record[name] for name in ("epoch", "step")}

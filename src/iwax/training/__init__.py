@@ -1,4 +1,4 @@
-"""Training: `fit`, its steps, recipes and optimisers, several runs as one program. No files, no evaluation."""
+"""Training: `fit`, its steps, recipes and optimisers, validation, several runs as one program. No files."""
 
 from iwax.training.cohort import VARYING, Cohort, CohortState
 from iwax.training.fit import FitResult, NonFiniteLossError, Trainer, fit
@@ -7,6 +7,7 @@ from iwax.training.recipes import RECIPES, get_recipe
 from iwax.training.selection import BY, Selection
 from iwax.training.soap import soap
 from iwax.training.steps import TrainState
+from iwax.training.trainer import WarmUp
 from iwax.training.updates import UPDATES, Alternating, Update, phases
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "TrainState",
     "Trainer",
     "Update",
+    "WarmUp",
     "fit",
     "get_recipe",
     "phases",

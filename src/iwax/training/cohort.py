@@ -17,12 +17,13 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
+from iwax.errors import NonFiniteLossError
 from iwax.models import matrix_precision
 from iwax.objectives import OBJECTIVES, every_option
-from iwax.training.fit import NonFiniteLossError, Trainer, in_chunks
 from iwax.training.optimisers import Decay
 from iwax.training.recipe import Recipe, Stages
 from iwax.training.steps import TrainState, steps
+from iwax.training.trainer import Trainer, in_chunks
 
 __all__ = ["VARYING", "Cohort", "CohortState"]
 
@@ -94,7 +95,7 @@ class Cohort:
         rule = "none" if first.binarize == "fixed" else first.binarize
         keys = jnp.stack([trainer.key for trainer in self.trainers])
         numbers = _numbers([trainer.recipe for trainer in self.trainers])
-        program = (first.update, first.recipe, first.batch_size, rule, first.binarize == "fixed")
+        program = (first.update, first.recipe, first.batch_size, rule, first.binarize == "fixed", first.kl_weight)
         with matrix_precision(first.precision):
             return _run(state, images, keys, numbers, first.stop(int(state.step), num_steps), program, self.mesh)
 
@@ -157,14 +158,17 @@ def _run(
     state: CohortState, images: Array, keys: Array, numbers: dict[str, PyTree], stop: Array, program: tuple, mesh: Mesh
 ) -> CohortState:
     """`run_steps` for every run, until `stop` for all of them."""
-    update, recipe, batch_size, rule, own_images = program
+    update, recipe, batch_size, rule, own_images, kl_weight = program
     arrays, rest = eqx.partition(state.runs, eqx.is_array)
     leaves, tree = jax.tree.flatten(arrays)
     axes, specs = [0 if leaf.ndim else None for leaf in leaves], [EACH if leaf.ndim else ALL for leaf in leaves]
 
     def alone(leaves: list[Array], key: Array, numbers: dict[str, PyTree], images: Array, stop: Array) -> tuple:
         run = eqx.combine(jax.tree.unflatten(tree, leaves), rest)
-        after, finite = steps(run, images, key, stop, update, _with(recipe, numbers), batch_size, rule, False)
+        recipe_of_run = _with(recipe, numbers)
+        after, finite = steps(
+            run, images, key, stop, update, recipe_of_run, batch_size, rule, False, kl_weight=kl_weight
+        )
         return jax.tree.leaves(eqx.filter(after, eqx.is_array)), finite
 
     together = jax.vmap(alone, in_axes=(axes, 0, 0, 0 if own_images else None, None), out_axes=(axes, 0))

@@ -1,162 +1,31 @@
-"""Training: a run's data and recipe, cut into chunks of compiled steps; and `fit`, all of it in one call."""
+"""`fit`: a model, an objective and data in, a trained model out, all in one call."""
 
-import dataclasses
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+import optax
+from jaxtyping import PRNGKeyArray, PyTree
 
-from iwax.checks import check_choice, check_positive_integer
-from iwax.data import (
-    Dataset,
-    as_examples,
-    binarize,
-    check_examples,
-    check_likelihood,
-    check_stored,
-    is_tree,
-    num_examples,
-)
+from iwax.checks import check_positive_integer
+from iwax.data import Dataset, as_examples, check_examples, check_likelihood, check_stored, is_tree, num_examples
 from iwax.errors import IwaxError, IwaxTypeError, NonFiniteLossError
-from iwax.keys import TrainingKeys
-from iwax.models import PRECISIONS, Model, matrix_precision
+from iwax.models import Model
 from iwax.objectives import AbstractObjective
-from iwax.training.recipe import Recipe
+from iwax.training.course import Course, FitResult, resumed
+from iwax.training.recipe import Optimizer, Recipe
 from iwax.training.recipes import get_recipe
-from iwax.training.steps import TrainState, run_steps, start
+from iwax.training.steps import TrainState
+from iwax.training.trainer import Trainer
 from iwax.training.updates import Update
+from iwax.training.validation import judge_of, split_off
 
 __all__ = ["FitResult", "NonFiniteLossError", "TrainState", "Trainer", "fit"]
 
-Record = dict[str, int | float]
-
-
-@dataclasses.dataclass(frozen=True)
-class FitResult:
-    """What `fit` returns: the trained model and objective (a learned beta lives there), and a record per epoch."""
-
-    model: Model
-    objective: AbstractObjective
-    opt_state: PyTree
-    records: list[Record]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trainer:
-    """One training run: its compiled step and its data, without its state.
-
-    Arguments:
-        images: training data, (N, *event), or a pytree of such arrays, as stored; binarised afresh at each visit where
-            `binarize` is "dynamic".
-        recipe: the recipe, as it is for these data.
-        key: seed of the whole run.
-        update: what a step updates, by which objective.
-        precision: of the operands of matrix products, "float32" or "bfloat16"; see `iwax.models.precision`.
-    """
-
-    images: PyTree
-    recipe: Recipe
-    key: PRNGKeyArray
-    batch_size: int
-    binarize: str = "dynamic"
-    update: Update = "joint"
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        check_positive_integer("batch_size", self.batch_size)
-        check_choice("precision", self.precision, PRECISIONS)
-        check_examples(self.images, self.binarize)
-        if self.batch_size > num_examples(self.images):
-            raise IwaxError(
-                f"Expected batch_size to be at most the number of training examples, {num_examples(self.images)}; "
-                f"got {self.batch_size}."
-            )
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Minibatches in an epoch; what is left over is another handful of examples each time they are shuffled."""
-        return num_examples(self.images) // self.batch_size
-
-    def start(self, model: Model, objective: AbstractObjective) -> TrainState:
-        """The state before the first step."""
-        return start(model, objective, self.update, self.recipe, self.steps_per_epoch)
-
-    def record(self, state: TrainState) -> Record:
-        """The record of the epoch that `state` has just finished; bounds in nats, averaged over its steps."""
-        step = int(state.step)
-        means = np.mean(np.asarray(state.bounds, np.float64), axis=0)
-        record = {"epoch": step // self.steps_per_epoch, "step": step, "bound": float(np.ravel(means)[-1])}
-        if np.ndim(means):
-            record["inference_bound"] = float(means[0])
-        record["learning_rate"] = float(self.recipe.learning_rate(self.steps_per_epoch)(step - 1))
-        return record | {name: float(getattr(state.objective, name)) for name in state.objective.reported}
-
-    def on_device(self) -> PyTree:
-        """The images as the program takes them; black and white already, if they are to be drawn once."""
-        images = jax.tree.map(jnp.asarray, self.images)
-        if self.binarize != "fixed":
-            return images
-        return binarize(images, "fixed", TrainingKeys(self.key).fixed_binarisation).astype(bool)
-
-    def advance(self, state: TrainState, images: PyTree, num_steps: int) -> TrainState:
-        """The state after `num_steps` more steps, or after the last step of the epoch if that comes first.
-
-        Raises:
-            NonFiniteLossError: the loss of a step was not finite, or the parameters are not.
-        """
-        rule = "none" if self.binarize == "fixed" else self.binarize
-        stop = self.stop(int(state.step), num_steps)
-        with matrix_precision(self.precision):
-            after, finite = run_steps(state, images, self.key, stop, self.update, self.recipe, self.batch_size, rule)
-        self.check_finite(after, bool(finite))
-        return after
-
-    def stop(self, step: int, num_steps: int) -> Array:
-        """Where `num_steps` more steps from `step` end: at the end of the epoch at the latest."""
-        return jnp.asarray(min(step + num_steps, (step // self.steps_per_epoch + 1) * self.steps_per_epoch))
-
-    def chunks(self, state: TrainState, total_steps: int, seconds: float | None = None) -> Iterator[TrainState]:
-        """The state after each chunk of steps, of about so many seconds, and after each epoch, up to `total_steps`.
-
-        Without `seconds`, after each epoch only.
-        """
-        return in_chunks(self, state, total_steps, seconds)
-
-    def check_finite(self, state: TrainState, parameters_are: bool) -> None:
-        """Raises NonFiniteLossError where the last step went wrong."""
-        step = int(state.step)
-        slot = (step - 1) % self.steps_per_epoch
-        bounds = np.asarray(state.bounds)[: slot + 1].reshape(slot + 1, -1)
-        if parameters_are and np.isfinite(bounds[-1]).all():
-            return
-        finite = [row for row in bounds[:-1] if np.isfinite(row).all()]
-        before = f"the last finite bound was {finite[-1][-1]:.4f}, a step before" if finite else "it was the first"
-        what = "parameters that are not" if np.isfinite(bounds[-1]).all() else f"a bound of {bounds[-1][-1]}"
-        raise NonFiniteLossError(
-            f"Expected a finite loss; got {what} at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}); "
-            f"{before} of the epoch. Lower the learning rate, or look for extreme values in the data."
-        )
-
-
-def in_chunks(trainer: Any, state: Any, total_steps: int, seconds: float | None = None) -> Iterator[Any]:
-    """The chunks of a `Trainer`, or of whatever advances a state as it does."""
-    images, chunk = trainer.on_device(), trainer.steps_per_epoch if seconds is None else 1
-    while int(state.step) < total_steps:
-        started, first = time.monotonic(), int(state.step)
-        state = trainer.advance(state, images, min(chunk, total_steps - first))
-        rate = (int(state.step) - first) / (time.monotonic() - started)
-        # At most twice as long as the last, since the first of all is mostly compilation.
-        if seconds is not None:
-            chunk = max(1, min(2 * chunk, int(seconds * rate)))
-        yield state
+DEFAULT = "fast"  # that of `iwax train`, too
 
 
 def fit(
-    model: Model,
+    model: Model | FitResult,
     objective: AbstractObjective,
     data: Any,
     *,
@@ -166,82 +35,135 @@ def fit(
     batch_size: int | None = None,
     binarize: str = "dynamic",
     update: Update = "joint",
-    on_epoch: Callable[[Record], None] | None = None,
+    optimizer: Optimizer | None = None,
+    kl_weight: float | optax.Schedule | None = None,
+    validation: Any = None,
+    eval_every: int = 1,
+    keep: str = "last",
+    patience: int | None = None,
+    on_epoch: Callable[..., Any] | None = None,
     protocol: str | Recipe | None = None,
 ) -> FitResult:
     """Train `model` by ascending `objective`, both of them if the objective has something to learn.
 
     Arguments:
         model: the pair of densities; see `iwax.models.model`. It is trained from where it stands: of the recipe,
-            initial weights and biases concern the command line, which builds the model too.
+            initial weights and biases concern the command line, which builds the model too. Or what `fit` returned,
+            for more epochs: parameters, optimiser and what the objective has learned go on from their last step. With
+            the same other arguments it is the longer run to the bit, if the learning rate of a step does not depend on
+            the length (a cosine's does: it is then that of the longer run).
         objective: the bound and its gradient estimator.
         data: a `Dataset`, of which the training half is used, an array (N, *event), a data set of Hugging Face or
             PyTorch, as `iwax.data.as_array` takes it, or a pytree of arrays (N, ...) such as
             `{"values": x, "mask": mask}`, which reaches the model as it is (`binarize="none"`).
         recipe: how to train, by a name in `iwax.training.RECIPES` or a value; for a `Dataset`, as it is for the data
-            set of that name. It must be given.
+            set of that name. If left out "fast", as for `iwax train`: of the recipes here the one that reaches a given
+            log p with the least arithmetic (docs/speedrun.md), and it clips what would make it diverge.
         key: seed of everything random: shuffling, binarisation, samples of z.
-        epochs: passes over the data; the whole schedule of the recipe if left out, else it is cut off there.
-        batch_size: the recipe's if left out.
+        epochs: passes over the data, more of them after a result; the whole schedule of the recipe if left out, else
+            it is cut off there.
+        batch_size: if left out the recipe's, or a tenth of the examples where there are fewer (a `NoticeWarning` says
+            so).
         binarize: "dynamic" (afresh at each visit), "fixed", "threshold", "intensities" (grey values / 255) or "none"
             (values as they are); see `iwax.data.binarize`. What the model's likelihood is no density of is refused, if
             the model says what it is by `real_valued`, as `iwax.VAE` does.
         update: "joint", or `Alternating(inference=..., generative=...)`, each with an objective of its own; then
             `objective` stays as it is.
-        on_epoch: called with the record of each epoch.
+        optimizer: a transformation of optax in place of the recipe's optimiser, clipping and schedule; or a learning
+            rate, or a schedule of it by step, for the recipe's.
+        kl_weight: lambda of the log-weights log p(x | z) + lambda (log p(z) - log q(z | x)) whose bound the gradient
+            climbs: a number, or a function of the step, counted from 0, such as `optax.linear_schedule(0, 1, 500)` for
+            a warm-up. Bounds are reported of the log-weights as they are (lambda = 1), in records and of validation
+            examples. The model needs a `prior`; objectives that cannot take one are refused. See
+            `iwax.objectives.tempering`.
+        validation: examples that are never trained on and judged along training: a part of those for training (0.1), a
+            number of them, "val" for that of a `Dataset`, or other data as `data` may be. Which are drawn does not
+            depend on `key`.
+        eval_every: judge the validation examples every so many epochs, and at the end, as `validation_iwae_64` and
+            `validation_log_p` of the epoch's record: means in nats over 500 of them at most, evenly spaced, by 640
+            samples each, which are the same every time.
+        keep: "last", or "best": the result's model and objective are those of the epoch of the best validation IWAE-64.
+        patience: stop after so many judgements in a row without a better validation IWAE-64.
+        on_epoch: called with the record of each epoch, and with the model if it takes two arguments; training stops
+            where it returns False.
         protocol: the former name of `recipe`.
 
     Returns:
         The trained model and objective, the optimiser's state, and a record per epoch: epoch, step, mean bound in nats
-        (the generative network's, and with `Alternating` also the inference network's), learning rate, and beta where
+        (the generative network's, and with `Alternating` also the inference network's), learning rate unless
+        `optimizer` is a transformation, the KL weight and the validation numbers where there are any, and beta where
         there is one.
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite.
-        ValueError: data that do not fit the rule, the recipe or the likelihood.
-        TypeError: no recipe, or one by each of its names.
+        ValueError: data that do not fit the rule, the recipe or the likelihood; choices that do not go together.
+        TypeError: a recipe by each of its names, or what is no optimizer.
 
     >>> import iwax, jax
     >>> x = iwax.LinearGaussian.isotropic(2).sample(jax.random.key(0), 100)
-    >>> result = iwax.fit(iwax.LinearGaussian.isotropic(2), iwax.IWAE(num_samples=8), x, recipe="burda-paper",
-    ...                   key=jax.random.key(1), epochs=2, binarize="none")
+    >>> result = iwax.fit(iwax.LinearGaussian.isotropic(2), iwax.IWAE(num_samples=8), x, key=jax.random.key(1),
+    ...                   epochs=2, batch_size=20, validation=0.2, binarize="none")
     >>> len(result.records)
     2
     """
-    recipe = get_recipe(_one_of(recipe, protocol))
-    if isinstance(data, Dataset):
-        recipe = recipe.for_run(data.name)
-    epochs = recipe.epochs if epochs is None else epochs
-    check_positive_integer("epochs", epochs)
-    recipe = recipe.lasting(epochs)
-    images = recipe.training_images(as_examples(data.train if isinstance(data, Dataset) else data))
-    if isinstance(data, Dataset):
-        check_stored(images, binarize)
-    if not is_tree(images):
-        check_likelihood(getattr(model, "real_valued", None), images, binarize)
+    chosen, before = get_recipe(_one_of(recipe, protocol)), model if isinstance(model, FitResult) else None
+    chosen = chosen.for_run(data.name) if isinstance(data, Dataset) else chosen
+    images = chosen.training_images(as_examples(data.train if isinstance(data, Dataset) else data))
+    images, held_out = split_off(images, data, validation)
+    for name, part in {"images": images, "validation examples": held_out}.items():
+        _check(part, name, isinstance(data, Dataset), model if before is None else before.model, binarize)
+    total = _total_epochs(epochs, chosen, before)
+    chosen = chosen.lasting(total) if batch_size is not None else chosen.lasting(total).fitting(num_examples(images))
     trainer = Trainer(
         images=images,
-        recipe=recipe,
+        recipe=chosen,
         key=key,
-        batch_size=recipe.batch_size if batch_size is None else batch_size,
+        batch_size=chosen.batch_size if batch_size is None else batch_size,
         binarize=binarize,
         update=update,
+        optimizer=optimizer,
+        kl_weight=kl_weight,
     )
-    records = []
-    for state in trainer.chunks(trainer.start(model, objective), epochs * trainer.steps_per_epoch):
-        records.append(trainer.record(state))
-        if on_epoch is not None:
-            on_epoch(records[-1])
-    return FitResult(state.model, state.objective, state.opt_state, records)
+    course = Course(before, judge_of(held_out, binarize, key, eval_every, keep, patience), keep, patience, on_epoch)
+    state = resumed(model, trainer, objective) if isinstance(model, FitResult) else trainer.start(model, objective)
+    total_steps = total * trainer.steps_per_epoch
+    for after in trainer.chunks(state, total_steps):
+        state = after
+        if not course.goes_on(state, trainer.record(state), int(state.step) == total_steps):
+            break
+    return course.result(state)
+
+
+def _check(images: PyTree, name: str, is_stored: bool, model: Any, binarize: str) -> None:
+    """Raises ValueError for examples that do not fit the rule or the likelihood; None are left out."""
+    if images is None:
+        return
+    check_examples(images, binarize, name)
+    if is_stored:
+        check_stored(images, binarize, name)
+    if not is_tree(images):
+        check_likelihood(getattr(model, "real_valued", None), images, binarize, name)
+
+
+def _total_epochs(epochs: int | None, recipe: Recipe, before: FitResult | None) -> int:
+    """How many epochs there are in all, with those of an earlier result."""
+    done = 0 if before is None else before.epochs
+    if epochs is None and done >= recipe.epochs:
+        raise IwaxError(
+            f"Expected epochs, as the result has had {done} and the recipe {recipe.name} has {recipe.epochs}; got None."
+        )
+    more = recipe.epochs - done if epochs is None else epochs
+    check_positive_integer("epochs", more)
+    return done + more
 
 
 def _one_of(recipe: str | Recipe | None, protocol: str | Recipe | None) -> str | Recipe:
-    """The recipe, by its name or its former one."""
+    """The recipe, by its name or its former one, or the default."""
     given = [value for value in (recipe, protocol) if value is not None]
-    if len(given) != 1:
+    if len(given) > 1:
         values = f"recipe={_named(recipe)} and protocol={_named(protocol)}"
         raise IwaxTypeError(f"Expected recipe, or protocol as it was called before, to be given once; got {values}.")
-    return given[0]
+    return given[0] if given else DEFAULT
 
 
 def _named(recipe: str | Recipe | None) -> str:

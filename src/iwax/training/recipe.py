@@ -2,7 +2,8 @@
 
 import dataclasses
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -11,12 +12,12 @@ from jaxtyping import PyTree
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.data import num_examples
-from iwax.errors import IwaxError, NoticeWarning
+from iwax.errors import IwaxError, IwaxTypeError, NoticeWarning
 from iwax.training.clipping import clip_outliers
 from iwax.training.optimisers import adam
 from iwax.training.soap import soap
 
-__all__ = ["Recipe", "Stages"]
+__all__ = ["Optimizer", "Recipe", "Stages", "check_optimizer"]
 
 GRADIENT_SCALES = ("mean", "sum")
 SHUFFLES = ("epoch", "never", "once")
@@ -27,6 +28,8 @@ OUTPUT_BIASES = ("data-mean", "zero", "init")
 PERMUTATION_SEED = 123  # of "once"
 
 Stages = tuple[tuple[float, int], ...]
+Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | float
+"""What `fit` takes in place of a recipe's: a transformation, or the rate of the recipe's own by step or for all."""
 Overrides = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 
 
@@ -130,8 +133,13 @@ class Recipe:
         """The length of the whole schedule."""
         return sum(epochs for _, epochs in self.stages)
 
-    def learning_rate(self, steps_per_epoch: int) -> optax.Schedule:
-        """The rate of each step, counted from 0; the last stage's goes on for ever, and a cosine stays at its end."""
+    def learning_rate(self, steps_per_epoch: int, given: optax.Schedule | float | None = None) -> optax.Schedule:
+        """The rate of each step, counted from 0; the last stage's goes on for ever, and a cosine stays at its end.
+
+        A rate or schedule that is `given` takes its place.
+        """
+        if given is not None:
+            return given if callable(given) else optax.constant_schedule(given)
         if self.decay == "cosine":
             steps = self.epochs * steps_per_epoch
             rising = round(self.warm_up * steps)
@@ -142,17 +150,21 @@ class Recipe:
         ends = [steps_per_epoch * sum(lengths[: i + 1]) for i in range(len(lengths) - 1)]
         return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
 
-    def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
-        """Adam or SOAP with this recipe's numbers, of clipped gradients if it clips them."""
-        rule = self._rule(steps_per_epoch)
+    def optimiser(self, steps_per_epoch: int, given: Optimizer | None = None) -> optax.GradientTransformation:
+        """Adam or SOAP with this recipe's numbers, of clipped gradients if it clips them.
+
+        A transformation that is `given` takes the place of all that, a rate or schedule that of the rates.
+        """
+        if isinstance(given, optax.GradientTransformation):
+            return given
+        rule = self._rule(self.learning_rate(steps_per_epoch, given))
         return optax.chain(clip_outliers(self.clip), rule) if self.clip else rule
 
-    def _rule(self, steps_per_epoch: int) -> optax.GradientTransformation:
+    def _rule(self, rate: optax.Schedule) -> optax.GradientTransformation:
         if self.algorithm == "soap":
-            rate = self.learning_rate(steps_per_epoch)
             return soap(rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
         return adam(
-            self.learning_rate(steps_per_epoch),
+            rate,
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
@@ -160,6 +172,16 @@ class Recipe:
             epsilon_hat=self.epsilon_hat,
             previous_moments=self.previous_moments,
         )
+
+    def starting_at(self, rate: float) -> "Recipe":
+        """The same schedule with every rate in proportion, so that the first (a cosine's highest) is `rate`."""
+        if not 0 < rate < float("inf"):
+            raise IwaxError(f"Expected learning_rate to be positive and finite; got {rate!r}.")
+        (first, epochs), *others = self.stages
+        if first == 0:
+            raise IwaxError(f"Expected a schedule whose first rate is not 0 for learning_rate; got {self.stages!r}.")
+        stages = ((rate, epochs), *((other * (rate / first), length) for other, length in others))
+        return dataclasses.replace(self, stages=stages)
 
     def scaled(self, factor: float) -> "Recipe":
         """The same schedule over `factor` times as many epochs; every stage keeps at least one."""
@@ -183,8 +205,8 @@ class Recipe:
             return self
         fitting = max(1, num_examples // 10)
         warnings.warn(
-            f"Batches of {fitting} examples, a tenth of the {num_examples} there are, in place of the {self.batch_size} "
-            f"of the recipe {self.name}; batch_size sets another number.",
+            f"Batches of {fitting} examples, a tenth of the {num_examples} there are, in place of the "
+            f"{self.batch_size} of the recipe {self.name}; batch_size sets another number.",
             NoticeWarning,
             stacklevel=3,
         )
@@ -213,3 +235,21 @@ class Recipe:
             order = np.random.RandomState(PERMUTATION_SEED).permutation(count)
             images = jax.tree.map(lambda leaf: leaf[order], images)
         return jax.tree.map(lambda leaf: leaf[: count - self.held_out], images)
+
+
+def check_optimizer(given: Any) -> None:
+    """Raise ValueError or TypeError for what is no `Optimizer`; None is left out."""
+    if given is None or isinstance(given, optax.GradientTransformation):
+        return
+    what = "a transformation of optax, such as optax.adam(1e-3), a schedule of rates, or a rate"
+    if callable(given):
+        try:
+            given = given(0)
+        except TypeError:
+            given = None
+        if jax.numpy.ndim(given) != 0 if isinstance(given, int | float | jax.Array | np.ndarray) else True:
+            raise IwaxTypeError(f"Expected optimizer to be {what}; got a function that gives no rate. Call it first.")
+    elif isinstance(given, bool) or not isinstance(given, int | float | np.number):
+        raise IwaxTypeError(f"Expected optimizer to be {what}; got {type(given).__name__}.")
+    if not 0 <= float(given) < float("inf"):
+        raise IwaxError(f"Expected the rate of optimizer to be finite and not negative; got {float(given)!r}.")

@@ -5,6 +5,7 @@ loop. Every random number is keyed by (seed, epoch) or (seed, step), and the ste
 program, so how a run is cut into chunks changes nothing, bit for bit.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from iwax.data import binarize, is_tree, num_examples
 from iwax.keys import TrainingKeys
 from iwax.models import Model
 from iwax.objectives import AbstractObjective, loss, value_with_gradient_of
-from iwax.training.recipe import Recipe
+from iwax.training.recipe import Optimizer, Recipe
 from iwax.training.updates import Phase, Update, phases, trainable
 
 __all__ = ["TrainState", "run_steps", "start", "steps"]
@@ -40,11 +41,18 @@ class TrainState(eqx.Module):
     bounds: Array
 
 
-def start(model: Model, objective: AbstractObjective, update: Update, recipe: Recipe, num_steps: int) -> TrainState:
+def start(
+    model: Model,
+    objective: AbstractObjective,
+    update: Update,
+    recipe: Recipe,
+    num_steps: int,
+    optimizer: Optimizer | None = None,
+) -> TrainState:
     """The state before the first step, for epochs of `num_steps` steps."""
     model, objective = jax.tree.map(_strongly_typed, (model, objective))
     plan = phases(model, objective, update)
-    optimiser = recipe.optimiser(num_steps)
+    optimiser = recipe.optimiser(num_steps, optimizer)
     opt_state = tuple(optimiser.init(eqx.filter((model, objective), phase.mask)) for phase in plan)
     num_bounds = sum(2 if hasattr(phase.objective or objective, "inference_bound") else 1 for phase in plan)
     shape = (num_steps,) if num_bounds == 1 else (num_steps, num_bounds)
@@ -61,6 +69,8 @@ def steps(
     batch_size: int,
     binarize_rule: str,
     stop_early: bool = True,
+    optimizer: Optimizer | None = None,
+    kl_weight: float | Callable[[Any], Any] | None = None,
 ) -> tuple[TrainState, Array]:
     """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether the parameters still are.
 
@@ -70,7 +80,7 @@ def steps(
     count = num_examples(images)
     num_steps = count // batch_size
     order = _order(recipe, own.shuffling(state.step // num_steps), count)
-    plan, optimiser = phases(state.model, state.objective, update), recipe.optimiser(num_steps)
+    plan, optimiser = phases(state.model, state.objective, update), recipe.optimiser(num_steps, optimizer)
     keys = own.steps(state.step - state.step % num_steps + jnp.arange(num_steps))  # outside the loop: many at once
     words, impl = jax.random.key_data(keys), jax.random.key_impl(keys)  # as numbers, each of which the loop takes once
     parameters, fixed = eqx.partition((state.model, state.objective), trainable(state.model, state.objective))
@@ -89,7 +99,8 @@ def steps(
         parameters, opt_state, step, bounds, _, x = carry
         slot = step % num_steps
         key = jax.random.wrap_key_data(words[slot, 1], impl=impl)
-        parameters, opt_state, losses = _update(plan, recipe, optimiser, parameters, opt_state, fixed, x, key)
+        weight = kl_weight(step) if callable(kl_weight) else kl_weight
+        parameters, opt_state, losses = _update(plan, recipe, optimiser, parameters, opt_state, fixed, x, key, weight)
         value = losses[0] if len(losses) == 1 else jnp.stack(losses)
         # The next minibatch needs none of this, so it is made at the same time, on whatever core is free.
         x = minibatch((slot + 1) % num_steps)
@@ -131,12 +142,13 @@ def _update(
     fixed: PyTree,
     x: PyTree,
     key: PRNGKeyArray,
+    weight: Array | float | None = None,
 ) -> tuple[PyTree, tuple[PyTree, ...], tuple[Array, ...]]:
     """One step: the phases after one another, on one minibatch. Parameters, optimisers and losses."""
     states, losses = list(opt_state), []
     for i, phase in enumerate(plan):
         phase_key = key if len(plan) == 1 else jax.random.fold_in(key, i)
-        values, gradient, own = _gradient(phase, recipe, parameters, fixed, x, phase_key)
+        values, gradient, own = _gradient(phase, recipe, parameters, fixed, x, phase_key, weight)
         if recipe.gradient_scale == "sum":
             gradient = jax.tree.map(lambda g: num_examples(x) * g, gradient)
         changes, states[i] = optimiser.update(gradient, states[i], own)
@@ -146,14 +158,20 @@ def _update(
 
 
 def _gradient(
-    phase: Phase, recipe: Recipe, parameters: PyTree, fixed: PyTree, x: PyTree, key: PRNGKeyArray
+    phase: Phase,
+    recipe: Recipe,
+    parameters: PyTree,
+    fixed: PyTree,
+    x: PyTree,
+    key: PRNGKeyArray,
+    weight: Array | float | None = None,
 ) -> tuple[list[Array], PyTree, PyTree]:
     """The mean losses of a phase (the last is its own), its gradient in its own parameters, and those parameters."""
     own, others = eqx.partition(parameters, phase.mask)
 
     def losses_of(own: PyTree, x: PyTree, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
         model, objective = eqx.combine(own, others, fixed)
-        return _losses(model, phase.objective or objective, x, key)
+        return _losses(model, phase.objective or objective, x, key, weight)
 
     def of_part(x: PyTree, key: PRNGKeyArray) -> tuple[list[Array], PyTree]:
         (_, losses), gradient = jax.value_and_grad(losses_of, has_aux=True)(own, x, key)
@@ -169,12 +187,14 @@ def _gradient(
     return *jax.tree.map(lambda leaf: leaf / parts, total), own
 
 
-def _losses(model: Model, objective: Any, x: PyTree, key: PRNGKeyArray) -> tuple[Array, list[Array]]:
+def _losses(
+    model: Model, objective: Any, x: PyTree, key: PRNGKeyArray, weight: Array | float | None = None
+) -> tuple[Array, list[Array]]:
     """The mean loss, and the losses to record, of the same samples: that of the inference network, if it has one."""
     if not hasattr(objective, "inference_bound"):
-        value = loss(model, objective, x, key)
+        value = loss(model, objective, x, key, kl_weight=weight)
         return value, [value]
-    log_w, surrogate = objective.weigh(model, x, key)
+    log_w, surrogate = objective.weigh(model, x, key, weight)
     value = -jnp.mean(value_with_gradient_of(objective.bound(log_w), surrogate))
     return value, [-jnp.mean(objective.inference_bound(log_w)), value]
 
