@@ -264,9 +264,7 @@ def sample(
 @data_dir_option
 @trust_code_option
 @json_option
-def encode(
-    run: Path, out: Path, checkpoint: str | None, trust_code: bool, as_json: bool, **options: Any
-) -> None:
+def encode(run: Path, out: Path, checkpoint: str | None, trust_code: bool, as_json: bool, **options: Any) -> None:
     """Write latent codes: mean and scale of q(z|x) for each example, and a draw of it, by layer; and its index.
 
     Row i is example index[i] of the data as they are read, before a random split; of data whose parts are given, i.
