@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["ProgressBar", "notices", "number", "print_table", "say_source"]
+__all__ = ["ProgressBar", "duration", "notices", "number", "print_table", "say_source"]
 
 notices = Console(stderr=True, highlight=False)
 
@@ -20,14 +20,13 @@ class ProgressBar:
     def __init__(self, task: str = "training") -> None:
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.percentage:>3.0f}%  {task.fields[note]} "),
+            BarColumn(bar_width=10),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[note]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=notices,
         )
-        self.task = self.bar.add_task(task, total=None, note="")
+        self.task = self.bar.add_task(task, total=None, note="compiling")
 
     def __enter__(self) -> Callable[[Any], None]:
         self.bar.start()
@@ -54,11 +53,31 @@ def number(value: float | None, digits: str = ".3f") -> str:
     return "not finite" if value is None or not math.isfinite(value) else format(value, digits)
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on the standard output, as wide as its content even where that is no terminal."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+def duration(seconds: float | None) -> str:
+    """Seconds as a table shows them.
+
+    >>> duration(42), duration(754), duration(30251), duration(None)
+    ('42 s', '12 min', '8.4 h', '')
+    """
+    if seconds is None:
+        return ""
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
+    """A table on the standard output, as wide as its content even where that is no terminal.
+
+    The first `texts` columns are words, which a narrow terminal breaks before it breaks a number.
+    """
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0) if texts > 1 else (0, 1))
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
+        table.add_column(column, justify="left" if i < texts else "right", overflow="fold", no_wrap=i >= texts)
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False)

@@ -13,6 +13,7 @@ import click
 from iwax import __version__
 from iwax.cli import (
     comparing,
+    completing,
     diagnosing,
     imputing,
     judging,
@@ -56,6 +57,7 @@ __all__ = ["main"]
         listing.runs,
         listing.data,
         listing.objectives,
+        completing.completion,
     ],
 )
 @click.version_option(__version__)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from iwax.cli.options import data_dir_option, json_option
-from iwax.console import notices, print_table, say_source
+from iwax.console import duration, notices, number, print_table, say_source
 from iwax.files import dumps
 
 __all__ = ["data", "objectives", "runs"]
@@ -27,7 +27,22 @@ def runs(folder: Path, as_json: bool) -> None:
     elif not rows:
         raise click.ClickException(f"Expected runs under {folder}; there are none.")
     else:
-        print_table(f"runs under {folder} (nats)", list(rows[0]), [[_shown(v) for v in row.values()] for row in rows])
+        columns = ["run", "objective", "data, model", "seed", "state", "epochs", "time", "bound", "log p"]
+        print_table(f"runs under {folder} (nats)", columns, [_run_row(row, folder) for row in rows], texts=3)
+
+
+def _run_row(row: dict[str, Any], folder: Path) -> list[str]:
+    """A run in nine short cells; `--json` has all of it."""
+    from iwax.report import objective_name
+
+    path = Path(row["run"])
+    name = str(path.relative_to(folder)) if path != folder and path.is_relative_to(folder) else path.name
+    if row["objective"] is None:
+        return [name, "", "", "", row["state"], "", "", "", ""]
+    objective = objective_name({"objective": row["objective"], **row["options"]})
+    data = f"{Path(row['dataset']).name}, {Path(row['model']).name}"
+    numbers = [number(row[name], ".2f") if row[name] is not None else "" for name in ("bound", "log_p")]
+    return [name, objective, data, str(row["seed"]), row["state"], row["epochs"], duration(row["seconds"]), *numbers]
 
 
 @click.group(invoke_without_command=True)
@@ -123,7 +138,3 @@ def _options_text(options: Any) -> str:
     flags = {"--" + option.name.replace("_", "-"): option for option in options.values()}
     width = max(map(len, flags))
     return "\n".join(f"    {flag:{width}}  {o.help}  [default: {o.default}]" for flag, o in flags.items())
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)

@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 import click
 
+from iwax.cli.kinds import kind_of
 from iwax.runs import OPTION_NAMES, RunConfig
 
 __all__ = [
@@ -56,7 +57,7 @@ def config_options(command: Callable) -> Callable:
         command = click.option(
             *names,
             field.name,
-            type=kind,
+            type=kind_of(field.name, kind),
             is_flag=field.metadata.get("flag", False),
             default=None,
             help=field.metadata["help"] + ("" if field.default is None else f"  [default: {field.default}]"),

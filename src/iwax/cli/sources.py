@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
+from iwax.cli.kinds import RUN
 from iwax.console import notices
 from iwax.errors import IwaxError
 from iwax.extras import check_installed
 
 __all__ = ["keeping", "kept_nowhere", "opened", "results_option", "run_argument", "trust_code_option"]
 
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=RUN)
 trust_code_option = click.option(
     "--trust-code",
     is_flag=True,

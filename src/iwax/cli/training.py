@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from iwax.cli.grouped import Grouped
+from iwax.cli.kinds import check_dataset
 from iwax.cli.options import config_options, data_dir_option, json_option
 from iwax.console import ProgressBar, say_source
 from iwax.files import dumps
@@ -14,7 +16,7 @@ from iwax.runs import RunConfig
 __all__ = ["train"]
 
 
-@click.command()
+@click.command(cls=Grouped)
 @config_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the new run.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in --out.")
@@ -50,6 +52,7 @@ def train(
     """Train a model; its folder then serves `iwax evaluate`, `sample` and `reconstruct`."""
     given = {name: value for name, value in options.items() if value is not None}
     _check_usage(out, overwrite, seeds, vectorized, resume, force)
+    check_dataset(given.get("dataset"), data_dir)
     from iwax.runs import COHORT, new_cohort, new_run, resolve, resume_cohort, resume_run
     from iwax.runs import seeds as with_seeds
 

@@ -1,6 +1,7 @@
 from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import pack_checkpoint as pack_checkpoint
 from .checkpoint import read_checkpoint as read_checkpoint
+from .choices import CHOICES as CHOICES
 from .cohorts import COHORT as COHORT
 from .cohorts import new_cohort as new_cohort
 from .cohorts import resume_cohort as resume_cohort

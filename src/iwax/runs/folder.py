@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from iwax.checks import check_choice
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads, read_json, read_text, write_whole
-from iwax.runs.config import RunConfig
+from iwax.runs.config import OBJECTIVE_FIELDS, RunConfig
 from iwax.runs.lock import BusyError, is_free, try_lock
 
 if TYPE_CHECKING:  # what only looks at folders, as the driver of a sweep, does not wait for JAX
@@ -46,6 +46,10 @@ RESULTS = (  # of judging; see iwax.judging.evaluate, judgement, annealing, simi
     *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json"),
 )
 ELSEWHERE = ("evaluation-*.*", "ssim-*.json")  # of judging on other data than its own
+
+OPTIONS = (*OBJECTIVE_FIELDS, "update", "init_from")  # of the objective, and what else its name in a report says
+COLUMNS = ("objective", "options", "model", "dataset", "seed", "recipe", "state", "epochs", "seconds")
+COLUMNS += ("bound", "log_p", "iwae_64")
 
 
 class RunFolder:
@@ -259,10 +263,7 @@ def list_runs(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(
-        ("run", "objective", "model", "dataset", "recipe", "state", "epochs", "seconds", "bound", "log_p", "iwae_64")
-    )
-    row["run"] = str(folder.path)
+    row: dict[str, Any] = {"run": str(folder.path), **dict.fromkeys(COLUMNS)}
     try:
         config, status, records = folder.config(), folder.json(STATUS), folder.metrics()
         judged = folder.judged() or (folder.records(EVALUATIONS) or [{}])[-1]
@@ -270,7 +271,8 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         return row | {"state": "damaged"}
     state = status.get("state", "new")
     return row | {
-        **{name: getattr(config, name) for name in ("objective", "model", "dataset")},
+        **{name: getattr(config, name) for name in ("objective", "model", "dataset", "seed")},
+        "options": {name: value for name in OPTIONS if (value := getattr(config, name)) not in (None, "joint")},
         "recipe": config.protocol,
         "state": "interrupted" if state == "running" and not folder.is_locked else state,
         "epochs": f"{status.get('epoch', 0)}/{config.epochs}",
