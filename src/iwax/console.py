@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["ProgressBar", "duration", "notices", "number", "print_table", "say_source"]
 
@@ -32,8 +33,12 @@ class ProgressBar:
         self.bar.start()
         return self.update
 
-    def __exit__(self, *exception: Any) -> None:
-        self.bar.stop()
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        """An error leaves no bar behind, since its line is all that is printed."""
+        if kind is not None:
+            self.bar.live.transient = True
+            self.bar.live.update(Text(), refresh=False)
+        self.bar.live.stop()
 
     def update(self, progress: Any) -> None:
         self.bar.update(self.task, total=progress.total_steps, completed=progress.step, note=progress.note)
