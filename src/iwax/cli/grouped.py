@@ -13,11 +13,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Model": ("model", "likelihood", "init", "output_bias", "scale_map", "init_from"),
     "Data": ("dataset", "data_dir", "split", "columns", "grey", "background", "binarize", "train_images", "held_out"),
     "Recipe": (
-        *("protocol", "epochs", "batch_size", "stages", "schedule_scale", "decay", "warm_up"),
-        *("algorithm", "clip", "parts", "gradient_scale", "beta1", "beta2", "epsilon", "epsilon_hat"),
+        *("protocol", "epochs", "batch_size", "learning_rate", "stages", "schedule_scale", "decay", "warm_up"),
+        *("kl_warmup", "algorithm", "clip", "parts", "gradient_scale", "beta1", "beta2", "epsilon", "epsilon_hat"),
         *("second_moment", "previous_moments", "shuffle", "precision"),
     ),
-    "Judging along the way": ("eval_every", "eval_images", "eval_samples"),
+    "Judging along the way": ("validation", "eval_every", "eval_images", "eval_samples", "keep", "patience"),
 }
 """Heading -> the parameters under it; what stands in none comes first, under "Options"."""
 
