@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 __all__ = ["ProgressBar", "duration", "notices", "number", "print_table", "say_source"]
@@ -21,10 +21,9 @@ class ProgressBar:
     def __init__(self, task: str = "training") -> None:
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=10),
+            BarColumn(bar_width=None, table_column=Column(max_width=20)),  # as much as the note leaves of the width
             TextColumn("{task.percentage:>3.0f}%  {task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=notices,
         )
         self.task = self.bar.add_task(task, total=None, note="compiling")

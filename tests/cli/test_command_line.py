@@ -1,5 +1,6 @@
 """What the command line does before JAX is there: it refuses, groups its help and completes; and its table of runs."""
 
+import io
 import json
 import re
 import runpy
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from iwax.cli import iwax as group
 from iwax.cli import main
 from iwax.cli.grouped import GROUPS
-from iwax.console import print_table
+from iwax.console import ProgressBar, print_table
 from iwax.runs import RunConfig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -90,6 +92,23 @@ def test_completion_prints_what_a_shell_reads(shell, capsys):
         main(["completion", shell])
     assert ended.value.code == 0
     assert "_IWAX_COMPLETE" in capsys.readouterr().out
+
+
+def test_the_bar_says_compiling_until_the_first_steps_and_then_fits_80_columns():
+    long = "24 runs, epoch 3840/3840, 1234 steps/s, bound -123.45"
+    bar = ProgressBar().bar
+    console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
+
+    def shown():
+        console.file = io.StringIO()
+        console.print(bar.get_renderable())
+        return console.file.getvalue().rstrip()
+
+    assert "compiling" in shown()
+    bar.update(0, total=3840, completed=2000, note=long)
+    assert long in shown()
+    assert "52%" in shown()
+    assert "\n" not in shown()
 
 
 def test_a_table_of_runs_fits_80_columns_with_its_numbers_whole(monkeypatch, capsys):
