@@ -5,7 +5,14 @@ package that is not installed. They are under `ValueError` (and `TypeError`, `Im
 `except ValueError` catches them; any other exception that comes out of iwax is a fault of iwax.
 """
 
-__all__ = ["IwaxError", "IwaxTypeError", "MissingExtraError", "NonFiniteLossError", "NoticeWarning"]
+__all__ = [
+    "IwaxError",
+    "IwaxTypeError",
+    "MissingExtraError",
+    "NonFiniteLossError",
+    "NotWritableError",
+    "NoticeWarning",
+]
 
 
 class IwaxError(ValueError):
@@ -26,6 +33,10 @@ class IwaxTypeError(IwaxError, TypeError):
 
 class MissingExtraError(IwaxError, ImportError):
     """A package is needed that `pip install iwax` does not bring; the message names the extra that does."""
+
+
+class NotWritableError(IwaxError, OSError):
+    """A file or a folder cannot be written: no space, no permission, or no such place."""
 
 
 class NonFiniteLossError(FloatingPointError):

@@ -5,25 +5,31 @@ Matplotlib and Pillow, which the extra `report` brings, are imported when the fi
 installed, whatever draws raises MissingExtraError.
 """
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from iwax.extras import check_installed
+from iwax.errors import IwaxError
+from iwax.extras import check_installed, is_installed
+from iwax.files import dumps, loads, write_whole
 
 __all__ = [
     "COLOURS",
     "LINE_STYLES",
     "MARKERS",
+    "about",
     "curves",
     "image_rows",
     "image_shape",
     "image_sheet",
     "in_shades",
     "plot",
+    "read_about",
 ]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: for all eyes
@@ -45,6 +51,52 @@ STYLE: dict[Any, Any] = {
 }
 GREY = 0.35  # of the lines between images
 SCALE = 3  # screen pixels per image pixel
+ABOUT = "iwax"  # the entry of a .png that says what it was made from
+
+
+_about: ContextVar[Mapping[str, Any] | None] = ContextVar("about", default=None)
+
+
+@contextmanager
+def about(facts: Mapping[str, Any]) -> Iterator[None]:
+    """A context in which every picture holds what it was made from, as JSON, which `read_about` reads from a .png.
+
+    In .svg and .pdf it is the description, and the subject, of the document.
+    """
+    token = _about.set(facts)
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def read_about(path: str | Path) -> dict[str, Any]:
+    """What a .png was made from; {} where it does not say, or is none, or where Pillow is not installed."""
+    if not is_installed("PIL"):
+        return {}
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            found = loads(str(image.info.get(ABOUT, "{}")), path)
+    except (OSError, ValueError, SyntaxError):  # Pillow has the last for a file that is damaged
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _metadata(suffix: str) -> dict[str, Any]:
+    """Of a picture of that format: no date, so that the same picture is the same file, and what it was made from."""
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
+    facts, key = _about.get(), {".svg": "Description", ".pdf": "Subject", ".png": ABOUT}.get(suffix)
+    return dates if facts is None or key is None else {**dates, key: dumps(facts)}
+
+
+def _save(figure: Any, path: str | Path, **options: Any) -> None:
+    """Write a figure of matplotlib, whole or not at all."""
+    buffer, suffix = io.BytesIO(), Path(path).suffix
+    form = suffix.removeprefix(".") or None
+    figure.savefig(buffer, format=form, metadata=_metadata(suffix or ".png"), **options)
+    write_whole(path, buffer.getvalue())
 
 
 @contextmanager
@@ -69,9 +121,7 @@ def plot(
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(rows, columns, squeeze=False)
         yield axes if axes.size > 1 else axes[0, 0]
-        metadata = {"Date": None} if Path(path).suffix == ".svg" else {}
-        metadata |= {"CreationDate": None} if Path(path).suffix == ".pdf" else {}
-        figure.savefig(path, metadata=metadata)
+        _save(figure, path)
 
 
 def image_shape(size: int) -> tuple[int, int]:
@@ -95,12 +145,20 @@ def image_sheet(
     """
     check_installed("PIL", "pictures")
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     images = in_shades(images, shades)
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
     mosaic = _mosaic(rows)
     pixels = np.kron(255 * mosaic, np.ones((scale, scale, *[1] * (mosaic.ndim - 2))))
-    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    buffer, suffix, text = io.BytesIO(), Path(path).suffix.lower(), PngInfo()
+    form = Image.registered_extensions().get(suffix)
+    if form is None:
+        raise IwaxError(f"Expected the picture to be a .png, or of another format that Pillow writes; got {path}.")
+    for name, facts in _metadata(".png").items():
+        text.add_text(name, facts)
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, format=form, **({"pnginfo": text} if form == "PNG" else {}))
+    write_whole(path, buffer.getvalue())
 
 
 def in_shades(images: np.ndarray, shades: tuple[float, float]) -> np.ndarray:
@@ -138,7 +196,7 @@ def image_rows(
     axis.set_yticklabels(list(rows), fontsize=10)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    figure.savefig(path, dpi=40 * SCALE)
+    _save(figure, path, dpi=40 * SCALE)
 
 
 def _mosaic(rows: Sequence[np.ndarray]) -> np.ndarray:

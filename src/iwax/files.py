@@ -1,20 +1,38 @@
 """Files written whole, and JSON as its standard has it (RFC 8259): what is not finite is `null`. No JAX here.
 
+Every file that iwax writes goes through `write_whole` or `append_line`: what fails leaves the file that was there, and
+says which it was. A new file has the permissions that the user's umask leaves it.
+
 Python's own `json` writes NaN and Infinity, which browsers, jq, and most other programs refuse to read. All that iwax
 writes or prints goes through here; finite values come out as `json.dumps` has them, to the byte.
 """
 
+import contextlib
+import errno
 import json
 import math
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from iwax.errors import IwaxError
+from iwax.errors import IwaxError, NotWritableError
 
-__all__ = ["dumps", "loads", "read_json", "read_text", "write_whole"]
+__all__ = [
+    "PART",
+    "append_line",
+    "dumps",
+    "loads",
+    "make_folder",
+    "read_json",
+    "read_text",
+    "sync_folder",
+    "write_whole",
+    "writing",
+]
+
+PART = ".part"  # how the name of a file ends that is being written; it begins with a dot
 
 
 def dumps(value: Any, *, default: Callable[[Any], Any] | None = None, **options: Any) -> str:
@@ -71,20 +89,79 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write a file whole or not at all: a hidden one beside it, `.NAME.*.part`, takes its name once it is on the disk.
 
     Raises:
-        OSError: no permission, no space left, or no such folder; then nothing is left of it.
+        NotWritableError: no permission, no space left, or no such folder; then nothing is left of it.
     """
     path, content = Path(path), content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    with writing(path):
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def append_line(path: str | os.PathLike[str], line: str) -> None:
+    """Add a line to a file, which is made if there is none; a line of which a part fitted only is taken back.
+
+    Raises:
+        NotWritableError: as `write_whole`.
+    """
+    with writing(path), open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            content = line.encode() + b"\n"
+            while content:  # the system may take less than it is given
+                content = content[file.write(content) :]
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # others may read it, as any file that is written under its own name
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                file.truncate(before)
+            raise
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it, if they are not there.
+
+    Raises:
+        NotWritableError: it cannot be made.
+    """
+    with writing(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """See to it that the names in a folder outlive a loss of power, where the system can: not on Windows."""
+    if os.name == "nt":
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:  # file systems that have no such thing say so in several ways
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM):
+            raise
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """A context whose OSError becomes NotWritableError, which says in one line what could not be written, and why."""
+    try:
+        yield
+    except NotWritableError:
         raise
+    except OSError as error:
+        raise NotWritableError(
+            f"Expected to be able to write {os.fspath(path)}; got {error.strerror or error}. Free some space, or "
+            "choose another folder."
+        ) from error
 
 
 def _finite(value: Any) -> Any:

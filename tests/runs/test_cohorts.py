@@ -12,8 +12,9 @@ from iwax.runs import cohort_session, session
 from iwax.runs import folder as runs
 from iwax.runs.checkpoint import read_checkpoint
 from iwax.runs.cohorts import COHORT, new_cohort, resume_cohort, seeds
-from iwax.runs.folder import RunFolder, list_runs
+from iwax.runs.folder import RunFolder
 from iwax.runs.launch import new_run, resume_run
+from iwax.runs.listing import list_runs
 from iwax.runs.loading import load_run
 from iwax.training.fit import NonFiniteLossError
 from tiny import tiny_config, tiny_data
@@ -84,7 +85,10 @@ def test_the_folder_of_each_run_serves_as_any_other(undisturbed):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.model) if hasattr(leaf, "shape"))
     assert [row["state"] for row in list_runs(undisturbed)] == ["finished", "finished"]
     record = RunFolder(undisturbed / "a").json("environment.json")["cohort"]
-    assert record == {"runs": ["a", "b"], "vectorized": True} == json.loads((undisturbed / COHORT).read_text())
+    written = json.loads((undisturbed / COHORT).read_text())
+    assert record == {"runs": ["a", "b"], "vectorized": True}
+    assert record.items() <= written.items()
+    assert written["configs"]["b"] == json.loads((undisturbed / "b" / "config.json").read_text())
     before = contents(undisturbed)
     resume_run(undisturbed / "a", data=DATA)
     resume_cohort(undisturbed, data=DATA)

@@ -15,7 +15,7 @@ from iwax.runs import loading
 from iwax.runs.config import RunConfig
 from iwax.runs.folder import RunFolder
 from iwax.runs.initial import build_model
-from iwax.runs.launch import create
+from iwax.runs.launch import plan
 from iwax.runs.loading import load_run
 from iwax.runs.resolution import resolve
 from tiny import tiny_config, tiny_data
@@ -27,7 +27,7 @@ DATA = tiny_data()  # of a name that no source has
 def trained(tmp_path_factory):
     """A checkpoint of numbers that no initial model has, without the time that training takes."""
     path = tmp_path_factory.mktemp("loading") / "run"
-    session, state = create(resolve(tiny_config()), path, DATA)
+    session, state = plan(resolve(tiny_config()), path, DATA).create()
     moved = jax.tree.map(lambda leaf: leaf + 0.01 if eqx.is_inexact_array(leaf) else leaf, state.model)
     session.folder.save(dataclasses.replace(state, model=moved))
     return path
@@ -93,7 +93,7 @@ def test_the_range_of_real_values_is_recorded(tmp_path):
     values = np.linspace(-1, 3, 20 * 4, dtype=np.float32).reshape(20, 4)
     data = Dataset(values, values[:5], name="real", split="standard", checksums={}, source="this test")
     config = tiny_config(likelihood="gaussian", binarize="none", epochs=1)
-    create(resolve(config), tmp_path / "run", data)
+    plan(resolve(config), tmp_path / "run", data).create()
     recorded = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert recorded["example_range"] == pytest.approx([values[:5].min(), values[:5].max()])
     assert recorded["example_shape"] == [4]

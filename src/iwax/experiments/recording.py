@@ -24,7 +24,7 @@ from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
 from iwax.judging import ssim_run
 from iwax.keys import EvaluationKeys
-from iwax.runs import CHECKPOINT, ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, RunFolder, cores, load_run
+from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, RunFolder, cores, load_run
 from iwax.sweeps import step_flop
 
 __all__ = ["SETTING", "folder_record", "machine", "make_record"]
@@ -88,7 +88,7 @@ def folder_record(
         flop: the arithmetic of training; None where it is not known.
         known: fields of the record that are known otherwise, and stand in place of what the files say.
     """
-    environment, changed = folder.json(ENVIRONMENT), (folder.path / CHECKPOINT).stat().st_mtime
+    environment = folder.json(ENVIRONMENT)
     said: dict[str, Any] = {
         "config": dict(vars(folder.config())),
         "training": _training(folder, folder.json(STATUS)) | {"flop": flop},
@@ -101,7 +101,7 @@ def folder_record(
         "versions": environment.get("versions", {}),
         "commit": environment.get("commit"),
         "command": " ".join(environment.get("command", [])),
-        "date": datetime.datetime.fromtimestamp(changed, datetime.UTC).date().isoformat(),
+        "date": environment.get("date", ""),
         "checkpoint_sha256": folder.checkpoint().sha256,
     }
     if "evaluation" not in known:

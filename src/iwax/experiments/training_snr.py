@@ -29,6 +29,7 @@ from iwax.models import Model
 from iwax.objectives import OBJECTIVES, AbstractObjective
 from iwax.progress import Progress
 from iwax.runs import (
+    CONFIG,
     STATUS,
     LoadedRun,
     ResolvedRun,
@@ -134,7 +135,11 @@ def measure_run(
     """Records of the last checkpoint of a run, one for each objective; what `out` holds is not measured again."""
     run = open_run(path, data_dir=data_dir, data=data)
     points = settings.points(run.checkpoint_sha256[:16], run.folder.json(STATUS).get("epoch", run.resolved.epochs))
-    measure_it = functools.partial(measure, run.model, run.training_images, run.resolved.binarize)
+    images = run.training_images
+
+    def measure_it(point: Point) -> dict[str, Any]:
+        return measure(run.model, images, run.resolved.binarize, point) | {"made_from": run.made_from}
+
     return measure_points(out, points, measure_it, on_progress=on_progress)
 
 
@@ -169,7 +174,7 @@ def measure_training(
 
 def _trained(run: ResolvedRun, path: Path, data: Dataset) -> None:
     """See to it that the run is there, finished."""
-    if not path.exists():
+    if not (path / CONFIG).exists():
         new_run(run, path, data=data)
     elif RunFolder(path).json(STATUS).get("state") != "finished":
         resume_run(path, data=data)

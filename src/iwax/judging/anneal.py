@@ -26,12 +26,12 @@ from iwax.evaluation import (
     standard_error,
 )
 from iwax.extras import beside_numbers
-from iwax.figures import COLOURS, plot
+from iwax.figures import COLOURS, about, plot
 from iwax.files import dumps
 from iwax.keys import EvaluationKeys
 from iwax.models import FactorizedModel, Model
 from iwax.progress import Progress
-from iwax.runs import CHECKPOINT, LoadedRun, RunFolder, check_time_limit
+from iwax.runs import LoadedRun, RunFolder, check_time_limit
 from iwax.zoo import open_run
 
 __all__ = ["Annealing", "anneal", "anneal_run", "schedule", "simulate"]
@@ -88,19 +88,21 @@ def anneal_run(
         "start": start,
         "leapfrog_steps": leapfrog_steps,
     }
-    file = folder.path / CHECKPOINT
-    checkpoint = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else run.checkpoint_sha256
-    settings = options | {"seed": seed, "binarize": run.resolved.test_binarize, "checkpoint": checkpoint[:16]}
+    settings = options | {
+        "seed": seed,
+        "binarize": run.resolved.test_binarize,
+        "checkpoint": run.checkpoint_sha256[:16],
+    }
     deadline = math.inf if time_limit is None else begin + time_limit
-    records = _Records(folder, settings, num_images * (3 if sandwich else 1), deadline, on_progress)
+    records = _Records(folder, settings | run.made_from, num_images * (3 if sandwich else 1), deadline, on_progress)
     try:
         results, iwae = _bounds(records, run.model, x, EvaluationKeys.of_seed(seed), options, sandwich, num_samples)
     except _OutOfTimeError:
         done = {"num_examples": records.count, "total_examples": records.total}
         return {"state": "stopped"} | done | {"seconds": time.monotonic() - begin}
     summary = {"state": "finished"} | settings | {"num_samples": num_samples} | _summary(results, iwae)
-    folder.write_json("annealing.json", summary)
-    with beside_numbers("figures/annealing"):
+    folder.write_json("annealing.json", summary := summary | {"made_from": run.made_from})
+    with beside_numbers("figures/annealing"), about(run.made_from):
         _draw(folder.path / "figures", results, iwae, num_samples)
     return summary
 

@@ -23,12 +23,10 @@ from iwax.judging.partial import PartialEvaluation, partial_evaluation
 from iwax.judging.weights import pack_arrays
 from iwax.keys import EvaluationKeys
 from iwax.progress import Progress
-from iwax.runs import LoadedRun, RunFolder, check_time_limit, current_environment
+from iwax.runs import LoadedRun, RunFolder, check_time_limit
 from iwax.zoo import open_run
 
 __all__ = ["evaluate_run"]
-
-REPRODUCED_BY = ("versions", "python", "code", "device")  # for an evaluation to go on bit for bit
 
 
 def evaluate_run(
@@ -89,7 +87,8 @@ def evaluate_run(
     settings = {
         **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "keys": keys.__name__},
         **{"num_examples": len(x), "binarize": run.resolved.test_binarize, "test_hash": test_set_hash(x)},
-        **_same_conditions(run, judged),
+        **run.made_from,
+        **({} if judged is run.data else {"judged_data": dict(judged.checksums)}),
     }
     if not recompute and (written := _written(folder, files, settings)) is not None:
         log(f"{files.summary} holds this evaluation already; --recompute computes it again.")
@@ -114,16 +113,11 @@ def evaluate_run(
         result = gather(values, sizes, variances, num_samples, settings["test_hash"])
         summary = _summary(result, run, settings, time.monotonic() - begin, before)
         summary |= in_bits(run, judged, x, result.log_likelihood) | files.about
+        (folder.path / files.summary).unlink(missing_ok=True)  # or, interrupted, it would stand beside other arrays
         folder.write(files.arrays, pack_arrays(result))
         folder.write_json(files.summary, summary)
         (folder.path / files.partial).unlink()
     return summary
-
-
-def _same_conditions(run: LoadedRun, judged: Dataset) -> dict[str, Any]:
-    """What must be the same for an evaluation to go on bit for bit: the model, the code, and what it runs on."""
-    now = current_environment(judged)
-    return {"checkpoint": run.checkpoint_sha256, **{name: now[name] for name in REPRODUCED_BY}}
 
 
 def _written(folder: RunFolder, files: ResultFiles, settings: dict[str, Any]) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from iwax.evaluation import (
     unit_divergences,
 )
 from iwax.extras import beside_numbers
+from iwax.figures import about
 from iwax.judging.evaluate import evaluate_run
 from iwax.keys import EvaluationKeys
 from iwax.runs import LoadedRun, RunFolder
@@ -67,7 +68,7 @@ def judge_run(
     evaluation = evaluate_run(loaded, num_samples=num_samples, log=log, **common, **options)
     if evaluation["state"] == "stopped":
         return {"state": "stopped", "evaluation": evaluation}
-    with beside_numbers("figures/trust and figures/active-units"):
+    with beside_numbers("figures/trust and figures/active-units"), about(loaded.made_from):
         plot_evaluation(path)
     few = min(costly_images, evaluation["num_examples"])
     parts: dict[str, Callable[[], dict[str, Any]]] = {
@@ -85,7 +86,7 @@ def judge_run(
             result[name] = part()
         except (IwaxError, NotImplementedError) as error:  # a fault of iwax's own is none of them
             missing[name] = (str(error) or type(error).__name__).splitlines()[0]
-    loaded.folder.write_json(JUDGEMENT, result := {**result, "missing": missing})
+    loaded.folder.write_json(JUDGEMENT, result := {**result, "missing": missing, "made_from": loaded.made_from})
     return result
 
 
@@ -167,7 +168,7 @@ def estimators_run(
     run = open_run(run, data_dir=data_dir, data=data)
     x, keys = run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
     curves = estimator_curves(run.model, x, keys.samples, num_samples=num_samples)
-    with beside_numbers("figures/estimators"):
+    with beside_numbers("figures/estimators"), about(run.made_from):
         for figure in _figures(run.folder.path, "estimators"):
             estimator_plot(curves, figure)
     return curves.summary()

@@ -6,7 +6,7 @@ from iwax.checks import check_positive_integer
 from iwax.data import Dataset, channels_last
 from iwax.evaluation import reconstruct, sample_images
 from iwax.extras import check_installed
-from iwax.figures import image_rows, image_sheet
+from iwax.figures import about, image_rows, image_sheet
 from iwax.keys import EvaluationKeys
 from iwax.runs import LoadedRun
 from iwax.zoo import open_run
@@ -32,7 +32,8 @@ def sample_sheet(
     run = open_run(run, data_dir=data_dir, data=data)
     out = out or run.folder.path / "samples.png"
     images = sample_images(run.model, num_images, EvaluationKeys.of_seed(seed).prior_samples)
-    image_sheet(channels_last(images.reshape(-1, *run.example_shape)), out, shades=run.shades)
+    with about(run.made_from):
+        image_sheet(channels_last(images.reshape(-1, *run.example_shape)), out, shades=run.shades)
     return out
 
 
@@ -53,5 +54,6 @@ def reconstruction_sheet(
     x = run.test_images(seed, num_images)
     decoded = reconstruct(run.model, x, EvaluationKeys.of_seed(seed).reconstructions)
     rows = {"test": channels_last(x), "decoded": channels_last(decoded.reshape(x.shape))}
-    image_rows(rows, out, shades=run.shades)
+    with about(run.made_from):
+        image_rows(rows, out, shades=run.shades)
     return out

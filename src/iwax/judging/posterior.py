@@ -21,7 +21,7 @@ from iwax.data import Dataset
 from iwax.errors import IwaxError
 from iwax.evaluation import block_bounds, implicit_log_density, implicit_posterior, implicit_weights
 from iwax.extras import beside_numbers
-from iwax.figures import COLOURS, plot
+from iwax.figures import COLOURS, about, plot
 from iwax.keys import EvaluationKeys
 from iwax.models import Model, draw
 from iwax.runs import LoadedRun
@@ -216,11 +216,13 @@ def implicit_run(
     labels = [f"image {image}" for image in images]
     paths = figures if out is None else [Path(out)]
     chosen, key = x[list(images)], EvaluationKeys.of_seed(seed).posterior_picture
-    found = posterior_picture(run.model, chosen, key, paths, num_samples=num_samples, labels=labels)
+    with about(run.made_from):
+        found = posterior_picture(run.model, chosen, key, paths, num_samples=num_samples, labels=labels)
     summary = {"seed": seed, "binarize": run.resolved.test_binarize, "pool": POOL}
     summary["images"] = [
         {"image": image, **facts, "bounds": {str(k): bound for k, bound in facts["bounds"].items()}}
         for image, facts in zip(images, found, strict=True)
     ]
+    summary["made_from"] = run.made_from
     folder.write_json("posterior.json", summary)
     return summary

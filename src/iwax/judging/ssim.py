@@ -11,7 +11,7 @@ from iwax.data import Dataset, channels_last
 from iwax.errors import IwaxError
 from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, ssim, standard_error
 from iwax.extras import beside_numbers, check_installed
-from iwax.figures import image_rows, image_shape
+from iwax.figures import about, image_rows, image_shape
 from iwax.keys import EvaluationKeys
 from iwax.runs import LoadedRun, RunFolder, load_data
 from iwax.zoo import open_run
@@ -86,8 +86,10 @@ def ssim_run(
         "dataset": other.name,
         "binarize": binarized,
         "seed": seed,
+        "made_from": run.made_from | {"images": dict(other.checksums)},
     }
-    _write(run.folder, summary, images, decoded, values, (low, high))
+    with about(summary["made_from"]):
+        _write(run.folder, summary, images, decoded, values, (low, high))
     return summary
 
 

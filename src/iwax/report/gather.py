@@ -9,6 +9,7 @@ import jax
 
 from iwax.errors import IwaxError
 from iwax.experiments import Record, folder_record, identifier, non_default_fields, read_records
+from iwax.figures import read_about
 from iwax.models import is_own
 from iwax.report.format import nats, objective_name
 from iwax.runs import (
@@ -68,9 +69,16 @@ def gather(results: str | Path | None, runs: str | Path | Sequence[str | Path]) 
 
 
 def pictures(run: Run) -> dict[str, Path]:
-    """The run's sheets of samples and reconstructions, as far as there are any."""
+    """The run's sheets of samples and reconstructions, as far as there are any; of a folder those of its checkpoint."""
     paths = {kind: run.sheets / name for kind, name in run.record.sheets.items()}
-    return {kind: path for kind, path in paths.items() if path.is_file()}
+    return {
+        kind: path for kind, path in paths.items() if path.is_file() and (run.record.scale != OWN or _is_of(run, path))
+    }
+
+
+def _is_of(run: Run, picture: Path) -> bool:
+    """Whether a picture says that it was made from the run's checkpoint, and not from one of before."""
+    return read_about(picture).get("checkpoint") in RunFolder(run.sheets).checksums()
 
 
 def _folders(path: str | Path) -> list[Path]:

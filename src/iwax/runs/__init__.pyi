@@ -27,7 +27,6 @@ from .folder import MODEL as MODEL
 from .folder import PARTIAL as PARTIAL
 from .folder import STATUS as STATUS
 from .folder import RunFolder as RunFolder
-from .folder import list_runs as list_runs
 from .hub import fetch_model as fetch_model
 from .hub import is_on_hub as is_on_hub
 from .hub import push_model as push_model
@@ -41,6 +40,7 @@ from .launch import check_own as check_own
 from .launch import check_time_limit as check_time_limit
 from .launch import new_run as new_run
 from .launch import resume_run as resume_run
+from .listing import list_runs as list_runs
 from .loading import LoadedRun as LoadedRun
 from .loading import data_size_of as data_size_of
 from .loading import load_run as load_run

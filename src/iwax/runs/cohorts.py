@@ -1,7 +1,9 @@
 """Start and continue several runs at once, in one folder: seeds of one configuration, or numbers of one recipe.
 
-cohort.json              the names of the runs, and how they train: as one program, or side by side
+cohort.json              the names of the runs, how they train (as one program, or side by side), their configurations
 NAME/                    the folder of each run, as that of any other
+
+cohort.json is written before the runs: one that was not created any more is created when the others go on.
 """
 
 import dataclasses
@@ -11,15 +13,16 @@ from typing import Any
 
 from iwax.data import Dataset
 from iwax.errors import IwaxError
-from iwax.files import read_json
+from iwax.files import PART, dumps, make_folder, read_json
 from iwax.progress import Progress
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.cohort_session import train_as_one, train_side_by_side, vectorized_is_quicker
 from iwax.runs.config import RunConfig
+from iwax.runs.contents import is_as_new
 from iwax.runs.environment import differences
-from iwax.runs.folder import STATUS, RunFolder
-from iwax.runs.launch import check_time_limit, create, reopen
-from iwax.runs.paths import load_data
+from iwax.runs.folder import ENVIRONMENT, STATUS, RunFolder
+from iwax.runs.launch import check_time_limit, plan, reopen
+from iwax.runs.paths import data_of_run, load_data
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
 from iwax.training import VARYING, NonFiniteLossError, TrainState
@@ -68,15 +71,19 @@ def new_cohort(
     _check_alike({name: run.config for name, run in runs.items()})
     path = Path(path)
     _check_folder(path, list(runs), overwrite)
-    (name, first), *rest = runs.items()
+    first = next(iter(runs.values()))
     data = load_data(first.config, data_dir) if data is None else data
     vectorized = _vectorized(list(runs.values()), vectorized)
     record = {"runs": list(runs), "vectorized": vectorized}
-    options: dict[str, Any] = {"overwrite": overwrite, "command": command, "more": {"cohort": record}}
-    first_session, first_state = create(first, path / name, data, **options)
-    RunFolder(path).write_json(COHORT, record)
-    others = [create(run, path / name, data, **options) for name, run in rest]
-    pairs = [(first_session, first_state), *others]
+    planned = [plan(run, path / name, data, command=command, more={"cohort": record}) for name, run in runs.items()]
+    make_folder(path)
+    for one in planned:
+        one.session.folder.check_free(overwrite)
+    for one in planned:
+        one.session.folder.discard()  # or, interrupted, a former run could be taken for a new one
+    configs = {one.session.folder.path.name: dataclasses.asdict(one.session.resolved.config) for one in planned}
+    RunFolder(path).write_json(COHORT, record | {"configs": configs})
+    pairs = [one.create(overwrite=overwrite) for one in planned]
     for session, state in pairs:
         session.folder.save(state)  # for runs that do not get their turn
     return _train(pairs, vectorized, time_limit, on_progress)
@@ -109,6 +116,7 @@ def resume_cohort(
     if not record:
         raise IwaxError(f"Expected {path} to be the folder of several runs; it holds no {COHORT}.")
     folders = [RunFolder(Path(path) / name) for name in record["runs"]]
+    data = _begin_missing(folders, record, command, data_dir, data)
     vectorized = _vectorized(
         [resolve(folder.config()) for folder in folders], record["vectorized"] if vectorized is None else vectorized
     )
@@ -123,6 +131,32 @@ def resume_cohort(
         pairs.append((session, state))
     _train(pairs, vectorized, time_limit, on_progress)
     return folders
+
+
+def _begin_missing(
+    folders: Sequence[RunFolder],
+    record: dict[str, Any],
+    command: list[str] | None,
+    data_dir: str | Path | None,
+    data: Dataset | None,
+) -> Dataset | None:
+    """Bring the runs of a cohort whose creation was interrupted to their step 0; the data, if they had to be loaded."""
+    configs, began = record.get("configs", {}), {}
+    for folder in folders:
+        began = folder.json(ENVIRONMENT) if folder.has_begun else began
+    more = {"cohort": {name: record[name] for name in ("runs", "vectorized")}}
+    for folder in folders:
+        if folder.has_begun:
+            continue
+        if folder.path.name in configs and is_as_new(folder.path):
+            run = resolve(RunConfig.from_json(dumps(configs[folder.path.name])))
+            data = data_of_run(run.config, data_dir, began) if data is None else data
+            session, state = plan(run, folder.path, data, command=command, more=more).create()
+        else:
+            session, state = reopen(folder, None, data_dir, data, force=True, command=command)
+            data = session.data
+        session.folder.save(state)
+    return data
 
 
 def _train(
@@ -186,7 +220,7 @@ def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
     for name in names:
         if name in ("", ".", "..") or Path(name).name != name:
             raise IwaxError(f"Expected the names of runs to be names of folders; got {name!r}.")
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or (path.is_dir() and all(_is_left(file) for file in path.iterdir())):
         return
     if not overwrite:
         raise IwaxError(f"Expected {path} to be a new folder; it exists. Pass --overwrite to replace its runs.")
@@ -195,6 +229,11 @@ def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
     more = sorted(set(read_json(path / COHORT)["runs"]) - set(names))
     if more:
         raise IwaxError(f"Expected {path} to hold no other runs than the new ones; got {', '.join(more)}. Delete them.")
+
+
+def _is_left(file: Path) -> bool:
+    """Whether a file is what is left of a cohort.json that was not written to its end."""
+    return file.name.startswith(f".{COHORT}.") and file.name.endswith(PART)
 
 
 def _in_step(folders: Sequence[RunFolder]) -> list[Checkpoint]:

@@ -1,5 +1,6 @@
 """What surrounds a run and is no choice of it: versions, machine, code, command, and where the data came from."""
 
+import datetime
 import hashlib
 import importlib.metadata
 import os
@@ -13,7 +14,7 @@ import jax
 
 from iwax.data import Dataset
 
-__all__ = ["cores", "current_environment", "differences", "versions_and_commit"]
+__all__ = ["cores", "current_environment", "differences", "versions_and_commit", "what_computes"]
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
@@ -22,18 +23,26 @@ LIBRARIES = ("iwax", "jax", "jaxlib", "equinox", "optax", "numpy")
 def current_environment(data: Dataset, command: list[str] | None = None) -> dict[str, Any]:
     """The record of a run's environment; `command` is the process's own if left out."""
     return {
-        "versions": _versions(),
-        "code": _code(),
+        **what_computes(),
         "commit": _commit(),
-        "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices()),
         "cores": cores(),
         "command": sys.argv if command is None else command,
         "dataset": data.name,
         "split": data.split,
         "source": data.source,
         "checksums": dict(data.checksums),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def what_computes() -> dict[str, Any]:
+    """What must be the same for a number to come out the same bit for bit."""
+    return {
+        "versions": _versions(),
+        "code": _code(),
+        "python": platform.python_version(),
+        "device": ", ".join(f"{device.platform} ({device.device_kind})" for device in jax.devices()),
     }
 
 
@@ -84,11 +93,22 @@ def _code() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that iwax runs from, marked where files differ from it; None for an installed iwax."""
-    git = ["git", "-C", str(PACKAGE)]
+    """The commit of the checkout of iwax that this is, marked where files differ from it; None for an installed iwax.
+
+    A repository that is somewhere above, such as the user's own around a virtual environment, is not asked.
+    """
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        if _git("rev-parse", "--show-prefix") != f"src/{PACKAGE.name}/":
+            return None
+        _git("ls-files", "--error-unmatch", "__init__.py")
+        head, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "-uno")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head + ("+changes" if changed.stdout.strip() else "")
+    return head + ("+changes" if changed else "")
+
+
+def _git(*command: str) -> str:
+    """What git says of the folder of the package, whatever repository the variables of a hook or of a shell name."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    git = ["git", "-C", str(PACKAGE), *command]
+    return subprocess.run(git, capture_output=True, text=True, check=True, env=own).stdout.strip()

@@ -18,8 +18,28 @@ from typing import TYPE_CHECKING, Any
 
 from iwax.checks import check_choice
 from iwax.errors import IwaxError
-from iwax.files import dumps, loads, read_json, read_text, write_whole
-from iwax.runs.config import OBJECTIVE_FIELDS, RunConfig
+from iwax.files import append_line, dumps, loads, make_folder, read_json, read_text, sync_folder, write_whole, writing
+from iwax.runs.config import RunConfig
+from iwax.runs.contents import (
+    BEST,
+    CHECKPOINT,
+    CONFIG,
+    ENVIRONMENT,
+    EVALUATIONS,
+    JUDGED,
+    LOCK,
+    METRICS,
+    MODEL,
+    NEW,
+    PARTIAL,
+    PREVIOUS,
+    REPLACED,
+    STATUS,
+    clear,
+    clear_parts,
+    is_as_new,
+    stated_checksum,
+)
 from iwax.runs.lock import BusyError, is_free, try_lock
 
 if TYPE_CHECKING:  # what only looks at folders, as the driver of a sweep, does not wait for JAX
@@ -27,29 +47,22 @@ if TYPE_CHECKING:  # what only looks at folders, as the driver of a sweep, does 
 
     from iwax.runs.checkpoint import Checkpoint
 
-__all__ = ["CONFIG", "ENVIRONMENT", "EVALUATIONS", "METRICS", "MODEL", "STATUS", "RunFolder", "list_runs"]
-
-CONFIG, ENVIRONMENT, STATUS = "config.json", "environment.json", "status.json"
-METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
-CHECKPOINT, PREVIOUS, NEW = (
-    "checkpoint.safetensors",
-    "checkpoint.previous.safetensors",
-    "checkpoint.new.safetensors",
-)
-BEST = "checkpoint.best.safetensors"
-LOCK = ".lock"
-MODEL = "model.py"
-JUDGED = "evaluation.json"
-PARTIAL = "evaluation.partial"
-RESULTS = (  # of judging; see iwax.judging.evaluate, judgement, annealing, similarity and implicit
-    *(JUDGED, "evaluation.npz", PARTIAL, "judgement.json", "samples.png", "reconstructions.png"),
-    *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json"),
-)
-ELSEWHERE = ("evaluation-*.*", "ssim-*.json")  # of judging on other data than its own
-
-OPTIONS = (*OBJECTIVE_FIELDS, "update", "init_from")  # of the objective, and what else its name in a report says
-COLUMNS = ("objective", "options", "model", "dataset", "seed", "recipe", "state", "epochs", "seconds")
-COLUMNS += ("bound", "log_p", "iwae_64")
+__all__ = [
+    "BEST",
+    "CHECKPOINT",
+    "CONFIG",
+    "ENVIRONMENT",
+    "EVALUATIONS",
+    "JUDGED",
+    "LOCK",
+    "METRICS",
+    "MODEL",
+    "NEW",
+    "PARTIAL",
+    "PREVIOUS",
+    "STATUS",
+    "RunFolder",
+]
 
 
 class RunFolder:
@@ -63,29 +76,46 @@ class RunFolder:
     ) -> None:
         """Start a run's folder; `model` is the text of the file of a model of one's own.
 
+        Interrupted anywhere, it leaves a folder that is as good as new, or a run that has not begun (`is_as_new`).
+
         Raises:
             ValueError: the folder holds something, and `overwrite` is false or what it holds is no run.
             OSError: it cannot be written.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            if not overwrite:
-                raise IwaxError(
-                    f"Expected {self.path} to be a new folder; it exists. Pass --overwrite to replace the run."
-                )
-            if not (self.path / CONFIG).is_file():
-                raise IwaxError(f"Expected {self.path} to hold a run to overwrite; got a folder without {CONFIG}.")
-        with self._writing("."):
-            self.path.mkdir(parents=True, exist_ok=True)
-        with self.lock():
-            for name in (METRICS, EVALUATIONS, STATUS, CHECKPOINT, PREVIOUS, NEW, BEST, MODEL, *RESULTS):
-                (self.path / name).unlink(missing_ok=True)
-            for pattern in ELSEWHERE:
-                for path in self.path.glob(pattern):
-                    path.unlink()
+        self.check_free(overwrite)
+        make_folder(self.path)
+        with self.lock(), writing(self.path):
+            self.check_free(overwrite)  # another process may have been quicker
+            self._discard()
+            clear(self.path)
+            self.write_json(ENVIRONMENT, environment)
             if model is not None:
                 self.write(MODEL, model)
-            self.write_json(ENVIRONMENT, environment)
+            else:
+                (self.path / MODEL).unlink(missing_ok=True)
             self.write(CONFIG, config.to_json())
+            (self.path / REPLACED).unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Give up the run that is here: its folder is as good as new from now on, whatever becomes of this process."""
+        if self.path.is_dir():
+            with self.lock():
+                self._discard()
+
+    def _discard(self) -> None:
+        if (self.path / CONFIG).exists():
+            with writing(self.path / CONFIG):
+                os.replace(self.path / CONFIG, self.path / REPLACED)
+                sync_folder(self.path)
+
+    def check_free(self, overwrite: bool) -> None:
+        """Raises ValueError for a folder that holds what would be lost."""
+        if is_as_new(self.path):
+            return
+        if not overwrite:
+            raise IwaxError(f"Expected {self.path} to be a new folder; it exists. Pass --overwrite to replace the run.")
+        if not (self.path / CONFIG).is_file():
+            raise IwaxError(f"Expected {self.path} to hold a run to overwrite; got a folder without {CONFIG}.")
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file whole, or not at all.
@@ -93,8 +123,7 @@ class RunFolder:
         Raises:
             OSError: no permission, or no space left.
         """
-        with self._writing(name):
-            write_whole(self.path / name, content)
+        write_whole(self.path / name, content)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -103,24 +132,24 @@ class RunFolder:
         Raises:
             BusyError: another process trains it.
         """
-        with self._writing(LOCK):
+        with writing(self.path / LOCK):
             file = open(self.path / LOCK, "w")  # noqa: SIM115 (closed below)
         with file:
             if not try_lock(file):
                 raise BusyError(
                     f"Expected {self.path} to be trained by one process at a time; one is already running. Wait for it."
                 )
-            for leftover in self.path.glob(".*.part"):
-                leftover.unlink(missing_ok=True)
+            clear_parts(self.path)
             yield
 
     @property
     def is_locked(self) -> bool:
         """Whether some process trains this run now."""
-        if not (self.path / LOCK).exists():
+        try:
+            with open(self.path / LOCK) as file:
+                return not is_free(file)
+        except FileNotFoundError:
             return False
-        with open(self.path / LOCK) as file:
-            return not is_free(file)
 
     def config(self) -> RunConfig:
         """The run's configuration.
@@ -131,6 +160,11 @@ class RunFolder:
         try:
             return RunConfig.from_json(read_text(self.path / CONFIG))
         except (OSError, IwaxError) as error:
+            if self.path.is_dir() and any(self.path.iterdir()) and is_as_new(self.path):
+                raise IwaxError(
+                    f"Expected {self.path} to be the folder of a run; its creation was interrupted, and nothing was "
+                    "trained. Start it again with --out."
+                ) from error
             raise IwaxError(f"Expected {self.path} to be the folder of a run; its {CONFIG}: {error}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -146,10 +180,7 @@ class RunFolder:
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add a record to a .jsonl file."""
-        with self._writing(name), open(self.path / name, "a") as file:
-            file.write(dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path / name, dumps(record))
 
     def rewind(self, step: int, epochs: int) -> None:
         """Take back the records of later steps than `step`, by which `epochs` epochs are done.
@@ -174,10 +205,33 @@ class RunFolder:
         return read_json(path) if path.exists() else {}
 
     def judged(self) -> dict[str, Any]:
-        """The evaluation of the run; {} without one, and if it was trained on since."""
-        evaluation, trained = self.path / JUDGED, self.path / CHECKPOINT
-        stale = evaluation.exists() and trained.exists() and evaluation.stat().st_mtime_ns < trained.stat().st_mtime_ns
-        return {} if stale else self.json(JUDGED)
+        """The evaluation of the run as it is now; {} without one, and where it is that of another checkpoint."""
+        return self.result(JUDGED)
+
+    def result(self, name: str) -> dict[str, Any]:
+        """What a command that judges has written; {} unless the checkpoint and the data it names are still the run's.
+
+        Whatever names no checkpoint (files of former versions) cannot be told to be the run's, if that has one.
+        """
+        found = self.json(name)
+        made_from, checkpoints = found.get("made_from", found.get("settings", {})), self.checksums()
+        if not checkpoints:
+            return found
+        data = self.json(ENVIRONMENT).get("checksums")
+        same_data = data is None or made_from.get("data") in (None, data)
+        return found if made_from.get("checkpoint") in checkpoints and same_data else {}
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a configuration, and a checkpoint, whole or not: as of step 0 there always is one."""
+        names = (NEW, CHECKPOINT, PREVIOUS)
+        return (self.path / CONFIG).exists() and any((self.path / name).exists() for name in names)
+
+    def checksums(self) -> set[str]:
+        """Those that the last checkpoint, and the best one, say they have; their arrays are not read."""
+        stated = {name: stated_checksum(self.path / name) for name in (BEST, NEW, CHECKPOINT, PREVIOUS)}
+        last = next((stated[name] for name in (NEW, CHECKPOINT, PREVIOUS) if stated[name] is not None), None)
+        return {checksum for checksum in (last, stated[BEST]) if checksum is not None}
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         self.write(name, dumps(value, indent=2) + "\n")
@@ -187,9 +241,11 @@ class RunFolder:
         from iwax.runs.checkpoint import pack_checkpoint
 
         self.write(NEW, pack_checkpoint(state, {"config": self.config().to_json()}))
-        if (self.path / CHECKPOINT).exists():
-            os.replace(self.path / CHECKPOINT, self.path / PREVIOUS)
-        os.replace(self.path / NEW, self.path / CHECKPOINT)
+        with writing(self.path / CHECKPOINT):
+            if (self.path / CHECKPOINT).exists():
+                os.replace(self.path / CHECKPOINT, self.path / PREVIOUS)
+            os.replace(self.path / NEW, self.path / CHECKPOINT)
+            sync_folder(self.path)
 
     def save_best(self, parameters: "PyTree", selected: dict[str, Any]) -> None:
         """Write the checkpoint of the best epoch so far, which `selected` describes, over that of the one before."""
@@ -215,11 +271,11 @@ class RunFolder:
             )
         return read_checkpoint(self.path / BEST) if there and which != "last" else self.checkpoint()
 
-    def checkpoints(self, problems: list[str] | None = None) -> Iterator["Checkpoint"]:
-        """The good checkpoints, newest first; what is wrong with others goes into `problems`."""
+    def checkpoints(self, problems: list[str] | None = None, *, best: bool = False) -> Iterator["Checkpoint"]:
+        """The good checkpoints, newest first, then the `best`; what is wrong with others goes into `problems`."""
         from iwax.runs.checkpoint import read_checkpoint
 
-        for name in (NEW, CHECKPOINT, PREVIOUS):
+        for name in (NEW, CHECKPOINT, PREVIOUS, *([BEST] if best else [])):
             if (self.path / name).exists():
                 try:
                     yield read_checkpoint(self.path / name)
@@ -237,47 +293,3 @@ class RunFolder:
         for checkpoint in self.checkpoints(problems):
             return checkpoint
         raise IwaxError(" ".join(problems) or f"Expected a checkpoint in {self.path}; there is none. Train it first.")
-
-    @contextlib.contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
-        """Says in one line what could not be written."""
-        try:
-            yield
-        except OSError as error:
-            if isinstance(error, _NotWritableError):
-                raise
-            raise _NotWritableError(
-                f"Expected to be able to write {self.path / name}; got {error.strerror or error}. Free some space, or "
-                "choose another folder."
-            ) from error
-
-
-class _NotWritableError(IwaxError, OSError):
-    """A file of a run cannot be written."""
-
-
-def list_runs(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """One row for each run under a folder: what it trains, its state, its progress, and its last numbers in nats."""
-    folders = [config.parent for config in sorted(Path(path).rglob(CONFIG)) if (config.parent / ENVIRONMENT).exists()]
-    return [_row(RunFolder(folder)) for folder in folders]
-
-
-def _row(folder: RunFolder) -> dict[str, Any]:
-    row: dict[str, Any] = {"run": str(folder.path), **dict.fromkeys(COLUMNS)}
-    try:
-        config, status, records = folder.config(), folder.json(STATUS), folder.metrics()
-        judged = folder.judged() or (folder.records(EVALUATIONS) or [{}])[-1]
-    except IwaxError:
-        return row | {"state": "damaged"}
-    state = status.get("state", "new")
-    return row | {
-        **{name: getattr(config, name) for name in ("objective", "model", "dataset", "seed")},
-        "options": {name: value for name in OPTIONS if (value := getattr(config, name)) not in (None, "joint")},
-        "recipe": config.protocol,
-        "state": "interrupted" if state == "running" and not folder.is_locked else state,
-        "epochs": f"{status.get('epoch', 0)}/{config.epochs}",
-        "seconds": round(status["seconds"]) if "seconds" in status else None,
-        "bound": records[-1].get("bound") if records else None,
-        "log_p": judged.get("log_p"),
-        "iwae_64": judged.get("iwae_64"),
-    }

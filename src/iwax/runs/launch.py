@@ -8,22 +8,21 @@ from typing import Any
 from iwax.data import Dataset, array_sha256
 from iwax.errors import IwaxError
 from iwax.evaluation import range_of
-from iwax.files import loads
 from iwax.models import OwnModel, is_own
 from iwax.progress import Progress
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import current_environment, differences
-from iwax.runs.extension import before_extensions, extend, extended
+from iwax.runs.extension import extend, extended
 from iwax.runs.folder import ENVIRONMENT, RunFolder
 from iwax.runs.initial import prepare, training_images, validation_images
-from iwax.runs.loading import kept_model
+from iwax.runs.loading import check_checkpoint, kept_model
 from iwax.runs.paths import data_of_run, load_data, same_path
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
 from iwax.training import BY, TrainState
 
-__all__ = ["create", "new_run", "reopen", "resume_run"]
+__all__ = ["PlannedRun", "new_run", "plan", "reopen", "resume_run"]
 
 MUST_FIT = ("model", "likelihood", "scale_map")  # for one run to start from the model of another
 VERSIONS = ("versions", "python", "code")  # what must be the same for a run to go on bit for bit
@@ -59,21 +58,36 @@ def new_run(
     check_time_limit(time_limit)
     run = resolve(config)  # before data are looked for
     data = load_data(run.config, data_dir) if data is None else data
-    session, state = create(run, path, data, overwrite=overwrite, command=command)
+    session, state = plan(run, path, data, command=command).create(overwrite=overwrite)
     dataclasses.replace(session, time_limit=time_limit, on_progress=on_progress).run(state)
     return session.folder
 
 
-def create(
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """A new run of which everything has been checked and nothing written."""
+
+    session: Session
+    state: TrainState
+    environment: dict[str, Any]
+    own: OwnModel | None
+
+    def create(self, *, overwrite: bool = False) -> tuple[Session, TrainState]:
+        """Make its folder; what trains it, and its state before the first step."""
+        model = None if self.own is None else self.own.source
+        self.session.folder.create(self.session.resolved.config, self.environment, overwrite=overwrite, model=model)
+        return self.session, self.state
+
+
+def plan(
     run: ResolvedRun,
     path: str | Path,
     data: Dataset,
     *,
-    overwrite: bool = False,
     command: list[str] | None = None,
     more: dict[str, Any] | None = None,
-) -> tuple[Session, TrainState]:
-    """What trains a new run, and its state before the first step; as `new_run`, with `more` for its environment."""
+) -> PlannedRun:
+    """A new run in the folder `path`, with `more` for its environment; raises as `new_run` for what cannot be."""
     own, given = check_own(run.config), run.config.dataset
     run = run.on(data)
     run = run.fitting(len(training_images(run, data)))
@@ -93,9 +107,8 @@ def create(
     if run.config.init_from is not None:
         model, environment["init_from"] = _model_of(run.config.init_from, run.config, own, state.model)
         state = dataclasses.replace(state, model=model)
-    folder = RunFolder(path)
-    folder.create(run.config, environment, overwrite=overwrite, model=None if own is None else own.source)
-    return Session(folder=folder, resolved=run, trainer=trainer, data=data), state
+    session = Session(folder=RunFolder(path), resolved=run, trainer=trainer, data=data)
+    return PlannedRun(session=session, state=state, environment=environment, own=own)
 
 
 def resume_run(
@@ -140,19 +153,43 @@ def reopen(
     force: bool = False,
     command: list[str] | None = None,
 ) -> tuple[Session, TrainState]:
-    """What trains a run on, and the state to go on from: that of its last checkpoint, or the one given."""
+    """What trains a run on, and the state to go on from: that of its last checkpoint, or the one given.
+
+    A run that ended before its first checkpoint starts. Nothing is written, but for more epochs.
+    """
     config, options = folder.config(), dict(options or {})
-    checkpoint = folder.checkpoint() if checkpoint is None else checkpoint
     longer = extended(config, options)
-    _check_config(folder, config, loads(checkpoint.notes.get("config", "null")), options)
-    data = data_of_run(config, data_dir, folder.json(ENVIRONMENT)) if data is None else data
-    _go_on(folder, current_environment(data, command), force)
-    run = resolve(longer)
-    trainer, template = prepare(run, data, kept_model(folder, config))
-    state = checkpoint.fill(template)
+    checkpoint = _last(folder) if checkpoint is None else checkpoint
+    if checkpoint is not None:
+        check_checkpoint(folder, config, checkpoint)
+    _check_options(folder, config, options)
+    began = folder.json(ENVIRONMENT)
+    data = data_of_run(config, data_dir, began) if data is None else data
+    entry = _next_session(folder, current_environment(data, command), force)
+    run, own = resolve(longer), kept_model(folder, config)
+    trainer, template = prepare(run, data, own)
+    state = _first_state(config, own, template, began) if checkpoint is None else checkpoint.fill(template)
     if longer != config:
         extend(folder, longer, state, int(state.step) // trainer.steps_per_epoch)
-    return Session(folder=folder, resolved=run, trainer=trainer, data=data), state
+    return Session(folder=folder, resolved=run, trainer=trainer, data=data, entry=entry), state
+
+
+def _last(folder: RunFolder) -> Checkpoint | None:
+    """The last good checkpoint; None for a run that was ended before its first.
+
+    Raises:
+        ValueError: there is none, though the run has records of epochs.
+    """
+    return folder.checkpoint() if folder.has_begun or folder.metrics() else None
+
+
+def _first_state(config: RunConfig, own: OwnModel | None, template: TrainState, began: dict[str, Any]) -> TrainState:
+    """The state before the first step; raises ValueError where the run it starts from has gone on since."""
+    if config.init_from is None:
+        return template
+    recorded = began.get("init_from", {}).get("checkpoint")
+    model, _ = _model_of(config.init_from, config, own, template.model, recorded)
+    return dataclasses.replace(template, model=model)
 
 
 def _validation(data: Dataset, run: ResolvedRun) -> dict[str, Any]:
@@ -191,10 +228,20 @@ def check_own(config: RunConfig) -> OwnModel | None:
     return own
 
 
-def _model_of(run: str, config: RunConfig, own: OwnModel | None, template: Any) -> tuple[Any, dict[str, Any]]:
-    """The model of another run's checkpoint, the best where it keeps it, in the form of `template`; and its record."""
+def _model_of(
+    run: str, config: RunConfig, own: OwnModel | None, template: Any, sha256: str | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """The model of another run, of the checkpoint that is judged or that of a checksum; and the record of it."""
     folder = RunFolder(run)
-    other, checkpoint = folder.config(), folder.to_judge()
+    other = folder.config()
+    there = folder.checkpoints(best=True) if sha256 else iter([folder.to_judge()])
+    checkpoint = next((one for one in there if sha256 in (None, one.sha256)), None)
+    if checkpoint is None:
+        raise IwaxError(
+            f"Expected {run} to hold the checkpoint that this run starts from, {sha256}; it has gone on since. Start a "
+            "new run."
+        )
+    check_checkpoint(folder, other, checkpoint)
     unfit = differences(_form(other, kept_model(folder, other)), _form(config, own))
     if unfit:
         raise IwaxError(f"Expected init_from to be a run of the same model; these differ: {', '.join(unfit)}.")
@@ -208,15 +255,9 @@ def _form(config: RunConfig, own: OwnModel | None) -> dict[str, Any]:
     return form if own is None else form | {"model": own.function, "model.py": own.sha256}
 
 
-def _check_config(folder: RunFolder, config: RunConfig, began: dict | None, options: dict[str, Any]) -> None:
-    """Raises ValueError for a configuration that is not the checkpoint's, or not what the caller expects."""
+def _check_options(folder: RunFolder, config: RunConfig, options: dict[str, Any]) -> None:
+    """Raises ValueError for a configuration that is not what the caller expects."""
     now = dataclasses.asdict(config)
-    changed = [] if began is None else differences(before_extensions(folder, began, config), now)
-    if changed:
-        raise IwaxError(
-            f"Expected config.json of {folder.path} to be the one its checkpoint was made with; these differ: "
-            f"{', '.join(changed)}. Put it back, or start a new run with --init-from."
-        )
     options = {name: value for name, value in options.items() if not same_path(name, value, now[name])}
     other = differences({name: now[name] for name in options}, options)
     if "epochs" in options and other and now["epochs"] != options["epochs"]:
@@ -231,8 +272,8 @@ def _check_config(folder: RunFolder, config: RunConfig, began: dict | None, opti
         )
 
 
-def _go_on(folder: RunFolder, now: dict[str, Any], force: bool) -> None:
-    """Enter a new session into the record of a run; refuse one with other data, or other versions unless forced."""
+def _next_session(folder: RunFolder, now: dict[str, Any], force: bool) -> dict[str, Any]:
+    """The record of a session that goes on with a run; other data are refused, and other versions unless forced."""
     began = folder.json(ENVIRONMENT)
     other = differences({"checksums": began.get("checksums")}, {"checksums": now["checksums"]})
     if other:
@@ -246,7 +287,7 @@ def _go_on(folder: RunFolder, now: dict[str, Any], force: bool) -> None:
             f"{commits}. Go back to them, or pass --force: the run may then differ from an undisturbed one."
         )
     session = {name: now[name] for name in (*VERSIONS, "commit", "device", "cores", "command")}
-    folder.write_json(ENVIRONMENT, began | {"sessions": [*began.get("sessions", []), session | {"forced": other}]})
+    return session | {"forced": other}
 
 
 def check_time_limit(seconds: float | None) -> None:

@@ -17,12 +17,14 @@ from iwax.models import Model, OwnModel, is_own
 from iwax.objectives import AbstractObjective
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
+from iwax.runs.environment import differences, what_computes
+from iwax.runs.extension import before_extensions
 from iwax.runs.folder import ENVIRONMENT, MODEL, RunFolder
 from iwax.runs.initial import architecture, build_model, training_images
-from iwax.runs.paths import data_of_run
+from iwax.runs.paths import check_same, data_of_run
 from iwax.runs.resolution import ResolvedRun, resolve
 
-__all__ = ["LoadedRun", "data_size_of", "kept_model", "load_run"]
+__all__ = ["LoadedRun", "check_checkpoint", "data_size_of", "kept_model", "load_run"]
 
 FIRST = ".model.inference[0].trunk.layers[0].weight"  # of one of iwax's own models: (values of an example, width)
 
@@ -75,7 +77,18 @@ class LoadedRun:
         Raises:
             ValueError: they are not there.
         """
-        return data_of_run(self.config, self.data_dir, self.environment) if self._data is None else self._data
+        if self._data is None:
+            return data_of_run(self.config, self.data_dir, self.environment)
+        check_same(self._data, self._data.name, self.environment)
+        return self._data
+
+    @functools.cached_property
+    def made_from(self) -> dict[str, Any]:
+        """What a result of judging this run belongs to: checkpoint and data, by checksums, and what computed it."""
+        data = self.environment.get("checksums")  # which the data have, or they are refused
+        if data is None and self._data is not None:
+            data = dict(self._data.checksums)
+        return {"checkpoint": self.checkpoint_sha256, "data": data, **what_computes()}
 
     @functools.cached_property
     def training_images(self) -> np.ndarray:
@@ -123,12 +136,13 @@ def load_run(
         checkpoint: "best", by the validation images, or "last"; if left out the best, where the run keeps it.
 
     Raises:
-        ValueError: no run, or no good checkpoint.
+        ValueError: no run, no good checkpoint, or that of another run.
     """
     if isinstance(run, LoadedRun):
         return run
     folder = RunFolder(run)
     resolved, held = resolve(folder.config()), folder.to_judge(checkpoint)
+    check_checkpoint(folder, folder.config(), held)
     objective = held.fill(resolved.objective, ".objective")
     own = kept_model(folder, resolved.config)
     if own is None:
@@ -147,6 +161,23 @@ def load_run(
         data_dir=data_dir,
         _data=data,
     )
+
+
+def check_checkpoint(folder: RunFolder, config: RunConfig, checkpoint: Checkpoint) -> None:
+    """Raises ValueError for a checkpoint that was made with another configuration than the folder's: of another run.
+
+    What one of the two does not name, as a version of iwax had no such choice yet, it has at its default.
+    """
+    began = loads(checkpoint.notes.get("config", "null"), f"the checkpoint of {folder.path}")
+    if began is None:
+        return
+    defaults, now = dataclasses.asdict(RunConfig()), dataclasses.asdict(config)
+    changed = differences(before_extensions(folder, defaults | began, config), now)
+    if changed:
+        raise IwaxError(
+            f"Expected config.json of {folder.path} to be the one its checkpoint was made with; these differ: "
+            f"{', '.join(changed)}. Put it back, or start a new run with --init-from."
+        )
 
 
 def data_size_of(checkpoint: Checkpoint) -> int:

@@ -12,7 +12,7 @@ from iwax.errors import IwaxError
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import differences
 
-__all__ = ["absolute", "data_of_run", "load_data", "same_path"]
+__all__ = ["absolute", "check_same", "data_of_run", "load_data", "same_path"]
 
 PATHS = ("dataset", "init_from")  # the fields that may be one
 
@@ -43,7 +43,7 @@ def data_of_run(
     Arguments:
         config: the run's.
         data_dir: the folder of data sets; where the run's own file or folder is now, or the folder that holds it.
-        began: the record of the run's environment, whose checksums data must have that are found in another place.
+        began: the record of the run's environment, whose checksums the data must have.
 
     Raises:
         ValueError: they are not there, or others are; a run of an earlier version may name a path from the folder it
@@ -57,12 +57,12 @@ def data_of_run(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         if name in DATASETS:
-            return load_data(config, data_dir)
-        if place is None:
+            place, data = Path(name), load_data(config, data_dir)
+        elif place is None:
             raise _not_there(name, began or {})
-        data = load_data(dataclasses.replace(config, dataset=str(place)))
-    if place != Path(name):
-        _check_same(data, place, began or {})
+        else:
+            data = load_data(dataclasses.replace(config, dataset=str(place)))
+    check_same(data, str(place), began or {})
     return data
 
 
@@ -77,8 +77,8 @@ def _not_there(name: str, began: Mapping[str, Any]) -> IwaxError:
     )
 
 
-def _check_same(data: Dataset, place: Path, began: Mapping[str, Any]) -> None:
-    """Raises ValueError for data found in another place that are not those that the run began with."""
+def check_same(data: Dataset, place: str, began: Mapping[str, Any]) -> None:
+    """Raises ValueError for data that are not those a run began with, by the checksums in its record if it has any."""
     checksums = began.get("checksums")
     other = [] if checksums is None else differences(checksums, dict(data.checksums))
     if other:

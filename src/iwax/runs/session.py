@@ -15,7 +15,7 @@ from iwax.keys import TrainingKeys
 from iwax.models import Model
 from iwax.progress import Progress
 from iwax.runs.choice import Choice
-from iwax.runs.folder import EVALUATIONS, METRICS, STATUS, RunFolder
+from iwax.runs.folder import ENVIRONMENT, EVALUATIONS, METRICS, STATUS, RunFolder
 from iwax.runs.initial import validation_images
 from iwax.runs.resolution import AlongTraining, ResolvedRun
 from iwax.training import NonFiniteLossError, Trainer, TrainState
@@ -54,6 +54,8 @@ class Session:
     on_progress: Callable[[Progress], None] | None = None
     halt: threading.Event | None = None
     """Set from another thread, it stops the run as a time limit does."""
+    entry: dict[str, Any] | None = None
+    """Of a run that goes on: what its record says of this session, once that trains."""
 
     def run(self, state: TrainState) -> None:
         """Train on from `state`.
@@ -92,6 +94,9 @@ class Session:
     def begin(self, state: TrainState) -> "Clock":
         """What is written before the first step of a session, whose clock starts here."""
         self.folder.rewind(int(state.step), self._epochs(state))
+        if self.entry is not None and not self._is_over(int(state.step)):
+            began = self.folder.json(ENVIRONMENT)
+            self.folder.write_json(ENVIRONMENT, began | {"sessions": [*began.get("sessions", []), self.entry]})
         clock = Clock(self.folder.json(STATUS).get("seconds", 0.0), int(state.step))
         if int(state.step) == 0:
             self.save(state, clock, "running")
