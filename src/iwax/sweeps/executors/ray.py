@@ -6,6 +6,7 @@ store, and the GPUs that Ray lends are set before the process imports JAX. Ray t
 the driver does, and the run's own checkpoint says from where.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -73,6 +74,7 @@ class RayExecutor:
 
     def wait(self, seconds: float) -> list[Ended]:
         if not self._running:
+            time.sleep(seconds)
             return []
         ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
         return [self._ended(reference) for reference in ready]

@@ -70,7 +70,7 @@ class SlurmExecutor:
         **options: Any,
     ) -> None:
         if gpus is not None and gpus != int(gpus):
-            raise IwaxError(f"Expected gpus of a Slurm job to be a whole number; got {gpus:g}.")
+            raise IwaxError(f"Expected gpus of a Slurm job to be whole; got {gpus:g}.")
         self._folder, self._cluster = Path(folder), cluster
         self._resources: dict[str, Any] = {"cores": cores, "gpus": float(gpus or 0)}
         self._parameters: dict[str, Any] = {"timeout_min": minutes, "cpus_per_task": cores, "name": "iwax", **options}
