@@ -16,7 +16,9 @@ GROUND = {
     "figures",
     "files",
     "keys",
+    "numpy_files",
     "progress",
+    "reading",
     "weights",
 }  # which know no room
 BELOW = {  # room -> the rooms that it may import from

@@ -79,11 +79,12 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
 
     The first `texts` columns are words, which a narrow terminal breaks before it breaks a number.
     """
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0) if texts > 1 else (0, 1))
+    padding = (0, 1, 0, 0) if texts > 1 else (0, 1)
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=padding)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < texts else "right", overflow="fold", no_wrap=i >= texts)
+        table.add_column(Text(column), justify="left" if i < texts else "right", overflow="fold", no_wrap=i >= texts)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # names of files may have brackets in them, which mark nothing up
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 200

@@ -101,7 +101,13 @@ def _save(figure: Any, path: str | Path, **options: Any) -> None:
 
 @contextmanager
 def plot(
-    path: str | Path, *, rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 4.2
+    path: str | Path,
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    width: float = 6.4,
+    height: float = 4.2,
+    formulas: bool = False,
 ) -> Iterator[Any]:
     """Axes to draw on, an array (rows, columns), or one for 1 x 1; written to `path` (.pdf, .svg or .png) at the end.
 
@@ -111,6 +117,7 @@ def plot(
         columns: of axes.
         width: of the whole figure, in inches.
         height: of the whole figure, in inches.
+        formulas: whether what stands between $ is one; if not, names of files and columns may have a $ in them.
     """
     check_installed("matplotlib", "pictures")
     import matplotlib
@@ -121,7 +128,20 @@ def plot(
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(rows, columns, squeeze=False)
         yield axes if axes.size > 1 else axes[0, 0]
+        if not formulas:
+            _take_as_it_is(figure)
         _save(figure, path)
+
+
+def _take_as_it_is(figure: Any) -> None:
+    """Let no text of a figure be read as a formula but the numbers at the ticks, which have powers of ten."""
+    from matplotlib.text import Text
+
+    axes = [axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)]
+    ticks = {label for axis in axes for label in axis.findobj(Text) if label is not axis.label}
+    for text in figure.findobj(Text):
+        if text not in ticks:
+            text.set_parse_math(False)
 
 
 def image_shape(size: int) -> tuple[int, int]:
@@ -194,6 +214,8 @@ def image_rows(
     axis.set_xticks((np.arange(len(captions)) + 0.5) * width / columns - 0.5, captions, fontsize=9)
     axis.set_yticks((np.arange(len(rows)) + 0.5) * height / len(rows) - 0.5)
     axis.set_yticklabels(list(rows), fontsize=10)
+    for label in (*axis.get_xticklabels(), *axis.get_yticklabels()):
+        label.set_parse_math(False)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     _save(figure, path, dpi=40 * SCALE)

@@ -21,6 +21,7 @@ from iwax.errors import IwaxError, NotWritableError
 
 __all__ = [
     "PART",
+    "UnreadableError",
     "append_line",
     "dumps",
     "loads",
@@ -67,17 +68,24 @@ def loads(text: str, origin: object = "text") -> Any:
     {'error': None}
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if "\\u" in text:
+            dumps(value, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
+    except RecursionError as error:
+        raise IwaxError(f"Expected {origin} to be JSON; got one that is nested too deeply.") from error
     except ValueError as error:
         raise IwaxError(f"Expected {origin} to be JSON; got {error}.") from error
+    return value
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file in UTF-8; IwaxError for bytes that are none, OSError for a file that cannot be read."""
+    """The text of a file in UTF-8; IwaxError for bytes that are none, and for a file that cannot be read."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise IwaxError(f"Expected {path} to be text in UTF-8; got {error}.") from error
+    except OSError as error:
+        raise UnreadableError(f"Expected {path} to be a readable file; got {error.strerror or error}.") from error
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -162,6 +170,10 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
             f"Expected to be able to write {os.fspath(path)}; got {error.strerror or error}. Free some space, or "
             "choose another folder."
         ) from error
+
+
+class UnreadableError(IwaxError, OSError):
+    """A file that cannot be read: it is not there, is a folder, or is not ours to read."""
 
 
 def _finite(value: Any) -> Any:

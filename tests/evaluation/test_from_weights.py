@@ -283,7 +283,7 @@ def test_iwax_judge_refuses_what_is_no_array_in_one_line(tmp_path, capsys):
     np.savez(tmp_path / "c.npz", one=np.zeros(3), two=np.zeros(3))
     for name, message in (
         ("a.txt", ".npy or .npz"),
-        ("b.npy", "in NumPy's format"),
+        ("b.npy", "plain numeric arrays; got another file"),
         ("c.npz", "one array, or one of the name log_w; got one, two"),
         ("none.npy", "No such file"),
     ):

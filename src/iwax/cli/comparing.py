@@ -114,7 +114,7 @@ def table(runs: tuple[Path, ...], columns: str | None, form: str, as_json: bool)
             click.echo(f"{name:18} {heading}")
         return
     names = DEFAULT_COLUMNS if columns is None else tuple(columns.split(","))
-    groups = group_runs(runs)
+    groups = group_runs(runs, _notice)
     if as_json:
         click.echo(dumps(seed_values(groups, names), indent=2))
         return

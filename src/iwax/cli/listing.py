@@ -29,6 +29,9 @@ def runs(folder: Path, as_json: bool) -> None:
     else:
         columns = ["run", "objective", "data, model", "seed", "state", "epochs", "time", "bound", "log p"]
         print_table(f"runs under {folder} (nats)", columns, [_run_row(row, folder) for row in rows], texts=3)
+        for row in rows:
+            if row["problem"]:
+                notices.print(f"{row['run']}: {row['problem']}", style="bold yellow", markup=False)
 
 
 def _run_row(row: dict[str, Any], folder: Path) -> list[str]:
@@ -37,7 +40,7 @@ def _run_row(row: dict[str, Any], folder: Path) -> list[str]:
 
     path = Path(row["run"])
     name = str(path.relative_to(folder)) if path != folder and path.is_relative_to(folder) else path.name
-    if row["objective"] is None:
+    if row["epochs"] is None:
         return [name, "", "", "", row["state"], "", "", "", ""]
     objective = objective_name({"objective": row["objective"], **row["options"]})
     data = f"{Path(row['dataset']).name}, {Path(row['model']).name}"

@@ -76,8 +76,12 @@ def _how(options: dict[str, Any], command: str) -> Any:
         recompute=not options["resume"],
         command=command,
         progress=lambda task: ProgressBar(f"  {task:10s}"),
-        log=lambda message: notices.print(message, markup=False),
+        log=_notice,
     )
+
+
+def _notice(message: str) -> None:
+    notices.print(message, markup=False)
 
 
 def _command(study: Any, options: dict[str, Any]) -> str:
@@ -119,7 +123,7 @@ def _list(studies: Any, in_full: bool, as_json: bool, options: dict[str, Any]) -
         rows = run_rows(_plan(study, options), _how(options, ""))
         title = f"{study.name} at scale {options['scale']}: {study.title}"
     else:
-        rows = study_rows(studies.values(), options["results"])
+        rows = study_rows(studies.values(), options["results"], _notice)
         title = "studies, and how many of their cells have records"
     if as_json:
         click.echo(dumps(rows, indent=2))

@@ -1,5 +1,6 @@
 """`iwax train`."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def train(
     from iwax.runs import COHORT, new_cohort, new_run, resolve, resume_cohort, resume_run
     from iwax.runs import seeds as with_seeds
 
-    several = seeds is not None or (resume is not None and (resume / COHORT).is_file())
+    several = seeds is not None or (resume is not None and os.path.lexists(resume / COHORT))
     if vectorized is not None and not several:
         raise click.UsageError(f"Expected --vectorized with --seeds, or --resume of several runs; got {resume}.")
     seconds = None if time_limit is None else 60 * time_limit
@@ -106,15 +107,13 @@ def _result(folder: Any) -> dict[str, Any]:
 
 def _line(result: dict[str, Any]) -> str:
     """A run's state in words."""
-    bound = f", training bound {result['bound']:.3f} nats" if "bound" in result else ""
+    bound = "" if result.get("bound") is None else f", training bound {result['bound']:.3f} nats"
     if "state" not in result:
         return f"{result['run']}: not yet begun"
     early = f" ({result['stopped_early']} judgements without a better one)" if "stopped_early" in result else ""
     best = "; epoch {epoch} is the best, {by} {value:.3f} nats".format(**result["best"]) if "best" in result else ""
-    return (
-        f"{result['run']}: {result['state']} after {result['epoch']} of {result['epochs']} epochs{early}, "
-        f"{result['seconds']:.0f} s{bound}{best}"
-    )
+    epochs = f"{result.get('epoch', 0)} of {result.get('epochs', 'unknown')} epochs{early}"
+    return f"{result['run']}: {result['state']} after {epochs}, {result.get('seconds', 0.0):.0f} s{bound}{best}"
 
 
 def _load_data(run: Any, data_dir: str | None) -> Any:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from iwax.data.parts import WHOLE, by_part, left_out, part_of_array
 from iwax.errors import IwaxError
+from iwax.numpy_files import MAGIC, map_npy, open_archive
 
+ZIP = b"PK"
+"""How an archive begins."""
 UNNAMED = ("data", "x", "images")  # what an array of all examples is called where others are beside it
 
 
 def read_npy(path: Path) -> np.ndarray:
     """The array of a .npy file as a memory map, of which nothing is read before it is needed. Raises ValueError."""
-    with _reading(path):
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(loaded, np.ndarray):
-        loaded.close()
+    if begins_with(path, ZIP):
         raise IwaxError(f"Expected {path} to hold one array; got several, as a .npz has. Rename it.")
-    return np.asarray(loaded)
+    return np.asarray(map_npy(path))
 
 
 def read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -32,26 +29,21 @@ def read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     examples as the only array, or as the only one called data, x or images. Others, such as labels, are not read.
     Raises ValueError.
     """
-    with _reading(path):
-        file = path.open("rb")  # here, as numpy leaves a damaged one open
-    with file:
-        with _reading(path):
-            loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):  # a .npy by another name
-            return {WHOLE: loaded}, []
-        names = _chosen(path, loaded.files)
-        with _reading(path):
-            found = {part: loaded[name] for part, name in names.items()}
-        return found, left_out((name for name in loaded.files if name not in names.values()), path)
+    if begins_with(path, MAGIC):  # a .npy by another name
+        return {WHOLE: np.array(map_npy(path))}, []
+    with open_archive(path) as archive:
+        names = _chosen(path, archive.names)
+        found = {part: archive.read(name) for part, name in names.items()}
+        return found, left_out((name for name in archive.names if name not in names.values()), path)
 
 
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Refuses a file that NumPy cannot read; around NumPy alone."""
+def begins_with(path: Path, start: bytes) -> bool:
+    """Whether a file begins so. Raises ValueError for one that cannot be read."""
     try:
-        yield
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _refused(path, error) from error
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError as error:
+        raise IwaxError(f"Expected {path} to be readable; got {error.strerror}. Check its permissions.") from error
 
 
 def _chosen(path: Path, names: list[str]) -> dict[str, str]:
@@ -67,7 +59,3 @@ def _chosen(path: Path, names: list[str]) -> dict[str, str]:
         f"Expected {path} to hold one array, or `train` and `test`; got {', '.join(sorted(names)) or 'none'}. "
         "Save it again with those names."
     )
-
-
-def _refused(path: Path, error: Exception) -> IwaxError:
-    return IwaxError(f"Expected {path} to hold plain numeric arrays; got {error}. Save it again with numpy.")

@@ -1,5 +1,6 @@
 """An evaluation in other forms: a small table in text, NumPy arrays, pandas, ArviZ; and back from arrays."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ __all__ = ["as_arrays", "as_frame", "as_inference_data", "as_text", "from_arrays
 
 FIELDS = ("log_likelihood", "iwae", "neg_kl", "mc_error", "bias", "ess", "khat", "elbo", "elbo_error")
 JACKKNIFE = ("jackknife_bias", "jackknife_error")
+LAYER = re.compile(r"unit_variances_[0-9]+")
 STORED = ("log_likelihood", "mc_error", "ess", "khat", "elbo", "elbo_error")  # the others follow from these
 
 
@@ -61,12 +63,10 @@ def from_arrays(arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]) ->
         ValueError: they are not those of an evaluation, or not of the same one.
     """
     try:
-        sizes = sorted(int(name[5:]) for name in arrays if name.startswith("iwae_"))
+        sizes = sorted(int(name[5:]) for name in arrays if name.startswith("iwae_") and name[5:].isdecimal())
         first = int(summary["iwae_samples"] if isinstance(summary["iwae_samples"], int) else sizes[0])
         bounds = {size: np.asarray(arrays[f"iwae_{size}"]) for size in (first, *(s for s in sizes if s != first))}
-        layers = sorted(
-            (name for name in arrays if name.startswith("unit_variances_")), key=lambda name: int(name[15:])
-        )
+        layers = sorted((name for name in arrays if LAYER.fullmatch(name)), key=lambda name: int(name[15:]))
         fields: dict[str, Any] = {name: np.asarray(arrays[name]) for name in STORED}
         optional: dict[str, Any] = {
             name: np.asarray(arrays[name]) if name in arrays else None for name in ("kl", *JACKKNIFE)
@@ -83,6 +83,9 @@ def from_arrays(arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]) ->
         )
     except (KeyError, IndexError) as error:
         raise IwaxError(f"Expected the arrays and the summary of an evaluation; {error} is missing.") from error
+    wrong = {name: values.shape for name, values in as_arrays(found).items() if values.ndim != 1}
+    if wrong:
+        raise IwaxError(f"Expected the arrays of an evaluation to have one axis; got {wrong}. Judge it again.")
     if len(found.log_likelihood) != summary["num_examples"]:
         raise IwaxError(
             f"Expected the arrays of {summary['num_examples']} examples, as the summary has it; got "

@@ -9,6 +9,7 @@ from .overview import run_rows as run_rows
 from .overview import study_rows as study_rows
 from .rainforth_snr import ToyStudy as ToyStudy
 from .recording import folder_record as folder_record
+from .records import SCALE_NAMES as SCALE_NAMES
 from .records import Record as Record
 from .records import read_records as read_records
 from .reproduction import Reproduction as Reproduction

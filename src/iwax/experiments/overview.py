@@ -1,6 +1,6 @@
 """What of the studies is done and what is open: rows for `iwax reproduce --list`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,20 @@ IN_RUN_NAME = (
 )  # in a run's name, or of no interest
 
 
-def study_rows(studies: Iterable[Study], results: Path) -> list[dict[str, Any]]:
-    """One row for each study: its cells, and at each scale how many of them have a record and how many are open."""
-    records = read_records(results)
+def study_rows(
+    studies: Iterable[Study], results: Path, left_out: Callable[[str], None] | None = None
+) -> list[dict[str, Any]]:
+    """One row for each study: its cells, and at each scale how many of them have a record and how many are open.
+
+    `left_out` is told of files that are no records; such a file is an error if it is left out.
+    """
+    records = read_records(results, left_out)
     return [_study_row(study, records, results) for study in studies]
 
 
 def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, Any]]:
     """One row for each run: its name, its state, its epochs, its record, and what its name does not say of it."""
-    rows, records = [], [record for record in read_records(how.results) if record.scale == how.scale]
+    rows, records = [], [record for record in read_records(how.results, how.log) if record.scale == how.scale]
     for config in configs:
         name, id, own = run_name(config), record_id(config, how), non_default_fields(config)
         folder = RunFolder(how.runs / name)

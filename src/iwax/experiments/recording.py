@@ -24,6 +24,7 @@ from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
 from iwax.judging import ssim_run
 from iwax.keys import EvaluationKeys
+from iwax.numpy_files import open_archive, read_arrays
 from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, RunFolder, cores, load_run
 from iwax.sweeps import step_flop
 
@@ -102,7 +103,7 @@ def folder_record(
         "commit": environment.get("commit"),
         "command": " ".join(environment.get("command", [])),
         "date": environment.get("date", ""),
-        "checkpoint_sha256": folder.checkpoint().sha256,
+        "checkpoint_sha256": folder.last_checkpoint().sha256,
     }
     if "evaluation" not in known:
         known["evaluation"] = _evaluation(folder, folder.judged())
@@ -172,8 +173,8 @@ def _iwae_error(folder: RunFolder, found: dict[str, Any]) -> dict[str, float]:
     path = folder.path / "evaluation.npz"
     if "iwae_64" not in found or not path.exists():
         return {}
-    with np.load(path) as arrays:
-        return {"iwae_64_test_error": standard_error(arrays["iwae"])} if "iwae" in arrays else {}
+    with open_archive(path) as arrays:
+        return {"iwae_64_test_error": standard_error(arrays.read("iwae"))} if "iwae" in arrays else {}
 
 
 def _seconds(found: dict[str, Any]) -> float:
@@ -189,8 +190,8 @@ def _active_by_kl(run: LoadedRun, count: int) -> list[int]:
 
 
 def _checks(folder: RunFolder, found: dict[str, Any], status: dict[str, Any]) -> dict[str, bool]:
-    with np.load(folder.path / "evaluation.npz") as arrays:
-        log_p, iwae, elbo = arrays["log_likelihood"], arrays["iwae"], arrays["elbo"]
+    arrays = read_arrays(folder.path / "evaluation.npz")
+    log_p, iwae, elbo = arrays["log_likelihood"], arrays["iwae"], arrays["elbo"]
     return {
         "all_epochs": status["state"] == "finished",
         "finite": bool(np.isfinite([log_p, iwae, elbo]).all()) and math.isfinite(found["log_p"]),

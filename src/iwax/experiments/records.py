@@ -4,16 +4,77 @@ ID is made by `iwax.runs.identifier`.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, get_type_hints
 
 from iwax.errors import IwaxError
-from iwax.files import dumps, loads
+from iwax.files import dumps, loads, read_text
+from iwax.reading import Count, check_type
+from iwax.runs import RunConfig
 
-__all__ = ["SCHEMA", "Record", "read_records"]
+__all__ = ["SCALE_NAMES", "SCHEMA", "Record", "read_records"]
 
 SCHEMA = 1
+SCALE_NAMES = ("smoke", "trial", "short", "full")  # from the least to be trusted
+Numbers = dict[str, float | None]
+Curve = list[tuple[float, float | None]]
+
+
+class Training(TypedDict, total=False):
+    """What a record has of training, as far as a report reads it."""
+
+    epochs: Required[Count]
+    steps: Count | None
+    seconds: float | None
+    flop: float | None
+    final_bound: float | None
+    curve: Required[Curve]
+    beta: Curve
+
+
+class Judgement(TypedDict, total=False):
+    """The same of its evaluation."""
+
+    num_images: Count | None
+    num_samples: Count | None
+    active_units: Required[list[Count]]
+    holding_units: list[Count]
+    values: Required[Numbers]
+    mc_error: Numbers
+    data_error: Numbers
+    seconds: float
+
+
+class Similarity(TypedDict, total=False):
+    """The same of its SSIM on a data set."""
+
+    ssim: Required[float | None]
+    ssim_std: float | None
+    ssim_test_error: float | None
+    num_examples: Count
+
+
+class Form(TypedDict, total=False):
+    """A file of results/; `asked`, `started_from` and `config` are looked at by the fields of RunConfig."""
+
+    id: str
+    scale: str
+    asked: dict[str, Any]
+    config: dict[str, Any]
+    training: Training
+    evaluation: Judgement
+    machine: dict[str, str | float | None]
+    versions: dict[str, str]
+    commit: str | None
+    command: str
+    date: str
+    checkpoint_sha256: str
+    started_from: dict[str, Any] | None
+    along: list[tuple[Count, Numbers]]
+    ssim: dict[str, Similarity]
+    sheets: dict[str, str]
+    checks: dict[str, bool]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,24 +152,54 @@ class Record:
         if missing or unknown:
             got = [f"no {name}" for name in sorted(missing)] + [f"an unknown {name}" for name in sorted(unknown)]
             raise IwaxError(f"Expected a record with the fields of schema {SCHEMA}; got {', '.join(got)}.")
+        _check_values(values)
         return cls(**values | {"along": tuple(values.get("along", ()))})
 
 
-def read_records(folder: str | Path) -> list[Record]:
+def _check_values(values: Mapping[str, Any]) -> None:
+    """Raises ValueError for values of another type, an unknown scale, and pictures that lie elsewhere."""
+    check_type(values, Form, "a record")
+    if values["scale"] not in SCALE_NAMES:
+        raise IwaxError(f"Expected its scale to be one of {', '.join(SCALE_NAMES)}; got {values['scale']!r}.")
+    for name in values.get("sheets", {}).values():
+        if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
+            raise IwaxError(f"Expected its sheets to be names of files in the folder sheets; got {name!r}.")
+    hints = get_type_hints(RunConfig)
+    for what in ("asked", "config", "started_from"):
+        for name, value in (values.get(what) or {}).items():
+            check_type(value, hints.get(name, Any), f"{name} of its {what}")
+    if missing := {"objective", "dataset"} - values["config"].keys():
+        raise IwaxError(f"Expected its config to have objective and dataset; it has no {missing.pop()}.")
+
+
+def read_records(folder: str | Path, left_out: Callable[[str], None] | None = None) -> list[Record]:
     """The records in a folder, by ID; [] where there is no folder.
+
+    Arguments:
+        left_out: told of each file that is no record, which is then left out; such a file is an error if left out.
 
     Raises:
         ValueError: a file that is no record, or whose name is not its ID.
     """
-    return list(_read(sorted(Path(folder).glob("*.json"))))
+    return list(_read(sorted(Path(folder).glob("*.json")), left_out))
 
 
-def _read(paths: Iterable[Path]) -> Iterable[Record]:
+def _read(paths: Iterable[Path], left_out: Callable[[str], None] | None) -> Iterable[Record]:
     for path in paths:
         try:
-            record = Record.from_json(path.read_text())
+            yield _one(path)
         except IwaxError as error:
-            raise IwaxError(f"Expected {path} to be a record; {error}") from None
-        if record.id != path.stem:
-            raise IwaxError(f"Expected {path} to hold the record of that name; got {record.id}.")
-        yield record
+            if left_out is None:
+                raise
+            left_out(f"Left out a record. {error}")
+
+
+def _one(path: Path) -> Record:
+    text = read_text(path)
+    try:
+        record = Record.from_json(text)
+    except IwaxError as error:
+        raise IwaxError(f"Expected {path} to be a record; {error}") from None
+    if record.id != path.stem:
+        raise IwaxError(f"Expected {path} to hold the record of that name; got {record.id}.")
+    return record

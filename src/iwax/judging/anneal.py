@@ -7,9 +7,10 @@ On images simulated from the model, bounds from both sides: how far apart they a
 import hashlib
 import math
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Required, TypedDict, cast
 
 import jax
 import numpy as np
@@ -31,12 +32,24 @@ from iwax.files import dumps
 from iwax.keys import EvaluationKeys
 from iwax.models import FactorizedModel, Model
 from iwax.progress import Progress
+from iwax.reading import Count
 from iwax.runs import LoadedRun, RunFolder, check_time_limit
 from iwax.zoo import open_run
 
 __all__ = ["Annealing", "anneal", "anneal_run", "schedule", "simulate"]
 
 RECORDS = "annealing.jsonl"
+
+
+class Annealed(TypedDict, total=False):
+    """A line of annealing.jsonl; `checksum` is that of the others, which those of earlier versions do not have."""
+
+    bound: Required[str]
+    image: Required[Count]
+    settings: Required[str]
+    acceptance: Required[float | None]
+    log_weights: Required[list[float | str]]
+    checksum: Count
 
 
 def anneal_run(
@@ -145,7 +158,7 @@ class _Records:
         self.folder, self.total, self.deadline, self.on_progress = folder, total, deadline, on_progress
         self.has_begun = False  # whatever the limit, a session does something
         self.digest = hashlib.sha256(dumps(settings).encode()).hexdigest()[:16]
-        kept = [record for record in folder.records(RECORDS) if record["settings"] == self.digest]
+        kept = [r for r in folder.records(RECORDS, Annealed) if r["settings"] == self.digest and _is_whole(r)]
         folder.write(RECORDS, "".join(dumps(_kept(record)) + "\n" for record in kept))  # without a half-written line
         self.done = {(record["bound"], record["image"]): record for record in kept}
         self.count = 0
@@ -186,7 +199,14 @@ class _Records:
 
 def _kept(record: dict[str, Any]) -> dict[str, Any]:
     """A record as it is written: a weight of zero is "-inf", not null, which would be read as NaN."""
-    return record | {"log_weights": [w if math.isfinite(float(w)) else str(w) for w in record["log_weights"]]}
+    weights = [w if math.isfinite(float(w)) else str(w) for w in record["log_weights"]]
+    record = {name: value for name, value in record.items() if name != "checksum"} | {"log_weights": weights}
+    return record | {"checksum": zlib.crc32(dumps(record).encode())}
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record is as it was written; of those without a checksum nothing is known. Others are made again."""
+    return "checksum" not in record or record == _kept(record)
 
 
 def _summary(results: dict[str, Annealing], iwae: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from iwax import zoo
 from iwax.data import Dataset
@@ -14,6 +13,7 @@ from iwax.errors import IwaxError, MissingExtraError
 from iwax.evaluation import Comparison, Evaluation, compare_evaluations, evaluate
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.weights import judge_weights, read_evaluation
+from iwax.numpy_files import open_archive
 from iwax.runs import CONFIG, SUFFIX, RunFolder, is_on_hub
 
 __all__ = ["ComparedModels", "compare", "evaluation_of"]
@@ -136,7 +136,7 @@ def evaluation_of(
 def _holds_evaluation(path: Path) -> bool:
     if path.suffix != ".npz":
         return False
-    with np.load(path, allow_pickle=False) as arrays:
+    with open_archive(path) as arrays:
         return "log_likelihood" in arrays
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from iwax.data import Dataset, test_set_hash
+from iwax.errors import IwaxError
 from iwax.evaluation import (
     ROWS,
     Evaluation,
@@ -20,7 +21,7 @@ from iwax.evaluation import (
 )
 from iwax.judging.other_data import ResultFiles, in_bits, judged_data, results_of
 from iwax.judging.partial import PartialEvaluation, partial_evaluation
-from iwax.judging.weights import pack_arrays
+from iwax.judging.weights import pack_arrays, read_evaluation
 from iwax.keys import EvaluationKeys
 from iwax.progress import Progress
 from iwax.runs import LoadedRun, RunFolder, check_time_limit
@@ -90,7 +91,7 @@ def evaluate_run(
         **run.made_from,
         **({} if judged is run.data else {"judged_data": dict(judged.checksums)}),
     }
-    if not recompute and (written := _written(folder, files, settings)) is not None:
+    if not recompute and (written := _written(folder, files, settings, log)) is not None:
         log(f"{files.summary} holds this evaluation already; --recompute computes it again.")
         return written
     own = keys.of_seed(seed)
@@ -120,16 +121,29 @@ def evaluate_run(
     return summary
 
 
-def _written(folder: RunFolder, files: ResultFiles, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """The summary that an earlier call with the same settings has written."""
-    summary = folder.json(files.summary)
-    return summary if summary.get("settings") == settings and (folder.path / files.arrays).exists() else None
+def _written(
+    folder: RunFolder, files: ResultFiles, settings: dict[str, Any], log: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """The summary that an earlier call with the same settings has written, if it and the arrays beside it are whole."""
+    try:
+        summary = folder.json(files.summary)
+        if summary.get("settings") != settings or not (folder.path / files.arrays).exists():
+            return None
+        whole = read_evaluation(folder.path / files.arrays).summary()
+        if missing := [name for name in whole if name not in summary]:
+            raise IwaxError(f"Expected {folder.path / files.summary} to have {missing[0]}; it has not.")
+    except IwaxError as error:
+        log(f"Judging again. {error}")
+        return None
+    return summary | whole
 
 
 def _take_up(finished: PartialEvaluation, batch: int, recompute: bool, log: Callable[[str], None]) -> int:
     """How many examples need not be computed again: whole batches of them."""
     whole = 0 if recompute else len(finished) // batch * batch
     finished.keep(whole)
+    if finished.damage:
+        log(f"{PARTIAL} is damaged ({finished.damage}): what is whole of it is kept.")
     if finished.differences:
         log(f"A partial evaluation had other settings ({', '.join(finished.differences)}): starting again.")
     elif whole:

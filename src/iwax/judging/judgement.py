@@ -21,7 +21,9 @@ from iwax.evaluation import (
 from iwax.extras import beside_numbers
 from iwax.figures import about
 from iwax.judging.evaluate import evaluate_run
+from iwax.judging.weights import ARRAYS
 from iwax.keys import EvaluationKeys
+from iwax.numpy_files import read_arrays
 from iwax.runs import LoadedRun, RunFolder
 from iwax.zoo import open_run
 
@@ -100,9 +102,8 @@ def plot_evaluation(path: str | Path) -> list[Path]:
 
     folder = RunFolder(path)
     num_samples = folder.json("evaluation.json")["num_samples"]
-    with np.load(folder.path / "evaluation.npz") as arrays:
-        khat, ess = arrays["khat"], arrays["ess"]
-        layers = _unit_variances(arrays)
+    arrays = read_arrays(folder.path / ARRAYS)
+    khat, ess, layers = arrays["khat"], arrays["ess"], _unit_variances(arrays)
     written = []
     for trust, units in zip(_figures(path, "trust"), _figures(path, "active-units"), strict=True):
         trust_plot(khat, ess, num_samples, trust)
@@ -132,8 +133,7 @@ def pruned_run(
     """
     run = open_run(run, data_dir=data_dir, data=data)
     model, x, keys = run.model, run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
-    with np.load(run.folder.path / "evaluation.npz") as arrays:
-        variances = _unit_variances(arrays)
+    variances = _unit_variances(read_arrays(run.folder.path / ARRAYS))
     active = tuple(layer > ACTIVE for layer in variances)
     whole = log_likelihood(model, x, keys.samples, num_samples=num_samples)
     pruned = log_likelihood(prune(model, active), x, keys.samples, num_samples=num_samples)

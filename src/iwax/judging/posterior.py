@@ -162,7 +162,9 @@ def _draw(
     labels: Sequence[str],
 ) -> None:
     titles = ["q", *(f"$q_{{IW}}$, K = {k}" for k in ks[1:-1]), "posterior"]
-    with plot(path, rows=len(rows), columns=len(ks), width=1.9 * len(ks), height=1.9 * len(rows) + 0.3) as axes:
+    with plot(
+        path, rows=len(rows), columns=len(ks), width=1.9 * len(ks), height=1.9 * len(rows) + 0.3, formulas=True
+    ) as axes:
         for row, densities, facts, label in zip(np.atleast_2d(axes), rows, found, labels, strict=True):
             extent = [edge[end] for edge in facts["edges"] for end in (0, -1)]
             ranked = np.sort(densities[-1].ravel())[::-1]

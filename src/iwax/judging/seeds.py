@@ -8,7 +8,7 @@ from typing import Any
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.other_data import judged_data, results_of
 from iwax.judging.table import MeanOverSeeds, SeedGroup, group_runs
-from iwax.runs import CONFIG, ENVIRONMENT
+from iwax.runs import CONFIG, find_runs
 from iwax.zoo import is_of_zoo, open_run
 
 __all__ = ["JudgedSeeds", "evaluate_runs", "holds_runs"]
@@ -45,7 +45,7 @@ def holds_runs(path: Any) -> bool:
     """Whether `path` is a folder that is no run itself and has some below it, such as that of several seeds."""
     if is_of_zoo(path) or not Path(path).is_dir() or (Path(path) / CONFIG).is_file():
         return False
-    return any((config.parent / ENVIRONMENT).exists() for config in Path(path).rglob(CONFIG))
+    return next(find_runs(path), None) is not None
 
 
 def evaluate_runs(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 from iwax.errors import IwaxError
 from iwax.evaluation import standard_error
 from iwax.judging.weights import ARRAYS
-from iwax.runs import CONFIG, ENVIRONMENT, STATUS, RunConfig, RunFolder
+from iwax.numpy_files import open_archive, read_arrays
+from iwax.runs import STATUS, RunConfig, RunFolder, find_runs
 
 __all__ = ["PAIRED", "JudgedRun", "MeanOverSeeds", "SeedGroup", "best_group", "group_runs"]
 
@@ -45,8 +46,8 @@ class JudgedRun:
         path = self.folder.path / self.arrays
         if not self.summary or name not in PAIRED or not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays[PAIRED[name]]) if PAIRED[name] in arrays else None
+        with open_archive(path) as arrays:
+            return arrays.read(PAIRED[name]) if PAIRED[name] in arrays else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +112,17 @@ class SeedGroup:
         return hashes.pop() if len(hashes) == 1 else None
 
 
-def group_runs(paths: Sequence[str | Path]) -> list[SeedGroup]:
+def group_runs(paths: Sequence[str | Path], left_out: Callable[[str], None] | None = None) -> list[SeedGroup]:
     """The runs in and under some folders, in groups that differ in the seed only; judged or not, nothing is computed.
+
+    Arguments:
+        paths: of the folders.
+        left_out: told of each run that is damaged, which is then left out; such a run is an error if left out.
 
     Raises:
         ValueError: there is no run.
     """
-    runs = {run.folder.path.resolve(): run for path in paths for run in _runs(Path(path))}
+    runs = {run.folder.path.resolve(): run for path in paths for run in _runs(Path(path), left_out)}
     if not runs:
         raise IwaxError(f"Expected runs in {', '.join(map(str, paths))}; there are none. `iwax train` makes them.")
     groups: dict[tuple[RunConfig, int], list[JudgedRun]] = {}
@@ -158,13 +163,20 @@ def _is_ahead(groups: Sequence[SeedGroup], name: str, first: int, other: int) ->
     return bool(np.mean(d) > CLEAR * math.sqrt(standard_error(d) ** 2 + seeds))
 
 
-def _runs(path: Path) -> list[JudgedRun]:
+def _runs(path: Path, left_out: Callable[[str], None] | None) -> Iterator[JudgedRun]:
     if not path.exists():
         raise IwaxError(f"Expected {path} to be a run's folder, or to hold some; there is no such folder.")
-    found = [config.parent for config in sorted(path.rglob(CONFIG)) if (config.parent / ENVIRONMENT).exists()]
-    return [
-        JudgedRun(folder, folder.config(), folder.json(STATUS), folder.judged()) for folder in map(RunFolder, found)
-    ]
+    for folder in map(RunFolder, find_runs(path)):
+        try:
+            run = JudgedRun(folder, folder.config(), folder.json(STATUS), folder.judged())
+            if run.summary and (folder.path / ARRAYS).exists():
+                read_arrays(folder.path / ARRAYS)  # now, while the run can be left out
+        except IwaxError as error:
+            if left_out is None:
+                raise
+            left_out(f"Left out {folder.path}. {error}")
+        else:
+            yield run
 
 
 def _known(value: float) -> float | None:

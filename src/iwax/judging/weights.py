@@ -1,7 +1,8 @@
 """Judge files of log-weights, from whatever program; evaluations as files, written and read again."""
 
 import io
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 from iwax.errors import IwaxError
 from iwax.evaluation import Evaluation, from_arrays, judge_log_weights
 from iwax.files import dumps
-from iwax.runs import JUDGED, RunFolder
+from iwax.numpy_files import map_npy, open_archive, read_arrays
+from iwax.reading import read_typed
+from iwax.runs import AGAIN, JUDGED, Judged, RunFolder
 
 __all__ = ["judge_weights", "pack_arrays", "read_evaluation", "write_evaluation"]
 
 ARRAYS = "evaluation.npz"
+MEANS = ("log_p", "neg_kl", "elbo")
 NAMES = ("log_w", "log_weights")  # of the array in an .npz file that has several
 
 
@@ -70,8 +74,25 @@ def read_evaluation(path: str | Path) -> Evaluation:
     summary = arrays.with_suffix(".json")
     if not (arrays.is_file() and summary.is_file()):
         raise IwaxError(f"Expected an evaluation in {path}, {arrays.name} and {summary.name}; there is none.")
-    with np.load(arrays, allow_pickle=False) as found:
-        return from_arrays(dict(found), RunFolder(summary.parent).json(summary.name))
+    found = read_arrays(arrays)
+    said = read_typed(summary, Judged, AGAIN)
+    try:
+        evaluation = from_arrays(found, said)
+        _check_same(evaluation, said)
+    except IwaxError as error:
+        raise IwaxError(f"Expected {arrays} and {summary.name} beside it to be one evaluation; {error}") from error
+    return evaluation
+
+
+def _check_same(evaluation: Evaluation, said: Mapping[str, Any]) -> None:
+    """Raises ValueError where the means over examples are not those of the summary, as far as it has them."""
+    found = evaluation.summary()
+    for name in MEANS:
+        ours, theirs = found[name], said.get(name, found[name])
+        if ours != theirs and not (
+            ours is not None and theirs is not None and math.isclose(ours, theirs, rel_tol=1e-9)
+        ):
+            raise IwaxError(f"the arrays have {name} {ours}; got {theirs}. {AGAIN}")
 
 
 def pack_arrays(evaluation: Evaluation) -> bytes:
@@ -88,16 +109,12 @@ def _read(path: Path) -> Any:
             f"Expected a file of NumPy, .npy or .npz; got {path}. numpy.save(path, log_w) writes one, of a PyTorch "
             "tensor with log_w.numpy()."
         )
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise IwaxError(f"Expected {path} to hold numbers in NumPy's format; got {error}.") from error
-    if isinstance(found, np.ndarray):
-        return found
-    with found:
-        name = next((name for name in NAMES if name in found), found.files[0] if len(found.files) == 1 else None)
+    if path.suffix == ".npy":
+        return map_npy(path)
+    with open_archive(path) as found:
+        name = next((name for name in NAMES if name in found), found.names[0] if len(found.names) == 1 else None)
         if name is None:
             raise IwaxError(
-                f"Expected {path} to hold one array, or one of the name log_w; got {', '.join(found.files) or 'none'}."
+                f"Expected {path} to hold one array, or one of the name log_w; got {', '.join(found.names) or 'none'}."
             )
-        return found[name]
+        return found.read(name)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from iwax.experiments import SAMPLE, Cell, Record, Study, matching_records
+from iwax.experiments import SAMPLE, SCALE_NAMES, Cell, Record, Study, matching_records
 from iwax.files import dumps
 from iwax.report.format import backward, processor
 
 __all__ = ["COUNTING", "SCALES", "Found", "cells_done", "counting", "find", "find_all"]
 
-SCALES = ("smoke", "trial", "short", "full")  # from the least to be trusted
+SCALES = SCALE_NAMES
 COUNTING = SCALES[2:]
 
 

@@ -67,7 +67,7 @@ def _trained(runs: Sequence[Run], data_dir: str | None) -> Iterator[tuple[str, L
 
 
 def _load_run(folder: Path, data_dir: str | None) -> tuple[Any, np.ndarray]:
-    run = load_run(folder, data_dir=data_dir)
+    run = load_run(folder, data_dir=data_dir, code=False)  # a report shows what others send, too
     return run.model, _images(run.data, run.resolved)
 
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -11,21 +12,23 @@ from iwax.errors import IwaxError
 from iwax.experiments import Record, folder_record, identifier, non_default_fields, read_records
 from iwax.figures import read_about
 from iwax.models import is_own
+from iwax.numpy_files import read_arrays
 from iwax.report.format import nats, objective_name
 from iwax.runs import (
     CHECKPOINT,
-    CONFIG,
     STATUS,
     Checkpoint,
     RunConfig,
     RunFolder,
     data_size_of,
+    find_runs,
     resolve,
 )
 from iwax.sweeps import step_flop
 
 __all__ = ["OWN", "Run", "flop_of_step", "gather", "pictures"]
 
+PNG = b"\x89PNG\r\n\x1a\n"
 OWN = "own"  # the scale of a run that no study made
 
 
@@ -49,18 +52,27 @@ class Run:
         return None if value is None else -value
 
 
-def gather(results: str | Path | None, runs: str | Path | Sequence[str | Path]) -> list[Run]:
-    """All records under `results`, then the runs under `runs` that have none; unreadable run folders are left out."""
+def gather(
+    results: str | Path | None,
+    runs: str | Path | Sequence[str | Path],
+    left_out: Callable[[str], None] = lambda message: None,
+) -> list[Run]:
+    """All records under `results`, then the runs under `runs` that have none.
+
+    Arguments:
+        left_out: told of each record and each run that is damaged, and so is left out.
+    """
     records = (
-        [] if results is None else read_records(results)
+        [] if results is None else read_records(results, left_out)
     )  # one run may have been judged at two scales, and have a record of each
     recorded, folders, others = {record.checkpoint_sha256 for record in records}, dict[str, Path](), list[Run]()
     paths = [runs] if isinstance(runs, str | Path) else runs
     for folder in (folder for path in paths for folder in _folders(path)):
         try:
             record = _record(RunFolder(folder))
-        except IwaxError:
-            continue  # `iwax runs` says of them what is wrong
+        except (IwaxError, OSError) as error:
+            left_out(f"Left out {folder}. {error}")
+            continue
         if record.checkpoint_sha256 not in recorded | folders.keys():
             others.append(Run(record, folder, folder))
         folders.setdefault(record.checkpoint_sha256, folder)
@@ -71,9 +83,8 @@ def gather(results: str | Path | None, runs: str | Path | Sequence[str | Path]) 
 def pictures(run: Run) -> dict[str, Path]:
     """The run's sheets of samples and reconstructions, as far as there are any; of a folder those of its checkpoint."""
     paths = {kind: run.sheets / name for kind, name in run.record.sheets.items()}
-    return {
-        kind: path for kind, path in paths.items() if path.is_file() and (run.record.scale != OWN or _is_of(run, path))
-    }
+    there = {kind: path for kind, path in paths.items() if path.is_file() and _is_picture_in(run.sheets, path)}
+    return {kind: path for kind, path in there.items() if run.record.scale != OWN or _is_of(run, path)}
 
 
 def _is_of(run: Run, picture: Path) -> bool:
@@ -81,14 +92,25 @@ def _is_of(run: Run, picture: Path) -> bool:
     return read_about(picture).get("checkpoint") in RunFolder(run.sheets).checksums()
 
 
+def _is_picture_in(folder: Path, path: Path) -> bool:
+    """Whether a file lies in a folder, wherever links lead, and begins as a PNG does: the page holds all of it."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return False
+    with path.open("rb") as file:
+        return file.read(len(PNG)) == PNG
+
+
 def _folders(path: str | Path) -> list[Path]:
-    return [config.parent for config in sorted(Path(path).rglob(CONFIG)) if (config.parent / CHECKPOINT).exists()]
+    """The runs in and under a folder that have been trained."""
+    return [folder for folder in find_runs(path) if os.path.lexists(folder / CHECKPOINT)]
 
 
 def _record(folder: RunFolder) -> Record:
-    config, checkpoint = folder.config(), folder.checkpoint()
+    config, checkpoint = folder.config(), folder.last_checkpoint()
     own = non_default_fields(config)
     steps = folder.json(STATUS).get("step", 0)
+    if (arrays := folder.path / "evaluation.npz").exists():
+        read_arrays(arrays)  # or nothing of the run is in the report
     return folder_record(folder, id=identifier(own, {}), scale=OWN, asked=own, flop=_flop(config, checkpoint, steps))
 
 

@@ -1,6 +1,6 @@
 """The reader's own runs, which the report shows first: their table, their curves, how they compare with the best."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,19 @@ from iwax.report.tables import Datum, Sheet
 __all__ = ["own_runs"]
 
 
-def own_runs(folders: Sequence[Path], parts: Parts) -> dict[str, Any] | None:
+def own_runs(
+    folders: Sequence[Path], parts: Parts, left_out: Callable[[str], None] = lambda message: None
+) -> dict[str, Any] | None:
     """The content of the page's first section; None where there are no runs of one's own.
 
     Arguments:
         folders: of runs.
+        left_out: told of each run that is damaged, and so is left out.
         parts: draws; its runs without a record are those whose curves are shown.
     """
     if not folders:
         return None
-    groups = group_runs(folders)
+    groups = group_runs(folders, left_out)
     return {"table": seed_sheet(groups), "comparison": _comparison(groups), "figures": parts.own_curves()}
 
 

@@ -46,7 +46,7 @@ def write_report(
     """
     folders = [Path(runs)] if isinstance(runs, str | Path) else [Path(path) for path in runs]
     log("reading runs")
-    found, out = gather(results, folders), Path(out)
+    found, out = gather(results, folders, log), Path(out)
     if not found:
         where = ", ".join(map(str, folders))
         raise IwaxError(

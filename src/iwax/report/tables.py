@@ -9,6 +9,7 @@ from collections.abc import Iterable
 __all__ = ["Datum", "Sheet", "as_csv", "as_latex", "as_markdown"]
 
 RAISED, PLAIN = "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐ", "0123456789abcdefghijklm"  # exponents and notes
+TAG, ENTITY = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"&(?=#?[A-Za-z0-9]+;)")
 NUMBER = re.compile(r"[−+]?[\d,.]+(·10\S+)?( ± [\d.]+)?")
 
 
@@ -46,9 +47,9 @@ def as_markdown(sheet: Sheet) -> str:
     <BLANKLINE>
     """
     rule = "".join("|:--" if i < sheet.labels else "|--:" for i in range(len(sheet.columns))) + "|"
-    lines = [_line(sheet.columns), rule]
+    lines = [_line(map(_plain, sheet.columns)), rule]
     lines += [_line(map(_cell, row)) for row in sheet.rows]
-    notes = [f"\n{note}" for note in sheet.notes]
+    notes = [f"\n{_prose(note)}" for note in sheet.notes]
     return "\n".join([*lines, *notes]) + "\n"
 
 
@@ -89,8 +90,18 @@ def _line(texts: Iterable[str]) -> str:
 
 
 def _cell(datum: Datum) -> str:
-    text = f"**{datum.text}**" if datum.kind == "best" else datum.text
-    return "".join([text, *(f"<br><small>{line}</small>" for line in datum.below)]).replace("|", "\\|")
+    text = f"**{_plain(datum.text)}**" if datum.kind == "best" else _plain(datum.text)
+    return "".join([text, *(f"<br><small>{_plain(line)}</small>" for line in datum.below)])
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, in a cell: no tag nor entity of HTML, no link, no further cell."""
+    return _prose(" ".join(text.split())).replace("|", "\\|")
+
+
+def _prose(text: str) -> str:
+    """The same below a table. What no reader takes for a tag, as in `a < b`, stays."""
+    return TAG.sub("&lt;", ENTITY.sub("&amp;", text)).replace("](", "]\\(")
 
 
 def _in_one_line(datum: Datum) -> str:

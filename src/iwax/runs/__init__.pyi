@@ -2,7 +2,6 @@ from .checkpoint import Checkpoint as Checkpoint
 from .checkpoint import pack_checkpoint as pack_checkpoint
 from .checkpoint import read_checkpoint as read_checkpoint
 from .choices import CHOICES as CHOICES
-from .cohorts import COHORT as COHORT
 from .cohorts import new_cohort as new_cohort
 from .cohorts import resume_cohort as resume_cohort
 from .cohorts import seeds as seeds
@@ -18,7 +17,9 @@ from .exported import SUFFIX as SUFFIX
 from .exported import export_run as export_run
 from .exported import read_card as read_card
 from .exported import read_exported as read_exported
+from .folder import AGAIN as AGAIN
 from .folder import CHECKPOINT as CHECKPOINT
+from .folder import COHORT as COHORT
 from .folder import CONFIG as CONFIG
 from .folder import ENVIRONMENT as ENVIRONMENT
 from .folder import EVALUATIONS as EVALUATIONS
@@ -36,10 +37,12 @@ from .identity import non_default_fields as non_default_fields
 from .initial import build_model as build_model
 from .initial import prepare as prepare
 from .initial import training_images as training_images
+from .kinds import Judged as Judged
 from .launch import check_own as check_own
 from .launch import check_time_limit as check_time_limit
 from .launch import new_run as new_run
 from .launch import resume_run as resume_run
+from .listing import find_runs as find_runs
 from .listing import list_runs as list_runs
 from .loading import LoadedRun as LoadedRun
 from .loading import data_size_of as data_size_of

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import TypedDict
 
 import equinox as eqx
 import jax
@@ -13,8 +14,16 @@ from safetensors import SafetensorError, safe_open
 
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads
+from iwax.reading import check_type
 
 __all__ = ["Checkpoint", "pack_checkpoint", "read_checkpoint"]
+
+
+class Header(TypedDict):
+    """What a checkpoint's metadata hold beside the arrays."""
+
+    notes: dict[str, str]
+    sha256: str
 
 
 class Checkpoint:
@@ -70,9 +79,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
             text = (file.metadata() or {}).get("iwax", "null")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         header = loads(text)
-    except (OSError, SafetensorError, IwaxError) as error:
+        if header is not None:
+            check_type(header, Header, "its header")
+    except (OSError, SafetensorError, IwaxError, ValueError, TypeError, MemoryError) as error:
         raise IwaxError(f"Expected {path} to be a whole checkpoint; it cannot be read ({error!r}).") from error
-    if not isinstance(header, dict) or not {"notes", "sha256"} <= header.keys():
+    if header is None:
         raise IwaxError(f"Expected {path} to be a checkpoint of iwax; it is another safetensors file.")
     checkpoint = Checkpoint(tensors, header["notes"])
     if checkpoint.sha256 != header["sha256"]:

@@ -13,23 +13,22 @@ from typing import Any
 
 from iwax.data import Dataset
 from iwax.errors import IwaxError
-from iwax.files import PART, dumps, make_folder, read_json
+from iwax.files import PART, dumps, make_folder
 from iwax.progress import Progress
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.cohort_session import train_as_one, train_side_by_side, vectorized_is_quicker
 from iwax.runs.config import RunConfig
 from iwax.runs.contents import is_as_new
 from iwax.runs.environment import differences
-from iwax.runs.folder import ENVIRONMENT, STATUS, RunFolder
+from iwax.runs.folder import COHORT, ENVIRONMENT, STATUS, RunFolder
 from iwax.runs.launch import check_time_limit, plan, reopen
+from iwax.runs.loading import resolved_config
 from iwax.runs.paths import data_of_run, load_data
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
 from iwax.training import VARYING, NonFiniteLossError, TrainState
 
-__all__ = ["COHORT", "new_cohort", "resume_cohort", "seeds"]
-
-COHORT = "cohort.json"
+__all__ = ["new_cohort", "resume_cohort", "seeds"]
 
 
 def seeds(config: RunConfig, count: int) -> dict[str, RunConfig]:
@@ -115,10 +114,11 @@ def resume_cohort(
     record = RunFolder(path).json(COHORT)
     if not record:
         raise IwaxError(f"Expected {path} to be the folder of several runs; it holds no {COHORT}.")
+    _check_names(record["runs"])
     folders = [RunFolder(Path(path) / name) for name in record["runs"]]
     data = _begin_missing(folders, record, command, data_dir, data)
     vectorized = _vectorized(
-        [resolve(folder.config()) for folder in folders], record["vectorized"] if vectorized is None else vectorized
+        [resolved_config(folder) for folder in folders], record["vectorized"] if vectorized is None else vectorized
     )
     going = [folder for folder in folders if folder.json(STATUS).get("state") != "failed"]
     chosen: Sequence[Checkpoint | None] = _in_step(going) if vectorized else [None] * len(going)
@@ -217,16 +217,14 @@ def _check_alike(configs: Mapping[str, RunConfig]) -> None:
 
 def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
     """Raises ValueError for names that are no folders' names, and for a folder that holds what would be lost."""
-    for name in names:
-        if name in ("", ".", "..") or Path(name).name != name:
-            raise IwaxError(f"Expected the names of runs to be names of folders; got {name!r}.")
+    _check_names(names)
     if not path.exists() or (path.is_dir() and all(_is_left(file) for file in path.iterdir())):
         return
     if not overwrite:
         raise IwaxError(f"Expected {path} to be a new folder; it exists. Pass --overwrite to replace its runs.")
     if not (path / COHORT).is_file():
         raise IwaxError(f"Expected {path} to hold several runs to overwrite; got a folder without {COHORT}.")
-    more = sorted(set(read_json(path / COHORT)["runs"]) - set(names))
+    more = sorted(set(RunFolder(path).json(COHORT)["runs"]) - set(names))
     if more:
         raise IwaxError(f"Expected {path} to hold no other runs than the new ones; got {', '.join(more)}. Delete them.")
 
@@ -234,6 +232,13 @@ def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
 def _is_left(file: Path) -> bool:
     """Whether a file is what is left of a cohort.json that was not written to its end."""
     return file.name.startswith(f".{COHORT}.") and file.name.endswith(PART)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raises ValueError for a name that is none of a folder in the cohort's."""
+    for name in names:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise IwaxError(f"Expected the names of runs to be names of folders; got {name!r}.")
 
 
 def _in_step(folders: Sequence[RunFolder]) -> list[Checkpoint]:

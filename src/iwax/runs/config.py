@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 from iwax.checks import nearest
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads
+from iwax.reading import check_type
 from iwax.runs.objective_options import ObjectiveOptions
 
 __all__ = ["FIELDS_BY_OPTION", "OBJECTIVE_FIELDS", "OPTION_NAMES", "RunConfig"]
@@ -129,10 +130,5 @@ class RunConfig(ObjectiveOptions):
                 raise IwaxError(
                     f"Expected the keys of a configuration to be known; got {name!r}.{nearest(name, hints, '')}"
                 )
-            if not isinstance(value, hints[name]) and not (float in _members(hints[name]) and isinstance(value, int)):
-                raise IwaxError(f"Expected {name} to be {hints[name]}; got {value!r}.")
+            check_type(value, hints[name], name)
         return cls(**values)
-
-
-def _members(hint: Any) -> tuple[Any, ...]:
-    return getattr(hint, "__args__", (hint,))

@@ -15,6 +15,7 @@ from iwax.files import PART, loads, read_json
 __all__ = [
     "BEST",
     "CHECKPOINT",
+    "COHORT",
     "CONFIG",
     "ENVIRONMENT",
     "EVALUATIONS",
@@ -41,6 +42,7 @@ CHECKPOINT, PREVIOUS, NEW = (
     "checkpoint.new.safetensors",
 )
 BEST = "checkpoint.best.safetensors"
+COHORT = "cohort.json"
 LOCK, REPLACED = ".lock", ".replaced"
 MODEL = "model.py"
 JUDGED = "evaluation.json"

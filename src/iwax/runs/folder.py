@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from iwax.checks import check_choice
 from iwax.errors import IwaxError
-from iwax.files import append_line, dumps, loads, make_folder, read_json, read_text, sync_folder, write_whole, writing
+from iwax.files import append_line, dumps, make_folder, read_text, sync_folder, write_whole, writing
+from iwax.reading import read_lines, read_typed
 from iwax.runs.config import RunConfig
 from iwax.runs.contents import (
     BEST,
     CHECKPOINT,
+    COHORT,
     CONFIG,
     ENVIRONMENT,
     EVALUATIONS,
@@ -39,7 +41,8 @@ from iwax.runs.contents import (
     clear_parts,
     is_as_new,
     stated_checksum,
-)
+)  # fmt: skip
+from iwax.runs.kinds import AGAIN, kind_of
 from iwax.runs.lock import BusyError, is_free, try_lock
 
 if TYPE_CHECKING:  # what only looks at folders, as the driver of a sweep, does not wait for JAX
@@ -48,21 +51,9 @@ if TYPE_CHECKING:  # what only looks at folders, as the driver of a sweep, does 
     from iwax.runs.checkpoint import Checkpoint
 
 __all__ = [
-    "BEST",
-    "CHECKPOINT",
-    "CONFIG",
-    "ENVIRONMENT",
-    "EVALUATIONS",
-    "JUDGED",
-    "LOCK",
-    "METRICS",
-    "MODEL",
-    "NEW",
-    "PARTIAL",
-    "PREVIOUS",
-    "STATUS",
-    "RunFolder",
-]
+    "AGAIN", "BEST", "CHECKPOINT", "COHORT", "CONFIG", "ENVIRONMENT", "EVALUATIONS", "JUDGED", "LOCK", "METRICS",
+    "MODEL", "NEW", "PARTIAL", "PREVIOUS", "STATUS", "RunFolder",
+]  # fmt: skip
 
 
 class RunFolder:
@@ -159,7 +150,7 @@ class RunFolder:
         """
         try:
             return RunConfig.from_json(read_text(self.path / CONFIG))
-        except (OSError, IwaxError) as error:
+        except IwaxError as error:
             if self.path.is_dir() and any(self.path.iterdir()) and is_as_new(self.path):
                 raise IwaxError(
                     f"Expected {self.path} to be the folder of a run; its creation was interrupted, and nothing was "
@@ -171,12 +162,17 @@ class RunFolder:
         """The records of the epochs so far."""
         return self.records(METRICS)
 
-    def records(self, name: str) -> list[dict[str, Any]]:
-        """The records of a .jsonl file; [] where there is none. A last line without its end is left out."""
-        path = self.path / name
-        if not path.exists():
-            return []
-        return [loads(line, path) for line in read_text(path).split("\n")[:-1]]
+    def records(self, name: str, kind: Any = None) -> list[dict[str, Any]]:
+        """The records of a .jsonl file; [] where there is none. A last line without its end is left out.
+
+        Arguments:
+            kind: the type of a record, where it is not one of a run's own files.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        path, (usual, remedy) = self.path / name, kind_of(name)
+        return read_lines(path, kind or usual, remedy) if path.exists() else []
 
     def append(self, name: str, record: dict[str, Any]) -> None:
         """Add a record to a .jsonl file."""
@@ -200,9 +196,13 @@ class RunFolder:
                 self.write(name, "".join(dumps(record) + "\n" for record in kept))
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the run, or {} where there is none."""
+        """A JSON file of the run, or {} where there is none.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         path = self.path / name
-        return read_json(path) if path.exists() else {}
+        return read_typed(path, *kind_of(name)) if path.exists() else {}
 
     def judged(self) -> dict[str, Any]:
         """The evaluation of the run as it is now; {} without one, and where it is that of another checkpoint."""
@@ -269,7 +269,7 @@ class RunFolder:
                 f"Expected a best checkpoint in {self.path}; it keeps none so far. Judge the last one, or train with "
                 "--validation 0.1 --keep best."
             )
-        return read_checkpoint(self.path / BEST) if there and which != "last" else self.checkpoint()
+        return read_checkpoint(self.path / BEST) if there and which != "last" else self.last_checkpoint()
 
     def checkpoints(self, problems: list[str] | None = None, *, best: bool = False) -> Iterator["Checkpoint"]:
         """The good checkpoints, newest first, then the `best`; what is wrong with others goes into `problems`."""
@@ -293,3 +293,22 @@ class RunFolder:
         for checkpoint in self.checkpoints(problems):
             return checkpoint
         raise IwaxError(" ".join(problems) or f"Expected a checkpoint in {self.path}; there is none. Train it first.")
+
+    def last_checkpoint(self) -> "Checkpoint":
+        """The last checkpoint, and no other in its place: the one before it is that of another, less trained model.
+
+        Raises:
+            ValueError: there is none, or it is damaged.
+        """
+        path = self.path / (NEW if (self.path / NEW).exists() else CHECKPOINT)
+        again = " `iwax train --resume` goes on from the one before." if (self.path / PREVIOUS).exists() else ""
+        if not path.exists():
+            raise IwaxError(
+                f"Expected a checkpoint in {self.path}, {CHECKPOINT}; there is none.{again or ' Train it first.'}"
+            )
+        from iwax.runs.checkpoint import read_checkpoint
+
+        try:
+            return read_checkpoint(path)
+        except IwaxError as error:
+            raise IwaxError(f"{error}{again}") from error

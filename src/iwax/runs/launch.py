@@ -16,7 +16,7 @@ from iwax.runs.environment import current_environment, differences
 from iwax.runs.extension import extend, extended
 from iwax.runs.folder import ENVIRONMENT, RunFolder
 from iwax.runs.initial import prepare, training_images, validation_images
-from iwax.runs.loading import check_checkpoint, kept_model
+from iwax.runs.loading import check_checkpoint, kept_model, resolved_config
 from iwax.runs.paths import data_of_run, load_data, same_path
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.session import Session
@@ -158,6 +158,7 @@ def reopen(
     A run that ended before its first checkpoint starts. Nothing is written, but for more epochs.
     """
     config, options = folder.config(), dict(options or {})
+    resolved_config(folder)  # or the line names its file
     longer = extended(config, options)
     checkpoint = _last(folder) if checkpoint is None else checkpoint
     if checkpoint is not None:
@@ -277,14 +278,17 @@ def _next_session(folder: RunFolder, now: dict[str, Any], force: bool) -> dict[s
     began = folder.json(ENVIRONMENT)
     other = differences({"checksums": began.get("checksums")}, {"checksums": now["checksums"]})
     if other:
-        raise IwaxError(f"Expected the data that {folder.path} began with; these differ: {', '.join(other)}.")
+        raise IwaxError(
+            f"Expected the data that {folder.path} began with ({ENVIRONMENT}); these differ: {', '.join(other)}."
+        )
     last = (began.get("sessions") or [began])[-1]
     other = differences({name: last.get(name) for name in VERSIONS}, {name: now[name] for name in VERSIONS})
     if other and not force:
         commits = "" if last.get("commit") == now["commit"] else f" (commit {last.get('commit')} -> {now['commit']})"
         raise IwaxError(
-            f"Expected the code and versions that {folder.path} was trained with; these differ: {', '.join(other)}"
-            f"{commits}. Go back to them, or pass --force: the run may then differ from an undisturbed one."
+            f"Expected the code and versions that {folder.path} was trained with ({ENVIRONMENT}); these differ: "
+            f"{', '.join(other)}{commits}. Go back to them, or pass --force: the run may then differ from an "
+            "undisturbed one."
         )
     session = {name: now[name] for name in (*VERSIONS, "commit", "device", "cores", "command")}
     return session | {"forced": other}

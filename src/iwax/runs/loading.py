@@ -19,12 +19,12 @@ from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import differences, what_computes
 from iwax.runs.extension import before_extensions
-from iwax.runs.folder import ENVIRONMENT, MODEL, RunFolder
+from iwax.runs.folder import CONFIG, ENVIRONMENT, MODEL, RunFolder
 from iwax.runs.initial import architecture, build_model, training_images
 from iwax.runs.paths import check_same, data_of_run
 from iwax.runs.resolution import ResolvedRun, resolve
 
-__all__ = ["LoadedRun", "check_checkpoint", "data_size_of", "kept_model", "load_run"]
+__all__ = ["LoadedRun", "check_checkpoint", "data_size_of", "kept_model", "load_run", "resolved_config"]
 
 FIRST = ".model.inference[0].trunk.layers[0].weight"  # of one of iwax's own models: (values of an example, width)
 
@@ -124,25 +124,30 @@ def load_run(
     data_dir: str | Path | None = None,
     data: Dataset | None = None,
     checkpoint: str | None = None,
+    code: bool = True,
 ) -> LoadedRun:
     """A trained run from its folder; one that is loaded already is returned as it is.
 
-    Its data are read only where a model of one's own is made from them.
+    Its data are read only where a model of one's own is made from them. That runs the code in the run's model.py: load
+    such a run only if you trust whoever made its folder.
 
     Arguments:
         run: its folder, or the run itself.
         data_dir: folder of the data sets, for when the run's data are asked for.
         data: the data themselves, if they are loaded already.
         checkpoint: "best", by the validation images, or "last"; if left out the best, where the run keeps it.
+        code: whether code that the run keeps may be run.
 
     Raises:
-        ValueError: no run, no good checkpoint, or that of another run.
+        ValueError: no run, no good checkpoint, or that of another run; or code of its own, which may not be run.
     """
     if isinstance(run, LoadedRun):
         return run
     folder = RunFolder(run)
-    resolved, held = resolve(folder.config()), folder.to_judge(checkpoint)
+    resolved, held = resolved_config(folder), folder.to_judge(checkpoint)
     check_checkpoint(folder, folder.config(), held)
+    if is_own(resolved.config.model) and not code:
+        raise IwaxError(f"Expected a model of iwax in {folder.path}; got {MODEL}, code which is not run here.")
     objective = held.fill(resolved.objective, ".objective")
     own = kept_model(folder, resolved.config)
     if own is None:
@@ -178,6 +183,19 @@ def check_checkpoint(folder: RunFolder, config: RunConfig, checkpoint: Checkpoin
             f"Expected config.json of {folder.path} to be the one its checkpoint was made with; these differ: "
             f"{', '.join(changed)}. Put it back, or start a new run with --init-from."
         )
+
+
+def resolved_config(folder: RunFolder) -> ResolvedRun:
+    """The run that the configuration in a folder means.
+
+    Raises:
+        ValueError: it is damaged, or means nothing.
+    """
+    config = folder.config()
+    try:
+        return resolve(config)
+    except IwaxError as error:
+        raise IwaxError(f"Expected {folder.path / CONFIG} to be the configuration of a run; {error}") from error
 
 
 def data_size_of(checkpoint: Checkpoint) -> int:

@@ -1,0 +1,160 @@
+"""What the files of a run must hold, as far as iwax reads it; what else they hold is let pass. Nothing of JAX here."""
+
+from typing import Any, Required, TypedDict
+
+from iwax.reading import Count
+from iwax.runs.contents import COHORT, ENVIRONMENT, EVALUATIONS, JUDGED, METRICS, STATUS
+
+__all__ = ["AGAIN", "Along", "CohortRecord", "Environment", "Epoch", "Judged", "Status", "kind_of"]
+
+AGAIN = "Judge the run again with `iwax evaluate --recompute`."
+RESTORE = "Put it back from a copy, or start a new run."
+
+Number = float | None
+"""null stands for what is not finite."""
+Quantiles = dict[str, float | None] | None
+
+
+class Best(TypedDict):
+    """The part of status.json that tells of the best epoch."""
+
+    epoch: Count
+    by: str
+    value: float
+
+
+class Status(TypedDict, total=False):
+    """status.json."""
+
+    state: Required[str]
+    epoch: Count
+    epochs: Count
+    step: Count
+    seconds: float
+    message: str
+    best: Best
+    stopped_early: Count
+
+
+class Epoch(TypedDict, total=False):
+    """A line of metrics.jsonl; bounds in nats."""
+
+    epoch: Required[Count]
+    step: Required[Count]
+    bound: Number
+    beta: Number
+
+
+class Along(TypedDict, total=False):
+    """A line of evaluations.jsonl, in nats."""
+
+    epoch: Required[Count]
+    step: Count
+    log_p: Number
+    iwae_64: Number
+    neg_kl: Number
+
+
+class KeptModel(TypedDict, total=False):
+    """The part of environment.json that tells of a model of one's own."""
+
+    file: str
+    function: str
+    sha256: Required[str]
+
+
+class Sessions(TypedDict, total=False):
+    """A later session in environment.json, and what a first one has in common with it."""
+
+    versions: dict[str, str]
+    code: str
+    commit: str | None
+    python: str
+    device: str
+    cores: Count
+    command: list[str]
+
+
+Extension = TypedDict("Extension", {"from": Count, "to": Count, "epoch": Count, "step": Count})
+
+
+class Environment(Sessions, total=False):
+    """environment.json."""
+
+    platform: str
+    dataset: str
+    split: str | None
+    source: str
+    checksums: dict[str, str]
+    dataset_as_given: str
+    example_shape: list[Count]
+    example_range: list[float] | None
+    sessions: list[Sessions]
+    model: KeptModel
+    protocol: dict[str, Any]
+    objective: dict[str, Any]
+    init_from: dict[str, Any]
+    cohort: dict[str, Any]
+    validation: dict[str, Any]
+    extensions: list[Extension]
+
+
+class Judged(TypedDict, total=False):
+    """evaluation.json, in nats."""
+
+    state: str
+    objective: str
+    log_p: Number
+    log_p_mc_error: Number
+    log_p_bias: Number
+    log_p_jackknife: Number
+    log_p_jackknife_error: Number
+    log_p_test_error: Number
+    iwae_64: Number
+    iwae_64_test_error: Number
+    iwae_samples: Count | list[Count]
+    neg_kl: Number
+    neg_kl_test_error: Number
+    elbo: Number
+    elbo_mc_error: Number
+    elbo_test_error: Number
+    reconstruction: Number
+    kl: Number
+    ess: Number
+    ess_quantiles: Quantiles
+    khat_quantiles: Quantiles
+    active_units: list[Count] | None
+    num_examples: Count
+    num_samples: Count
+    test_hash: str | None
+    notes: list[str]
+    advice: str | None
+    seed: int
+    binarize: str
+    seconds: float
+    found_finished: Count
+    settings: dict[str, Any]
+
+
+class CohortRecord(TypedDict):
+    """cohort.json."""
+
+    runs: list[str]
+    vectorized: bool
+
+
+KINDS: dict[str, tuple[Any, str]] = {
+    STATUS: (Status, "Delete it: it only says how far the run has come."),
+    METRICS: (Epoch, RESTORE),
+    EVALUATIONS: (Along, "Delete it: it only holds what was noted along training."),
+    ENVIRONMENT: (Environment, RESTORE),
+    JUDGED: (Judged, AGAIN),
+    COHORT: (CohortRecord, "Go on with each of its runs alone."),
+}
+ANYTHING = (dict[str, Any], "Delete it, and make it again.")
+
+
+def kind_of(name: str) -> tuple[Any, str]:
+    """What a file must hold, and what to do about one that does not; an evaluation on other data is one, too."""
+    is_evaluation = name.startswith("evaluation-") and name.endswith(".json")
+    return KINDS.get(JUDGED if is_evaluation else name, ANYTHING)
