@@ -37,13 +37,16 @@ class Scripted:
 
 class Work:
     def __init__(self):
-        self.done, self.steps, self.bad, self.given_up = set(), {}, {}, {}
+        self.done, self.steps, self.bad, self.given_up, self.after = set(), {}, {}, {}, {}
 
     def is_done(self, task):
         return task.name in self.done
 
     def step(self, task):
         return self.steps.get(task.name, 0)
+
+    def is_ready(self, task):
+        return self.after.get(task.name, task.name) in {task.name, *self.done}
 
     def hopeless(self, task):
         return self.bad.get(task.name, "")
@@ -151,6 +154,23 @@ def test_a_task_that_finds_its_lease_held_waits_for_its_turn(tmp_path):
     outcome, _ = drive(executor, tmp_path, "a", "b", retries=0)
     assert set(outcome.done) == {"a", "b"}
     assert executor.started.count("a") == 3
+
+
+def test_a_task_waits_for_what_it_goes_on_from(tmp_path):
+    executor = Scripted(slots=3)
+    executor.work.after = {"a": "c", "b": "a"}
+    outcome, _ = drive(executor, tmp_path, "a", "b", "c")
+    assert executor.started == ["c", "a", "b"]
+    assert set(outcome.done) == set("abc")
+
+
+def test_a_task_whose_beginning_was_given_up_is_given_up_too(tmp_path):
+    executor = Scripted(slots=3, c=[1])
+    executor.work.after = {"a": "c"}
+    outcome, _ = drive(executor, tmp_path, "a", "b", "c")
+    assert outcome.done == ("b",)
+    assert outcome.failed[-1].name == "a"
+    assert "what it goes on from was given up" in outcome.failed[-1].reason
 
 
 def test_an_interruption_stops_what_runs_and_is_passed_on(tmp_path):

@@ -5,9 +5,19 @@ from typing import Any
 
 import click
 
+from iwax.cli.executing import EXECUTOR, executor_options
 from iwax.cli.options import checkpoint_option, data_dir_option, iwae_samples_option, json_option, num_images_option
+from iwax.cli.parts import evaluate_by_executor
 from iwax.cli.seeds import evaluate_seeds
-from iwax.cli.sources import keeping, kept_nowhere, opened, results_option, run_argument, trust_code_option
+from iwax.cli.sources import (
+    keeping,
+    kept_nowhere,
+    opened,
+    results_option,
+    run_argument,
+    runs_argument,
+    trust_code_option,
+)
 from iwax.console import ProgressBar, notices, number, print_table
 from iwax.extras import beside_numbers
 from iwax.files import dumps
@@ -16,7 +26,7 @@ __all__ = ["encode", "evaluate", "evaluation_rows", "reconstruct", "sample"]
 
 
 @click.command()
-@run_argument
+@runs_argument
 @click.option("--num-samples", type=int, default=5000, show_default=True, help="k: importance samples per image.")
 @iwae_samples_option
 @num_images_option("Use only the first this many test images; all if left out.")
@@ -41,9 +51,40 @@ __all__ = ["encode", "evaluate", "evaluation_rows", "reconstruct", "sample"]
 @checkpoint_option
 @data_dir_option
 @trust_code_option
+@executor_options(None)
+@click.option("--shards", type=click.IntRange(min=1), metavar="N", help="With --executor: parts of each run's images.")
 @json_option
-def evaluate(
+def evaluate(runs: tuple[Path, ...], as_json: bool, shards: int | None, **options: Any) -> None:
+    """Judge a run on test images: log p with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and active units.
+
+    RUN is a run's folder, or a folder of runs (of several seeds: each is judged, then the mean over them), a model that
+    comes with iwax, a file of `iwax export`, or hf:OWNER/NAME. Several are judged one after another.
+    With --executor the images are shared out, and put together to the same bits.
+    """
+    if options["executor"] is not None:
+        for name, flag in ALONE.items():
+            if options[name]:
+                raise click.UsageError(f"Expected {flag} or --executor; got both.")
+        evaluate_by_executor(runs, as_json, shards, options)
+        return
+    for name in (*EXECUTOR, "max_failures"):
+        if options.pop(name) not in (None, 1) or shards is not None:
+            raise click.UsageError("Expected the options of an executor together with --executor NAME; got none.")
+    del options["executor"]
+    for run in runs:
+        _evaluate(run, as_json=as_json, **options)
+
+
+ALONE = {
+    **{"recompute": "--recompute", "time_limit": "--time-limit", "figures": "--figures", "everything": "--all"},
+    **{"out": "--out", "trust_code": "--trust-code"},
+}
+"""Options of an evaluation by this process alone."""
+
+
+def _evaluate(
     run: Path,
+    *,
     checkpoint: str | None,
     time_limit: float | None,
     figures: bool,
@@ -53,11 +94,6 @@ def evaluate(
     trust_code: bool,
     **options: Any,
 ) -> None:
-    """Judge a run on test images: log p with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and active units.
-
-    RUN is a run's folder, or a folder of runs (of several seeds: each is judged, then the mean over them), a model that
-    comes with iwax, a file of `iwax export`, or hf:OWNER/NAME.
-    """
     from iwax.judging import evaluate_run, holds_runs, judge_run, plot_evaluation
 
     if everything and options["dataset"] is not None:

@@ -1,11 +1,13 @@
 """`iwax reproduce`."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
 
+from iwax.cli.executing import executor_of, executor_options, failed_lines, watched
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, notices, print_table
 from iwax.files import dumps
@@ -32,6 +34,7 @@ __all__ = ["reproduce"]
 @click.option("--verify", is_flag=False, flag_value="random", metavar="[ID]", help="Make a record again and compare.")
 @click.option("--max-minutes", type=float, default=30.0, show_default=True, help="Of training, for --verify.")
 @click.option("--export", "exported", metavar="NAME", help="Add the run named by --only to the trained models of iwax.")
+@executor_options(None)
 @data_dir_option
 @json_option
 def reproduce(
@@ -54,6 +57,8 @@ def reproduce(
         raise click.UsageError(f"Expected STUDY to be one of {', '.join(STUDIES)}; got none. --list tells of them.")
     elif exported is not None:
         _export(STUDIES[study], exported, options)
+    elif options["executor"] is not None:
+        _reproduce_elsewhere(STUDIES[study], as_json, options)
     else:
         _reproduce(STUDIES[study], as_json, options)
 
@@ -113,6 +118,50 @@ def _reproduce(study: Any, as_json: bool, options: dict[str, Any]) -> None:
             click.echo(f"Its tables and figures: iwax report --results {options['results']}")
     if failed:
         sys.exit(1)
+
+
+def _reproduce_elsewhere(study: Any, as_json: bool, options: dict[str, Any]) -> None:
+    """By an executor, each run in a process of its own."""
+    from iwax.experiments import reproduce_by_executor
+
+    if options["time_limit"] is not None or not options["resume"]:
+        raise click.UsageError("Expected --time-limit and --restart without --executor; got them together.")
+    executor = executor_of(options["runs"] / "sweep", options)
+    bar, log = watched("runs")
+    with bar as on_progress:
+        outcome = reproduce_by_executor(
+            study,
+            executor,
+            **{name: options[name] for name in ("scale", "seeds", "runs", "results", "num_samples", "only")},
+            fields=_fields(options["fields"]),
+            arguments=_passed_on(options),
+            max_failures=options["max_failures"],
+            log=log,
+            on_progress=on_progress,
+        )
+    if as_json:
+        click.echo(dumps(dataclasses.asdict(outcome), indent=2))
+    else:
+        made, found = len(outcome.done) - len(outcome.found), len(outcome.found)
+        click.echo(
+            f"{study.name} at scale {options['scale']}: {made} made, {found} found, {len(outcome.failed)} failed"
+        )
+        for line in failed_lines(outcome):
+            click.echo(line)
+        if outcome.done:
+            click.echo(f"Its tables and figures: iwax report --results {options['results']}")
+    if outcome.failed or outcome.left:
+        sys.exit(1)
+
+
+def _passed_on(options: dict[str, Any]) -> list[str]:
+    """The arguments that each task of an executor has of its own."""
+    words = ["--scale", options["scale"], *(word for field in options["fields"] for word in ("--set", field))]
+    for name in ("seeds", "num_samples", "run_limit"):
+        words += [] if options[name] is None else [f"--{name.replace('_', '-')}", str(options[name])]
+    for name in ("results", "runs", "data_dir"):
+        words += [] if options[name] is None else [f"--{name.replace('_', '-')}", str(Path(options[name]).absolute())]
+    return words + (["--force"] if options["force"] else [])
 
 
 def _list(studies: Any, in_full: bool, as_json: bool, options: dict[str, Any]) -> None:

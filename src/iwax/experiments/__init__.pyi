@@ -1,6 +1,7 @@
 from . import rainforth_snr_report as rainforth_snr_report
 from . import training_snr as training_snr
 from .demonstrate import demonstration_path as demonstration_path
+from .executing import reproduce_by_executor as reproduce_by_executor
 from .identity import identifier as identifier
 from .identity import non_default_fields as non_default_fields
 from .identity import run_name as run_name

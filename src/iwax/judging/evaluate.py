@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from iwax.evaluation import (
 )
 from iwax.judging.other_data import ResultFiles, in_bits, judged_data, results_of
 from iwax.judging.partial import PartialEvaluation, partial_evaluation
+from iwax.judging.parts import finished_parts, open_part, part_of
 from iwax.judging.weights import pack_arrays, read_evaluation
 from iwax.keys import EvaluationKeys
 from iwax.progress import Progress
@@ -45,6 +47,8 @@ def evaluate_run(
     time_limit: float | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
+    parts: str | Path | None = None,
+    part: tuple[int, int] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     log: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Any]:
@@ -71,6 +75,8 @@ def evaluate_run(
         time_limit: stop after the batch in which so many seconds have passed; the result's "state" is then "stopped".
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
+        parts: a folder of parts that other processes have evaluated; they are not computed again.
+        part: (i, n): compute part i of n alone, into `parts`; the result's "state" is then "part".
         on_progress: called now and then.
         log: told what was found, and what starts again and why.
 
@@ -95,21 +101,31 @@ def evaluate_run(
         log(f"{files.summary} holds this evaluation already; --recompute computes it again.")
         return written
     own = keys.of_seed(seed)
-    with partial_evaluation(folder.path / files.partial, settings) as finished:
-        before = _take_up(finished, chunk_shape(len(x), num_samples, rows)[0], recompute, log)
-        parts = [finished.values] if before else []
-        for examples, batch in evaluate_batches(
+    batch = chunk_shape(len(x), num_samples, rows)[0]
+    these = slice(0, len(x)) if part is None else part_of(*part, len(x), batch)
+    with _open(folder.path / files.partial, settings, None if part is None else these, parts) as finished:
+        before = these.start + _take_up(finished, batch, recompute, log)
+        found = [finished.values] if before > these.start else []
+        for values in finished_parts(parts, settings, before) if part is None else ():
+            finished.append(values)
+            found.append(values)
+            before += len(values["log_likelihood"])
+        for examples, values in evaluate_batches(
             run.model, x, own.samples, num_samples=num_samples, block_sizes=sizes, rows=rows, start=before
         ):
-            finished.append(batch)
-            parts.append(batch)
+            if examples.start >= these.stop:
+                break
+            finished.append(values)
+            found.append(values)
             seconds = time.monotonic() - begin
             if on_progress is not None:
                 rate = (examples.stop - before) / max(seconds, 1e-9)
-                on_progress(Progress(examples.stop, len(x), f"{examples.stop}/{len(x)} images, {rate:.1f}/s"))
-            if time_limit is not None and seconds > time_limit and examples.stop < len(x):
+                on_progress(Progress(examples.stop, these.stop, f"{examples.stop}/{these.stop} images, {rate:.1f}/s"))
+            if time_limit is not None and seconds > time_limit and examples.stop < these.stop:
                 return {"state": "stopped", "num_examples": examples.stop, "total_examples": len(x), "seconds": seconds}
-        values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if part is not None:
+            return {"state": "part", "num_examples": these.stop - these.start, "seconds": time.monotonic() - begin}
+        values = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
         variances = unit_variances(run.model, x, own.units)
         result = gather(values, sizes, variances, num_samples, settings["test_hash"])
         summary = _summary(result, run, settings, time.monotonic() - begin, before)
@@ -119,6 +135,17 @@ def evaluate_run(
         folder.write_json(files.summary, summary)
         (folder.path / files.partial).unlink()
     return summary
+
+
+def _open(
+    path: Path, settings: dict[str, Any], part: slice | None, parts: str | Path | None
+) -> AbstractContextManager[PartialEvaluation]:
+    """The finished examples of an evaluation, or of a part of it."""
+    if part is None:
+        return partial_evaluation(path, settings)
+    if parts is None:
+        raise IwaxError("Expected a folder of parts together with a part; got none.")
+    return open_part(Path(parts), part, settings)
 
 
 def _written(

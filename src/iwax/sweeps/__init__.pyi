@@ -2,6 +2,8 @@ from .cost import step_flop as step_flop
 from .driver import Driver as Driver
 from .driver import Failure as Failure
 from .driver import Outcome as Outcome
+from .evaluating import evaluate_by_executor as evaluate_by_executor
+from .evaluating import runs_of as runs_of
 from .executors import EXECUTORS as EXECUTORS
 from .executors import make_executor as make_executor
 from .executors.protocol import BUSY as BUSY
@@ -12,6 +14,7 @@ from .folder import SweepFolder as SweepFolder
 from .member import train_member as train_member
 from .planning import PlannedRun as PlannedRun
 from .planning import Rate as Rate
+from .planning import ask as ask
 from .planning import plan as plan
 from .specification import Specification as Specification
 from .specification import read_grid as read_grid

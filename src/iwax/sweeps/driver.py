@@ -27,6 +27,9 @@ class Work(Protocol):
     def step(self, task: Task) -> int:
         """How far a task has got, by what it would go on from."""
 
+    def is_ready(self, task: Task) -> bool:
+        """Whether all that a task goes on from is done."""
+
     def hopeless(self, task: Task) -> str:
         """Why a task would end as it did before, whoever tries; "" if nothing says so."""
 
@@ -105,7 +108,8 @@ class Driver:
             self._report(len(tasks))
             while self.running or (self.waiting and not self._is_full):
                 self._start()
-                for ended in self.executor.wait(POLL):
+                self._give_up_stuck()
+                for ended in self.executor.wait(POLL) if self.running or self.waiting else ():
                     self._end(ended)
                     self._report(len(tasks))
         except KeyboardInterrupt:
@@ -130,11 +134,17 @@ class Driver:
                 self._finish(self.waiting.pop(name), "by another driver")
             elif reason := self.work.hopeless(task):
                 self._fail(self.waiting.pop(name), reason)
-            elif task.lease is None or holder(task.lease, task.timeout) is None:
+            elif self.work.is_ready(task) and (task.lease is None or holder(task.lease, task.timeout) is None):
                 chosen.append(self.waiting.pop(name))
         if chosen:
             self.executor.start(chosen)
             self.running |= {task.name: task for task in chosen}
+
+    def _give_up_stuck(self) -> None:
+        """What waits for something that was given up here would wait for ever."""
+        if not self.running and self.failed and not any(self.work.is_ready(task) for task in self.waiting.values()):
+            for name in list(self.waiting):
+                self._fail(self.waiting.pop(name), "It was not started: what it goes on from was given up.")
 
     def _end(self, ended: Ended) -> None:
         """Decide what follows from how a task ended."""

@@ -24,7 +24,7 @@ from typing import IO
 
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads
-from iwax.runs import BusyError, try_lock
+from iwax.runs import BusyError, is_free, try_lock
 
 __all__ = ["BEAT", "LOST", "TIMEOUT", "holder", "lease"]
 
@@ -77,7 +77,7 @@ def holder(path: str | Path, timeout: float = TIMEOUT) -> str | None:
         with open(path) as file:
             owner = loads(file.read(), path)
             if owner["machine"] == machine() and owner["locks"]:
-                return None if try_lock(file, 0.05) else f"{owner['host']}:{owner['pid']}"
+                return None if is_free(file) else f"{owner['host']}:{owner['pid']}"
     except (FileNotFoundError, IwaxError, KeyError):
         return None
     return None if _age(path) > timeout else f"{owner['host']}:{owner['pid']}"

@@ -16,7 +16,7 @@ from iwax.errors import IwaxError
 from iwax.files import dumps, loads
 from iwax.runs import RunConfig
 
-__all__ = ["PlannedRun", "Rate", "main", "plan"]
+__all__ = ["PlannedRun", "Rate", "ask", "main", "plan"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,23 +83,28 @@ def plan(
     if "jax" in sys.modules and not cost:
         answer = _answer(request)
     else:
-        done = subprocess.run(
-            [sys.executable, "-m", "iwax.sweeps.planning"],
-            input=dumps(request | {"began": time.time()}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
-            raise RuntimeError(f"Expected the runs to be planned; got {last}")
-        answer = loads(done.stdout.splitlines()[-1], "the plan")
+        answer = ask("iwax.sweeps.planning", request | {"began": time.time()})
     if "error" in answer:
         raise IwaxError(answer["error"])
     rate = answer["rate"]
     if rate is not None:
         rate = Rate(**rate | {"points": tuple(map(tuple, rate["points"]))})
     return [PlannedRun(**run) for run in answer["runs"]], rate
+
+
+def ask(module: str, request: Mapping[str, Any]) -> Any:
+    """What a process of `module` answers to a request: JSON on its standard input, and in the last line of its output.
+
+    Raises:
+        RuntimeError: it ended with an error, whose last line the message has.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module], input=dumps(request), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
+        raise RuntimeError(f"Expected the runs to be planned; got {last}")
+    return loads(done.stdout.splitlines()[-1], "the plan")
 
 
 def main() -> None:

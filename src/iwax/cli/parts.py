@@ -1,0 +1,71 @@
+"""`iwax evaluate RUNS... --executor NAME`, and the hidden `iwax evaluate-part` that its tasks are."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iwax.cli.executing import executor_of, failed_lines, watched
+from iwax.console import number, print_table
+from iwax.files import dumps, loads, write_whole
+
+__all__ = ["evaluate_by_executor", "evaluate_part"]
+
+COLUMNS = {"log p": "log_p", "± Monte Carlo": "log_p_mc_error", "± over images": "log_p_test_error", "ELBO": "elbo"}
+
+
+@click.command("evaluate-part", hidden=True)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("part")
+@click.argument("options")
+def evaluate_part(run: Path, folder: Path, part: str, options: str) -> None:
+    """Judge PART of the images of RUN, I-of-N, into FOLDER; or put them together, whole."""
+    from iwax.judging import evaluate_run
+    from iwax.runs import BusyError
+    from iwax.sweeps import BUSY
+    from iwax.zoo import open_run
+
+    own = loads(options, "the options")
+    index, _, count = part.partition("-of-")
+    place = None if part == "whole" else (int(index), int(count))
+    try:
+        loaded = open_run(run, data_dir=own.pop("data_dir"), checkpoint=own.pop("checkpoint"))
+        summary = evaluate_run(loaded, parts=folder, part=place, log=click.echo, **own)
+    except BusyError as error:
+        click.echo(f"iwax: {error}", err=True)
+        sys.exit(BUSY)
+    write_whole(folder / f"{part}.json", dumps(summary, indent=2) + "\n")
+    click.echo(f"{run}, {part}: {summary['state']}, {summary['num_examples']} images, {summary['seconds']:.0f} s")
+
+
+def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None, options: dict[str, Any]) -> None:
+    """Judge runs, in parts, wherever the executor runs them; and print a line for each."""
+    from iwax.sweeps import evaluate_by_executor as evaluate
+    from iwax.sweeps import runs_of
+
+    folders = runs_of(runs)
+    names = ("num_samples", "num_images", "dataset", "seed", "rows", "checkpoint")
+    own = {name: options[name] for name in names} | {"iwae_samples": list(options["iwae_samples"])}
+    if options["dataset"] is not None and Path(options["dataset"]).exists():
+        own["dataset"] = str(Path(options["dataset"]).absolute())
+    own |= {"data_dir": None if options["data_dir"] is None else str(Path(options["data_dir"]).absolute())}
+    executor = executor_of(folders[0].parent / ".executor", options)
+    bar, log = watched("evaluating")
+    with bar as on_progress:
+        summaries, outcomes = evaluate(
+            folders, executor, own, parts=shards, max_failures=options["max_failures"], log=log, on_progress=on_progress
+        )
+    if as_json:
+        click.echo(dumps([{"run": str(run), **summary} for run, summary in summaries.items()], indent=2))
+    elif summaries:
+        first = next(iter(summaries.values()))
+        title = f"{first['num_examples']} test images, k = {first['num_samples']} (nats)"
+        cells = [[run.name, *(number(one[name]) for name in COLUMNS.values())] for run, one in summaries.items()]
+        print_table(title, ["run", *COLUMNS], cells)
+    bad = [line for outcome in outcomes for line in failed_lines(outcome)]
+    if bad:
+        click.echo("\n".join([f"{len(folders) - len(summaries)} of {len(folders)} runs are not judged:", *bad]))
+        sys.exit(1)
