@@ -23,13 +23,13 @@ import numpy as np
 
 from iwax.errors import IwaxError
 
-__all__ = ["MAGIC", "Archive", "map_npy", "open_archive", "read_arrays"]
+__all__ = ["FOREIGN", "MAGIC", "Archive", "map_npy", "open_archive", "read_arrays"]
 
 FOREIGN = (
     *(OSError, ValueError, TypeError, LookupError, EOFError, SyntaxError, RuntimeError, OverflowError, MemoryError),
     *(AttributeError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tokenize.TokenError),
 )
-"""What NumPy, zipfile and the decompressors have been seen to raise for files that are not what they say."""
+"""What NumPy, Pillow, zipfile and the decompressors have been seen to raise for files that are not what they say."""
 CHUNK = 1 << 20  # bytes that are decompressed at a time
 HEADER = 10_000  # bytes of the longest header that NumPy reads
 MAGIC = b"\x93NUMPY"

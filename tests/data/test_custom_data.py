@@ -91,7 +91,7 @@ def test_a_bad_rule_is_refused(save, rule):
         (np.zeros((0, 3)), ValueError, "to hold at least one example"),
         (np.where(VECTORS > 1, np.nan, VECTORS), ValueError, "to be finite; got [0-9]+ NaN or infinite values"),
         (VECTORS * 1e300, ValueError, "as float32 to be finite; got"),
-        (IMAGES[:1], ValueError, "Expected at least 2 examples to split; got 1"),
+        (IMAGES[:1], ValueError, "to hold at least 2 examples, as some are for testing; got one"),
         (np.array([{}, {}]), ValueError, r"Expected .*own\.npy to hold plain numeric arrays; got .*object"),
     ],
 )

@@ -145,7 +145,7 @@ def test_a_folder_with_a_file_for_each_part(tmp_path, suffix):
             None,
             r"to differ somewhere; got 2 examples of shape \(2,\), every value of them 5\.0\. Check",
         ),
-        ("a\n1\n", None, "Expected at least 2 examples to split; got 1"),
+        ("a\n1\n", None, "to hold at least 2 examples, as some are for testing; got one"),
         (b"a,b\n1,2\n\xff\xfe,3\n", None, "Expected .* to be text in UTF-8; got .*Save it again"),
         (b"\xff\xfea,b\n", None, "Expected .* to be text in UTF-8; got .*Save it again"),
     ],

@@ -70,6 +70,8 @@ def load_own(
         found = {name: made_grey(array) for name, array in found.items()}
     parts = {name: _checked(array, f"{path}:{name}") for name, array in found.items()}
     if WHOLE in parts:
+        if len(parts[WHOLE]) < 2:
+            raise IwaxError(f"Expected {path} to hold at least 2 examples, as some are for testing; got one.")
         parts["train"], parts["test"], split = split_at_random(parts.pop(WHOLE), split or DEFAULT_SPLIT)
     elif split not in (None, GIVEN):
         raise IwaxError(f"Expected split {GIVEN!r} for {path}, which has train and test; got {split!r}. Omit it.")

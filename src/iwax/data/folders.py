@@ -10,6 +10,7 @@ from iwax.data.parts import WHOLE, by_part, left_out, not_two_parts, part_of
 from iwax.data.pictures import BACKGROUNDS, pixels_of, stacked
 from iwax.errors import IwaxError
 from iwax.extras import check_installed
+from iwax.numpy_files import FOREIGN
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
@@ -99,19 +100,10 @@ def _read_image(path: Path, background: str) -> tuple[np.ndarray, bool]:
     check_installed("PIL", "images in files")
     from PIL import Image
 
-    def refused(error: Exception) -> IwaxError:
-        return IwaxError(f"Expected {path} to be an 8-bit image; got {error}. Remove or replace it.")
-
     try:
-        image = Image.open(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise refused(error) from error
-    with image:
-        try:
+        with Image.open(path) as image:
             image.load()
-        except (OSError, ValueError, SyntaxError) as error:
-            raise refused(error) from error
-        try:
             return pixels_of(image, background)
-        except IwaxError as error:
-            raise refused(error) from error
+    except (*FOREIGN, Image.DecompressionBombError) as error:
+        said = str(error) or type(error).__name__
+        raise IwaxError(f"Expected {path} to be an 8-bit image; got {said}. Remove or replace it.") from error

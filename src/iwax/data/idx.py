@@ -7,6 +7,7 @@ big-endian integer of 32 bits; the numbers follow. Labels have one axis, images 
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import zlib
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from iwax.data.arrays import begins_with
 from iwax.data.folders import IMAGE_SUFFIXES
 from iwax.data.parts import WHOLE, by_part, not_two_parts
 from iwax.data.sources import GZIP
@@ -49,13 +51,17 @@ def find_idx(path: Path) -> dict[str, Path] | None:
 def read_idx(path: Path) -> np.ndarray:
     """The images (N, height, width) or (N, height, width, channels) of a file, compressed or not whatever its name."""
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content.startswith(GZIP) else content
-        kind, axes = _header(content)
-        shape = np.frombuffer(content, ">u4", axes, offset=4).tolist()
-        array = np.frombuffer(content, TYPES[kind], offset=4 + 4 * axes).reshape(shape)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise IwaxError(f"Expected {path} to be a whole IDX file of images; got {error}. Fetch it again.") from error
+        with path.open("rb") as plain, gzip.open(plain) if begins_with(path, GZIP) else plain as file:
+            kind, axes = _header(file.read(4))
+            shape = np.frombuffer(file.read(4 * axes), ">u4").tolist()
+            wanted = math.prod(shape) * np.dtype(TYPES[kind]).itemsize
+            content = file.read(wanted + 1)  # and no more of what would unpack to more than it says
+            if len(shape) < axes or len(content) != wanted:
+                raise IwaxError(f"{'more' if len(content) > wanted else 'fewer'} numbers than those of shape {shape}")
+        array = np.frombuffer(content, TYPES[kind]).reshape(shape)
+    except (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error) as error:
+        said = str(error) or type(error).__name__
+        raise IwaxError(f"Expected {path} to be a whole IDX file of images; got {said}. Fetch it again.") from error
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

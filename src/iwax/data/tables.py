@@ -13,6 +13,7 @@ import numpy as np
 from iwax.checks import nearest
 from iwax.errors import IwaxError
 from iwax.extras import check_installed
+from iwax.numpy_files import FOREIGN
 
 DELIMITERS = ",;\t"
 INDEX = ("", "__index_level_0__")  # how pandas calls the numbers of the rows
@@ -72,10 +73,16 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> tuple[np.ndarray
             text = [field.name for field in schema if not is_number(field.type)]
             chosen, said = _choose(path, schema.names, text, columns)
             table = file.read(columns=[schema.names[i] for i in chosen])
-    except (OSError, pyarrow.ArrowException) as error:
-        message = str(error).splitlines()[0]
+    except IwaxError:
+        raise
+    except (*FOREIGN, pyarrow.ArrowException) as error:
+        message = (str(error).splitlines() or [type(error).__name__])[0]
         raise IwaxError(f"Expected {path} to be a file of .parquet; got {message}. Save it again.") from error
-    filled = [table.column(schema.names[i]).cast(pyarrow.float64()).to_numpy() for i in chosen]
+    try:
+        filled = [table.column(schema.names[i]).cast(pyarrow.float64()).to_numpy() for i in chosen]
+    except pyarrow.ArrowException as error:
+        message = str(error).splitlines()[0]
+        raise IwaxError(f"Expected {path} to hold numbers; got {message}. Save it again.") from error
     for i, values in zip(chosen, filled, strict=True):
         if empty := table.column(schema.names[i]).null_count:
             raise IwaxError(

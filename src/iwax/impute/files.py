@@ -14,6 +14,7 @@ from iwax.errors import IwaxError
 from iwax.extras import check_installed
 from iwax.impute.columns import is_missing
 from iwax.impute.frames import DATES, Frame
+from iwax.numpy_files import FOREIGN
 
 __all__ = ["Sheet"]
 
@@ -151,8 +152,9 @@ def _parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
     pyarrow = _pyarrow()
     try:
         read = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise IwaxError(f"Expected {path} to be a readable Parquet file; got {error}.") from error
+    except (*FOREIGN, pyarrow.ArrowException) as error:
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise IwaxError(f"Expected {path} to be a readable Parquet file; got {message}.") from error
     columns = []
     for name, column in zip(read.column_names, read.columns, strict=True):
         values = np.empty((len(column), 1), object)

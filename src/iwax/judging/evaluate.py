@@ -170,7 +170,7 @@ def _take_up(finished: PartialEvaluation, batch: int, recompute: bool, log: Call
     whole = 0 if recompute else len(finished) // batch * batch
     finished.keep(whole)
     if finished.damage:
-        log(f"{PARTIAL} is damaged ({finished.damage}): what is whole of it is kept.")
+        log(f"The partial evaluation is damaged ({finished.damage}): what is whole of it is kept.")
     if finished.differences:
         log(f"A partial evaluation had other settings ({', '.join(finished.differences)}): starting again.")
     elif whole:

@@ -45,7 +45,10 @@ def judge_weights(
     num_samples = sum(len(array) for array in arrays if array.ndim)
     examples = None if data is None else _read(Path(data))
     chunks: Iterator[np.ndarray] = iter(arrays)
-    return judge_log_weights(chunks, num_samples=num_samples or None, iwae_samples=iwae_samples, examples=examples)
+    try:
+        return judge_log_weights(chunks, num_samples=num_samples or None, iwae_samples=iwae_samples, examples=examples)
+    except IwaxError as error:
+        raise IwaxError(f"{error} (of {', '.join(map(str, paths))})") from error
 
 
 def write_evaluation(evaluation: Evaluation, path: str | Path, *, weights: Sequence[str] = ()) -> tuple[Path, Path]:

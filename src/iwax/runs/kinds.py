@@ -99,7 +99,10 @@ class Environment(Sessions, total=False):
     extensions: list[Extension]
 
 
-class Judged(TypedDict, total=False):
+Above = TypedDict("Above", {"khat_above_0.5": Number, "khat_above_0.7": Number}, total=False)
+
+
+class Judged(Above, total=False):
     """evaluation.json, in nats."""
 
     state: str
@@ -134,13 +137,18 @@ class Judged(TypedDict, total=False):
     seconds: float
     found_finished: Count
     settings: dict[str, Any]
+    made_from: dict[str, Any]
+    bits_per_dimension: Number
+    bits_per_dimension_test_error: Number
+    dimensions: Count
 
 
-class CohortRecord(TypedDict):
+class CohortRecord(TypedDict, total=False):
     """cohort.json."""
 
-    runs: list[str]
-    vectorized: bool
+    runs: Required[list[str]]
+    vectorized: Required[bool]
+    configs: dict[str, dict[str, Any]]
 
 
 KINDS: dict[str, tuple[Any, str]] = {
