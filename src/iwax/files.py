@@ -8,7 +8,6 @@ writes or prints goes through here; finite values come out as `json.dumps` has t
 """
 
 import contextlib
-import errno
 import json
 import math
 import os
@@ -144,18 +143,18 @@ def make_folder(path: str | os.PathLike[str]) -> None:
 
 
 def sync_folder(path: str | os.PathLike[str]) -> None:
-    """See to it that the names in a folder outlive a loss of power, where the system can: not on Windows."""
+    """See to it that the names in a folder outlive a loss of power, where the system can: not on Windows.
+
+    What cannot be synced is whole all the same, and in its place: there is nothing to take back, and no error.
+    """
     if os.name == "nt":
         return
-    try:
+    with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except OSError as error:  # file systems that have no such thing say so in several ways
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM):
-            raise
 
 
 @contextlib.contextmanager

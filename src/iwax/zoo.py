@@ -18,7 +18,7 @@ from jaxtyping import PyTree
 from iwax.checks import check_choice
 from iwax.data import Dataset
 from iwax.errors import IwaxError
-from iwax.files import read_json
+from iwax.files import make_folder, read_json
 from iwax.keys import EvaluationKeys
 from iwax.models import ARCHITECTURES, VAE
 from iwax.runs import (
@@ -104,7 +104,7 @@ def open_run(
 def _with_results_in(out: str | Path | None, run: LoadedRun) -> LoadedRun:
     if out is None:
         return run
-    Path(out).mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     return dataclasses.replace(run, folder=RunFolder(out))
 
 
@@ -192,7 +192,7 @@ def export(
         "checkpoint_sha256": loaded.checkpoint_sha256,
         "config": {key: value for key, value in vars(config).items() if value is not None and key != "init_from"},
     }
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     RunFolder(out).write(f"{name}.safetensors", content)
     RunFolder(out).write_json(f"{name}.json", record)
     return out / f"{name}.safetensors"

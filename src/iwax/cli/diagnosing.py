@@ -10,7 +10,7 @@ from iwax.cli.sources import keeping, opened, run_argument, trust_code_option
 from iwax.console import ProgressBar, say_source
 from iwax.errors import IwaxError
 from iwax.extras import beside_numbers
-from iwax.files import dumps
+from iwax.files import dumps, write_whole
 from iwax.runs import RunConfig
 
 __all__ = ["snr"]
@@ -55,7 +55,7 @@ def toy(out: Path, counts: str, deviations: str, as_json: bool, **options: Any) 
     study = ToyStudy(counts=_numbers("counts", counts, int, 1), deviations=moves, **options)
     with ProgressBar("measuring") as on_progress:
         records = study.run(out, on_progress)
-    (out / "table.md").write_text(rainforth_snr_report.table(records))
+    write_whole(out / "table.md", rainforth_snr_report.table(records))
     paths: list[Path] = []
     with beside_numbers("snr, dsnr and histograms"):
         paths = rainforth_snr_report.figures(records, out)
@@ -142,7 +142,7 @@ def _settings(options: dict[str, Any]) -> Any:
 def _report(records: list[dict[str, Any]], out: Path, as_json: bool) -> None:
     from iwax.experiments import training_snr
 
-    (out / "table.md").write_text(training_snr.table(records))
+    write_whole(out / "table.md", training_snr.table(records))
     paths = []
     with beside_numbers("snr.svg and snr.pdf"):
         for path in (out / f"snr{suffix}" for suffix in (".svg", ".pdf")):

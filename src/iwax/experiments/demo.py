@@ -16,7 +16,7 @@ from iwax.errors import IwaxError
 from iwax.evaluation import reconstruct, sample_images, standard_error, test_examples
 from iwax.extras import check_installed
 from iwax.figures import curves, image_rows
-from iwax.files import dumps
+from iwax.files import dumps, make_folder, write_whole
 from iwax.judging import evaluate_run, reconstruction_sheet, sample_sheet
 from iwax.runs import RunConfig, RunFolder, load_run, new_run
 
@@ -46,13 +46,13 @@ def main(out: Path = Path("runs/demo")) -> None:
     begin = time.monotonic()
     data = _mnist()
     say_source(data)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rows = [_run(name, out / name, data) for name in SYSTEMS]
     _compare(rows, out)
     steps = rows[0]["steps"]
     title = f"{steps:,} steps on {rows[0]['images']:,} images: a demonstration, see results for the real tables"
-    (out / "table.json").write_text(dumps(rows, indent=2) + "\n")
-    (out / "table.md").write_text(_markdown(rows, title))
+    write_whole(out / "table.json", dumps(rows, indent=2) + "\n")
+    write_whole(out / "table.md", _markdown(rows, title))
     _figures(out, data)
     _print(rows, title)
     names = ("table.md", "table.json", "curves.png", "samples.png", "reconstructions.png")

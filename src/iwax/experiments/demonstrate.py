@@ -8,7 +8,7 @@ from typing import Any
 
 from iwax.experiments.recording import machine
 from iwax.experiments.study import Demonstration, Study
-from iwax.files import dumps
+from iwax.files import dumps, make_folder
 from iwax.runs import RunFolder, versions_and_commit
 
 __all__ = ["demonstration_path", "run_demonstration"]
@@ -42,6 +42,6 @@ def run_demonstration(
         **{"machine": machine(), "versions": versions, "commit": commit, "command": command},
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     RunFolder(path.parent).write(path.name, dumps(record, indent=1) + "\n")
     return found["finding"]

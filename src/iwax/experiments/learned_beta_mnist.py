@@ -19,7 +19,7 @@ from iwax.data import Dataset, load
 from iwax.evaluation import evaluate
 from iwax.experiments.learned_beta import RULES, train
 from iwax.extras import check_installed
-from iwax.files import dumps
+from iwax.files import append_line, dumps, make_folder
 from iwax.models import ARCHITECTURES
 
 __all__ = ["STARTS", "betas_figure", "one_run", "table"]
@@ -108,7 +108,7 @@ def _spread(values: list[float]) -> str:
 def main(out: Path, num_seeds: int = 2) -> None:
     """Run what is missing, then print the table and draw the figure."""
     check_installed("matplotlib", "pictures")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     record = out / "rows.jsonl"
     rows = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     done = {(row["rule"], row["beta"], row["seed"]) for row in rows}
@@ -118,8 +118,7 @@ def main(out: Path, num_seeds: int = 2) -> None:
             for beta in starts:
                 if (rule, beta, seed) not in done:
                     rows.append(one_run(data, rule=rule, beta=beta, seed=seed))
-                    with record.open("a") as file:
-                        file.write(dumps(rows[-1]) + "\n")
+                    append_line(record, dumps(rows[-1]))
     print(table(rows))
     betas_figure(rows, out / "beta.svg")
 

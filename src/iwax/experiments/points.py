@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from iwax.files import dumps
+from iwax.files import dumps, make_folder
 from iwax.progress import Progress
 from iwax.runs import RunFolder
 
@@ -38,7 +38,7 @@ def measure_points(
         on_progress: called after each point.
         workers: threads that measure at once; more than one where a measurement keeps one core busy only.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     folder = RunFolder(out)
     kept = [(record["point"], record) for record in folder.records(POINTS)]
     folder.write(POINTS, (out / POINTS).read_bytes().rpartition(b"\n")[0] + b"\n" if kept else b"")  # no torn last line

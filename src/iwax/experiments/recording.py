@@ -22,6 +22,7 @@ from iwax.evaluation import (
 )
 from iwax.experiments.records import Record
 from iwax.figures import image_sheet, in_shades
+from iwax.files import make_folder
 from iwax.judging import ssim_run
 from iwax.keys import EvaluationKeys
 from iwax.numpy_files import open_archive, read_arrays
@@ -231,7 +232,7 @@ def _sheets(run: LoadedRun, other: Dataset | None, results: Path, id: str) -> di
     }
     if other is not None:
         pictures["across"] = _reconstructions(run, other)
-    (results / "sheets").mkdir(parents=True, exist_ok=True)
+    make_folder(results / "sheets")
     for name, images in pictures.items():
         path = results / "sheets" / f"{id}-{name}.png"
         image_sheet(np.round(GREYS * in_shades(images, run.shades)) / GREYS, path, columns=SHEET, scale=1)

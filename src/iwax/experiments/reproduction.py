@@ -17,7 +17,7 @@ from iwax.experiments.recording import make_record
 from iwax.experiments.scales import SCALES
 from iwax.experiments.study import Study
 from iwax.extras import check_installed
-from iwax.files import write_whole
+from iwax.files import make_folder, write_whole
 from iwax.judging import evaluate_run
 from iwax.runs import CONFIG, STATUS, BusyError, RunConfig, RunFolder, new_run, resume_run
 
@@ -198,7 +198,7 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
         asked=non_default_fields(config),
         started_from=None if before is None else non_default_fields(before), data_dir=how.data_dir,
     )  # fmt: skip
-    how.results.mkdir(parents=True, exist_ok=True)
+    make_folder(how.results)
     write_whole(how.results / f"{id}.json", record.to_json())
     value = record.evaluation["values"]["log_p"]
     return RunReport(name, "made", f"log p {value:.2f} nats, results/{id}.json")

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from iwax.errors import IwaxError
+from iwax.files import make_folder, write_whole
 from iwax.impute.files import Sheet
 from iwax.impute.fitting import FittedTable, Settings, TableImputation, fit_table
 from iwax.impute.heldout import ColumnError, hide, measure
@@ -140,13 +141,13 @@ class _Watch:
 
 
 def _written(sheet: Sheet, out: Path, found: TableImputation) -> list[Path]:
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     rows = out.with_name(f"{out.stem}-rows.csv")
     written = [out, rows]
     sheet.write(out, found.completed)
     lines = zip(found.log_likelihood, found.ess, found.khat, strict=True)
     text = "".join(f"{log_p:.6g},{ess:.6g},{khat:.3f}\n" for log_p, ess, khat in lines)
-    rows.write_text("log_p,effective_samples,khat\n" + text, encoding="utf-8")
+    write_whole(rows, "log_p,effective_samples,khat\n" + text)
     if found.multiple:
         many = out.with_name(f"{out.stem}-multiple{out.suffix}")
         sheet.write_multiple(many, found.multiple)

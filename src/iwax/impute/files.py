@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import datetime
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from iwax.errors import IwaxError
 from iwax.extras import check_installed
+from iwax.files import write_whole
 from iwax.impute.columns import is_missing
 from iwax.impute.frames import DATES, Frame
 from iwax.numpy_files import FOREIGN
@@ -74,13 +76,14 @@ class Sheet:
             _write_parquet(path, names, [*first, *columns])
             return
         missing = [is_missing(values) for values in self.table]
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(names)
-            for number, table in tables:
-                for i in range(len(table[0])):
-                    row = [self._cell(i, j, values[i], bool(missing[j][i])) for j, values in enumerate(table)]
-                    writer.writerow([number, *row] if numbered else row)
+        file = io.StringIO(newline="")
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for number, table in tables:
+            for i in range(len(table[0])):
+                row = [self._cell(i, j, values[i], bool(missing[j][i])) for j, values in enumerate(table)]
+                writer.writerow([number, *row] if numbered else row)
+        write_whole(path, file.getvalue())
 
     def _cell(self, i: int, j: int, value: Any, was_missing: bool) -> Any:
         if self.texts is not None and not was_missing:
@@ -165,6 +168,6 @@ def _parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
 
 def _write_parquet(path: Path, names: Sequence[str], columns: Sequence[np.ndarray]) -> None:
     pyarrow = _pyarrow()
-    pyarrow.parquet.write_table(
-        pyarrow.table({name: values.tolist() for name, values in zip(names, columns, strict=True)}), path
-    )
+    table, buffer = pyarrow.table({n: values.tolist() for n, values in zip(names, columns, strict=True)}), io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer)
+    write_whole(path, buffer.getvalue())

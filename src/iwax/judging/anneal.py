@@ -28,7 +28,7 @@ from iwax.evaluation import (
 )
 from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, about, plot
-from iwax.files import dumps
+from iwax.files import dumps, make_folder
 from iwax.keys import EvaluationKeys
 from iwax.models import FactorizedModel, Model
 from iwax.progress import Progress
@@ -246,7 +246,7 @@ def _mean_acceptance(result: Annealing) -> float | None:
 
 def _draw(folder: Path, results: dict[str, Annealing], iwae: dict[str, np.ndarray], num_samples: int) -> None:
     """Bounds of each image less its IWAE bound, in order of the lower ones; as annealing.svg and annealing.pdf."""
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     panels = [("test images", iwae["test"], {"AIS, a lower bound": results["test"]})]
     if "upper" in results:
         both = {"AIS, a lower bound": results["lower"], "backward AIS, an upper bound": results["upper"]}

@@ -11,6 +11,7 @@ from iwax import zoo
 from iwax.data import Dataset
 from iwax.errors import IwaxError, MissingExtraError
 from iwax.evaluation import Comparison, Evaluation, compare_evaluations, evaluate
+from iwax.files import make_folder
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.weights import judge_weights, read_evaluation
 from iwax.numpy_files import open_archive
@@ -160,7 +161,7 @@ def _draw(
         return (), ()
     from iwax.judging.plots import scatter_plot
 
-    Path(out).mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     pictures = []
     try:
         for i, (name, other) in enumerate(zip(names[1:], evaluations[1:], strict=True), 1):

@@ -20,6 +20,7 @@ from iwax.evaluation import (
 )
 from iwax.extras import beside_numbers
 from iwax.figures import about
+from iwax.files import make_folder
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.weights import ARRAYS
 from iwax.keys import EvaluationKeys
@@ -198,5 +199,5 @@ def _posterior(run: LoadedRun, common: dict[str, Any]) -> dict[str, Any]:
 def _figures(path: str | Path, name: str) -> list[Path]:
     """Where a picture goes, in every format."""
     folder = Path(path) / "figures"
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     return [folder / (name + suffix) for suffix in FORMATS]

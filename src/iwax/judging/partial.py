@@ -10,7 +10,7 @@ from typing import IO, Any, TypedDict
 import numpy as np
 
 from iwax.errors import IwaxError
-from iwax.files import dumps, loads
+from iwax.files import dumps, loads, writing
 from iwax.reading import Count, check_type
 from iwax.runs import BusyError, differences, try_lock
 
@@ -75,15 +75,16 @@ class PartialEvaluation:
 
     def append(self, values: dict[str, np.ndarray]) -> None:
         """Add a batch of finished examples."""
-        if not self._columns:
-            self._columns = list(values)
-            line = _header_line({"settings": self._settings, "columns": self._columns})
-            self._begin = len(line)
-            self._file.write(line)
-        first = (self._file.seek(0, os.SEEK_END) - self._begin) // self._width
-        rows = np.stack([values[name] for name in self._columns], axis=1).astype("<f8")
-        self._file.write(b"".join(_row(row.tobytes(), first + i) for i, row in enumerate(rows)))
-        self._file.flush()
+        with writing(self._file.name):
+            if not self._columns:
+                self._columns = list(values)
+                line = _header_line({"settings": self._settings, "columns": self._columns})
+                self._begin = len(line)
+                self._file.write(line)
+            first = (self._file.seek(0, os.SEEK_END) - self._begin) // self._width
+            rows = np.stack([values[name] for name in self._columns], axis=1).astype("<f8")
+            self._file.write(b"".join(_row(row.tobytes(), first + i) for i, row in enumerate(rows)))
+            self._file.flush()
 
     @property
     def _width(self) -> int:
@@ -131,7 +132,9 @@ def partial_evaluation(path: Path, settings: dict[str, Any]) -> Iterator[Partial
         BusyError: is already running.
         OSError: it cannot be written.
     """
-    with open(path, "a+b") as file:
+    with writing(path):
+        file = open(path, "a+b")  # noqa: SIM115 (closed below)
+    with file:
         if not try_lock(file):
             raise BusyError(
                 f"Expected {path.parent} to be evaluated by one process at a time; one is already running. Wait for it."

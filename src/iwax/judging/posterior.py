@@ -22,6 +22,7 @@ from iwax.errors import IwaxError
 from iwax.evaluation import block_bounds, implicit_log_density, implicit_posterior, implicit_weights
 from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, about, plot
+from iwax.files import make_folder
 from iwax.keys import EvaluationKeys
 from iwax.models import Model, draw
 from iwax.runs import LoadedRun
@@ -213,7 +214,7 @@ def implicit_run(
     for image in images:
         if not 0 <= image < len(x):
             raise IwaxError(f"Expected images to be numbers from 0 to {len(x) - 1}; got {image}.")
-    (folder.path / "figures").mkdir(exist_ok=True)
+    make_folder(folder.path / "figures")
     figures = [folder.path / "figures" / f"posterior{suffix}" for suffix in (".svg", ".pdf")]
     labels = [f"image {image}" for image in images]
     paths = figures if out is None else [Path(out)]

@@ -12,6 +12,7 @@ from iwax.errors import IwaxError
 from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, ssim, standard_error
 from iwax.extras import beside_numbers, check_installed
 from iwax.figures import about, image_rows, image_shape
+from iwax.files import make_folder
 from iwax.keys import EvaluationKeys
 from iwax.runs import LoadedRun, RunFolder, load_data
 from iwax.zoo import open_run
@@ -103,7 +104,7 @@ def _write(
 ) -> None:
     name = "ssim" if summary["dataset"] == summary["trained_on"] else f"ssim-{Path(summary['dataset']).stem}"
     folder.write_json(f"{name}.json", summary)
-    (folder.path / "figures").mkdir(exist_ok=True)
+    make_folder(folder.path / "figures")
     rows = {summary["dataset"]: images[:SHOWN], "decoded": decoded[:SHOWN]}
     captions = [f"{value:.2f}" for value in values[:SHOWN]]
     with beside_numbers(f"figures/{name}.png"):

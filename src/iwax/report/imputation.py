@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from iwax.extras import check_installed
 from iwax.figures import COLOURS, plot
+from iwax.files import write_whole
 from iwax.impute import Completion
 from iwax.report.page import TEMPLATES, inline_svg
 
@@ -44,7 +45,7 @@ def write_imputation_page(path: Path, done: Completion, *, title: str) -> None:
         "columns": [_cells(column) for column in summary["columns"]],
         "pictures": _pictures(done),
     }
-    path.write_text(environment.get_template("imputation.html").render(content), encoding="utf-8")
+    write_whole(path, environment.get_template("imputation.html").render(content))
 
 
 def _cells(column: dict[str, Any]) -> list[str]:

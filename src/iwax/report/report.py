@@ -6,6 +6,7 @@ from typing import Any
 
 from iwax.errors import IwaxError
 from iwax.experiments import Record, Study
+from iwax.files import make_folder, write_whole
 from iwax.report.cells import numbers, overview
 from iwax.report.demonstrations import shown, unshown
 from iwax.report.effects import effects
@@ -55,7 +56,7 @@ def write_report(
             "--epochs 5 --out runs/first` makes a run, `iwax reproduce --list` names studies."
         )
     for folder in (out / "figures", out / "tables"):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     records, parts = [run.record for run in found if run.record.scale != OWN], Parts(found, out / "figures", results)
     log("drawing")
     content = {
@@ -75,8 +76,8 @@ def write_report(
     log("writing tables and the page")
     for sheet in _tables(content):
         for suffix, writer in WRITERS.items():
-            (out / "tables" / (sheet.name + suffix)).write_text(writer(sheet))
-    (out / "index.html").write_text(render(content))
+            write_whole(out / "tables" / (sheet.name + suffix), writer(sheet))
+    write_whole(out / "index.html", render(content))
     return out / "index.html"
 
 

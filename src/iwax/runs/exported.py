@@ -16,7 +16,7 @@ from jaxtyping import Array, PyTree
 
 from iwax.data import DATASETS, Dataset
 from iwax.errors import IwaxError
-from iwax.files import dumps, loads, write_whole
+from iwax.files import dumps, loads, make_folder, write_whole
 from iwax.keys import TrainingKeys
 from iwax.models import OwnModel, is_own
 from iwax.runs.card import model_card
@@ -68,7 +68,7 @@ def export_run(run: LoadedRun, out: str | os.PathLike[str]) -> str:
     if own is not None:
         notes["source"] = own.source
         mean = own.mean(run.training_images) if run.data_mean is None else run.data_mean
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_whole(out, pack_checkpoint(_Exported(run.model, run.objective, mean), notes))
     return card
 
