@@ -10,7 +10,8 @@ from scipy.special import expit
 from scipy.stats import norm
 
 import iwax
-from iwax.impute import Column, FittedTable, impute_rows
+from iwax.impute import Column, FittedTable, Imputer, impute_rows
+from iwax.impute.missingness import SPEED
 
 ROWS, SAMPLES, DRAWS = 256, 1024, 200
 
@@ -154,9 +155,9 @@ def test_self_masking_moves_the_answer_by_the_known_amount_and_ignoring_it_does_
     slope, level = -3.0, -3.0  # log-odds that x_2 is observed
     model = linear_model(weight, offset, noise, missingness="self-masking", pull=0.1)
     model = eqx.tree_at(
-        lambda m: (m.generative.missingness.slope, m.generative.missingness.offset),
+        lambda m: (m.generative.missingness.raw_slope, m.generative.missingness.raw_offset),
         model,
-        (jnp.array([0.0, slope]), jnp.array([0.0, level])),
+        (jnp.array([0.0, slope]) / SPEED, jnp.array([0.0, level]) / SPEED),
     )
     x1 = np.linspace(-2, 2, 7)
     x = as_x(np.stack([x1, np.zeros(7)], axis=1), np.array([[True, False]] * 7))
@@ -173,3 +174,24 @@ def test_self_masking_moves_the_answer_by_the_known_amount_and_ignoring_it_does_
     ignorable = impute_rows(linear_model(weight, offset, noise), x, jax.random.key(5), num_samples=8192)
     assert abs((ignorable.mean[:, 1] - mean) / ignorable.mc_error[:, 1]).max() < 4
     assert np.median(abs(exact - mean) / own.mc_error[:, 1]) > 10  # the known bias of ignoring it
+
+
+@pytest.mark.slow
+def test_trained_on_values_that_vanish_above_a_threshold_it_comes_nearer_than_ignoring_that():
+    """x_2 = x_1 + noise, missing wherever it is above 0.5: of normal data the means of what is missing are known."""
+    rng = np.random.default_rng(0)
+    x1 = rng.standard_normal(1000)
+    x2 = 0.6 * x1 + 0.8 * rng.standard_normal(1000)
+    hidden = x2 > 0.5
+    holed = np.stack([x1, np.where(hidden, np.nan, x2)], axis=1)
+    cut = (0.5 - 0.6 * x1[hidden]) / 0.8
+    exact = 0.6 * x1[hidden] + 0.8 * norm.pdf(cut) / norm.sf(cut)  # of a normal value known to be above 0.5
+
+    def error(missingness):
+        small = {"latent_size": 2, "hidden_sizes": (32,), "epochs": 150, "num_samples": 200, "random_state": 0}
+        completed = Imputer(kinds="gaussian", missingness=missingness, **small).fit_transform(holed)
+        return float(np.abs(completed[hidden, 1] - exact).mean())
+
+    right, ignorable, wrong = map(error, ("self-masking-above", "ignorable", "self-masking-below"))
+    assert right < 0.7 * ignorable  # not zero: how the density falls where nothing is seen, the model makes up
+    assert wrong > ignorable  # of the wrong direction: small values, which are all there, would be what is missing

@@ -25,7 +25,8 @@ __all__ = ["impute"]
     "--missingness",
     default="ignorable",
     show_default=True,
-    help="Or self-masking, self-masking-nonlinear: values are missing because of what they are.",
+    help="Or values are missing because of what they are: self-masking-above (the large ones), self-masking-below, "
+    "self-masking, self-masking-nonlinear.",
 )
 @click.option("--num-samples", type=int, default=1000, show_default=True, help="Importance samples for each row.")
 @click.option("--train-samples", type=int, default=20, show_default=True, help="K of the bound IWAE-K in training.")

@@ -39,7 +39,7 @@ RECALLED = {"banknote": 0.446, "breast cancer": 0.280, "red wine": 0.643, "white
 SPLITS = {"smoke": 1, "trial": 1, "short": 5, "full": 5}
 STEPS = {"smoke": 100, "trial": 4000, "short": 4000, "full": 20_000}
 AT_RANDOM = ("mean", "IterativeImputer", "KNNImputer", "IterativeImputer, forest", "iwax")
-OF_THEMSELVES = ("mean", "IterativeImputer", "iwax", "iwax, self-masking")
+OF_THEMSELVES = ("mean", "IterativeImputer", "iwax", "iwax, self-masking", "iwax, self-masking above")
 
 
 def complete_table(name: str) -> np.ndarray:
@@ -179,4 +179,5 @@ METHODS: dict[str, Callable[[np.ndarray, Point], Completed]] = {
     "IterativeImputer, forest": functools.partial(_iterative, forest=True),
     "iwax": _iwax,
     "iwax, self-masking": functools.partial(_iwax, missingness="self-masking"),
+    "iwax, self-masking above": functools.partial(_iwax, missingness="self-masking-above"),
 }

@@ -31,8 +31,9 @@ class Imputer(TransformerMixin, BaseEstimator):
 
     Arguments:
         kinds: one of `iwax.impute.KINDS` for all columns, or {name: kind} for some; others are inferred.
-        missingness: "ignorable" (missing at random), "self-masking" or "self-masking-nonlinear" (each value's own size
-            decides whether it is seen: an assumption that no data can test).
+        missingness: "ignorable" (missing at random); or each value's own size decides whether it is seen, an assumption
+            that no data can test: "self-masking-above" or "self-masking-below", where large or small values go missing;
+            "self-masking" or "self-masking-nonlinear", where it is not known which.
         latent_size, hidden_sizes, train_samples, epochs, batch_size, learning_rate: of the model and its training;
             see `iwax.impute.Settings`.
         num_samples: importance samples for each row in `transform`.

@@ -67,8 +67,9 @@ class TableModel(eqx.Module):
         latent_size: of z.
         hidden_sizes: widths of the hidden layers of both networks.
         key: for the weights.
-        missingness: "ignorable", "self-masking" (linear) or "self-masking-nonlinear"; the latter two for columns
-            "gaussian" and "positive". Columns of other kinds count as missing at random.
+        missingness: "ignorable"; or "self-masking" (linear), "self-masking-above" or "-below" (linear, large or small
+            values go missing) or "self-masking-nonlinear", for columns "gaussian" and "positive": those of other kinds
+            count as missing at random.
 
     >>> columns = (Column("a", "gaussian"), Column("b", "gaussian"))
     >>> model = TableModel(columns, latent_size=2, hidden_sizes=[8], key=jax.random.key(0))
@@ -104,8 +105,7 @@ class TableModel(eqx.Module):
                 raise IwaxError(
                     f"Expected a column of kind 'gaussian' or 'positive' for missingness={missingness!r}; got none."
                 )
-            linear = missingness == "self-masking"
-            masking = SelfMasking(len(self._members[NORMAL]), linear=linear, key=keys[2])
+            masking = SelfMasking(len(self._members[NORMAL]), missingness, key=keys[2])
         self.generative = _Generative(MLP((latent_size, *reversed(hidden_sizes), num_outputs), key=keys[0]), masking)
         self.inference = MLP((num_features, *hidden_sizes, 2 * latent_size), key=keys[1])
 
