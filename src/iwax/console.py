@@ -34,9 +34,11 @@ class ProgressBar:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
         """An error leaves no bar behind, since its line is all that is printed."""
-        if kind is not None:
-            self.bar.live.transient = True
-            self.bar.live.update(Text(), refresh=False)
+        if kind is None:
+            self.bar.stop()
+            return
+        self.bar.live.transient = True
+        self.bar.live.update(Text(), refresh=False)
         self.bar.live.stop()
 
     def update(self, progress: Any) -> None:
