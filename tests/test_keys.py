@@ -229,5 +229,6 @@ def test_whoever_judges_takes_keys_by_name_and_derives_none():
     assert deriving <= {"contrib", "evaluation", "objectives", "torch", "impute"}
     named = {value.purpose for value in vars(EvaluationKeys).values() if hasattr(value, "purpose")}
     beside = {"evaluation along training", "own-model check", "resampling", "implicit choice", "prior of dropped units"}
+    beside |= {"dropout", "samples given z"}
     assert named <= set(PURPOSES) - beside
     assert words(EvaluationKeys.of_seed(3).similarity) == words(stream(jax.random.key(3), "similarity"))

@@ -31,6 +31,7 @@ PURPOSES = {
     "unit divergences": "z for what each unit holds",
     "evaluation along training": "a whole evaluation, with streams of its own",
     "own-model check": "whether a model of one's own keeps the contract",
+    "dropout": "what the networks of a model drop in a step of training",
     "resampling": "which samples go backward",
     "implicit choice": "which of K draws of q is kept",
     "annealing": "chains on test examples",

@@ -4,6 +4,7 @@ from iwax.models.batched import batched
 from iwax.models.check import check_model
 from iwax.models.custom import OWN_MODULE, OwnModel, is_own
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
+from iwax.models.keyed import takes_key, with_key
 from iwax.models.linear_gaussian import LinearGaussian
 from iwax.models.model import FactorizedModel, GroupedModel, Model, Posterior, checked_log_joint, draw, freeze
 from iwax.models.networks import INITS, SCALE_MAPS, BernoulliBlock, Dense, GaussianBlock
@@ -37,4 +38,6 @@ __all__ = [
     "freeze",
     "is_own",
     "matrix_precision",
+    "takes_key",
+    "with_key",
 ]

@@ -18,6 +18,11 @@ def batched(model: Model) -> "BatchedModel":
     The methods are mapped over the first axis of x, and over the second axis of z, after that of the samples. Networks
     are not: a posterior that holds one keeps a single copy, to be frozen as a whole.
 
+    So the methods see one example x (*event), yet z with its axis of samples: (samples, *event). A network that is
+    written for one z is mapped over that axis by `jax.vmap(network)(z)`; without, a matrix product of `eqx.nn.Linear`
+    fails, or mixes samples where their number is that of the units. `iwax.check_model` names this mistake. Where
+    `posterior` or `log_joint` takes a `key` (dropout), each example gets its own.
+
     Its `prior` and `likelihood(z)` come along where it has them: the prior as it is, so that `prior.log_prob(z)` must
     take any leading axes; the likelihood mapped as above, or untouched for draws from the prior, (samples, *event).
 
@@ -53,26 +58,40 @@ class BatchedModel(eqx.Module):
 
         return likelihood
 
-    def posterior(self, x: PyTree) -> "_BatchedPosterior":
-        return _BatchedPosterior(*self._mapped(self.model.posterior, x, 0))
+    @property
+    def lifted(self) -> Model:
+        """The model of single examples, which says whether its methods take a key."""
+        return self.model
 
-    def log_joint(self, x: PyTree, z: PyTree) -> Float[Array, "samples batch"]:
+    def posterior(self, x: PyTree, key: PRNGKeyArray | None = None) -> "_BatchedPosterior":
+        return _BatchedPosterior(*self._mapped(self.model.posterior, x, 0, key))
+
+    def log_joint(self, x: PyTree, z: PyTree, key: PRNGKeyArray | None = None) -> Float[Array, "samples batch"]:
         """log p(x, z) in nats."""
-        return jax.vmap(self.model.log_joint, in_axes=(0, 1), out_axes=1)(x, z)
+        if key is None:
+            return jax.vmap(self.model.log_joint, in_axes=(0, 1), out_axes=1)(x, z)
+        keyed = cast(Any, self.model.log_joint)
+        keys = jax.random.split(key, len(jax.tree.leaves(x)[0]))
+        return jax.vmap(lambda x, z, key: keyed(x, z, key=key), in_axes=(0, 1, 0), out_axes=1)(x, z, keys)
 
-    def _mapped(self, density: Callable[[PyTree], Any], argument: PyTree, axis: int) -> tuple[Any, Any]:
+    def _mapped(
+        self, density: Callable[..., Any], argument: PyTree, axis: int, key: PRNGKeyArray | None = None
+    ) -> tuple[Any, Any]:
         """The density of each example, apart from what it shares with the model: its networks."""
         own_leaves = {id(leaf) for leaf in jax.tree.leaves(self.model)}
         shared = []
 
-        def per_example(argument: PyTree) -> PyTree:
+        def per_example(argument: PyTree, **given: PRNGKeyArray) -> PyTree:
             varying, rest = eqx.partition(
-                density(argument), lambda leaf: eqx.is_array(leaf) and id(leaf) not in own_leaves
+                density(argument, **given), lambda leaf: eqx.is_array(leaf) and id(leaf) not in own_leaves
             )
             shared.append(rest)
             return varying
 
-        return jax.vmap(per_example, in_axes=axis)(argument), shared[0]
+        if key is None:
+            return jax.vmap(per_example, in_axes=axis)(argument), shared[0]
+        keys = jax.random.split(key, len(jax.tree.leaves(argument)[0]))
+        return jax.vmap(lambda x, key: per_example(x, key=key))(argument, keys), shared[0]
 
     def _has_no_batch(self, z: PyTree) -> bool:
         """Whether z is (samples, *event), as drawn from the prior."""

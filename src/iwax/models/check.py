@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from iwax.models.consistency import inconsistency
+from iwax.models.keyed import takes_key, with_key
 from iwax.models.model import GroupedModel, Model, freeze
 
 __all__ = ["ModelReport", "check_model"]
@@ -70,9 +71,13 @@ def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
     x = jax.tree.map(jnp.asarray, x)
     try:
         own = _check_members(model)
+        _check_no_state(own)
         z, log_q = _check_posterior(own, x, key, problems)
         facts.append(f"batch shape {log_q.shape[1:]}, samples of shape {_event_shapes(z, log_q)}")
         _check_joint(own, x, z, log_q, problems)
+        if methods := takes_key(own):
+            _check_keyed(own, x, z, log_q, key, methods)
+            facts.append(f"{' and '.join(methods)} get a key in training, none in judging")
         _check_groups(own, problems)
         facts.append(f"{_size(own.generative):,} generative and {_size(own.inference):,} inference parameters")
         _check_gradients(own, x, z, key, problems)
@@ -83,14 +88,59 @@ def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
     return ModelReport(type(model).__name__, tuple(problems), tuple(facts))
 
 
-def _attempt(what: str, function: Callable, *arguments: Any) -> Any:
+def _attempt(what: str, function: Callable, *arguments: Any, hint: str = "") -> Any:
     """The function's value, or the problem of its having none: a user's model may raise anything."""
     try:
         return function(*arguments)
     except Exception as error:
         raise _BrokenError(
-            f"Expected {what} to work; got {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            f"Expected {what} to work; got {type(error).__name__}: {str(error).partition(chr(10))[0]}{hint}"
         ) from error
+
+
+def _hint(model: Model) -> str:
+    """The mistake that shapes which do not fit together come of most often."""
+    if hasattr(model, "lifted"):
+        return (
+            f" Within iwax.batched, x is one example, but z has its samples first, ({NUM_SAMPLES}, *event): map a "
+            "network that takes one z over them, jax.vmap(network)(z), and sum over the event alone."
+        )
+    return (
+        " x is a batch, (*batch, *event), and z has its samples before that, (samples, *batch, *event); a model that "
+        "is written for one example becomes one for batches by iwax.batched(model)."
+    )
+
+
+def _check_no_state(model: Model) -> None:
+    """A layer with a state that each step changes makes no density of one example."""
+    kinds = (eqx.nn.StatefulLayer, eqx.nn.StateIndex)
+    leaves = jax.tree_util.tree_flatten_with_path(model, is_leaf=lambda node: isinstance(node, kinds))[0]
+    found = [(jax.tree_util.keystr(path), type(leaf)) for path, leaf in leaves if isinstance(leaf, kinds)]
+    if found:
+        path, kind = found[0]
+        raise _BrokenError(
+            f"Expected a model without state; got {kind.__name__} at {path}, whose state each batch would change, so "
+            "that a bound depends on the examples beside its own. Use eqx.nn.LayerNorm or eqx.nn.GroupNorm in place of "
+            "batch statistics."
+        )
+
+
+def _check_keyed(
+    model: GroupedModel, x: PyTree, z: PyTree, log_q: jax.Array, key: PRNGKeyArray, methods: tuple[str, ...]
+) -> None:
+    """With a key, the methods that take one must give the same shapes as without."""
+    keyed = with_key(model, key)
+    given = {"posterior": "model.posterior(x, key)", "log_joint": "model.log_joint(x, z, key)"}
+    shapes = {
+        "posterior": lambda: jnp.shape(keyed.posterior(x).log_prob(z)),
+        "log_joint": lambda: jnp.shape(keyed.log_joint(x, z)),
+    }
+    for method in methods:
+        shape = _attempt(given[method], shapes[method])
+        if shape != log_q.shape:
+            raise _BrokenError(
+                f"Expected {given[method]} to be of the same shape as without a key, {log_q.shape}; got {shape}."
+            )
 
 
 def _check_members(model: Any) -> GroupedModel:
@@ -101,15 +151,20 @@ def _check_members(model: Any) -> GroupedModel:
 
 
 def _check_posterior(model: Model, x: PyTree, key: PRNGKeyArray, problems: list[str]) -> tuple[PyTree, jax.Array]:
-    posterior = _attempt("model.posterior(x)", model.posterior, x)
+    posterior = _attempt("model.posterior(x)", model.posterior, x, hint=_hint(model))
+    if isinstance(posterior, tuple) and not hasattr(posterior, "log_prob"):
+        raise _BrokenError(
+            f"Expected model.posterior(x) to return a density; got a tuple of {len(posterior)}, such as a density and "
+            "a state. A model has no state; what a density is made of (mean and scale) belongs into a distribution."
+        )
     leaves = jax.tree.leaves(posterior)
     if len(leaves) == 1 and leaves[0] is posterior:
         problems.append(
             f"Expected the posterior to be a pytree, to be frozen; got an opaque {type(posterior).__name__}. "
             "Make it an equinox Module, or use a numpyro distribution."
         )
-    z = _attempt("posterior.sample(key, (7,))", posterior.sample, key, (NUM_SAMPLES,))
-    log_q = _attempt("posterior.log_prob(z)", posterior.log_prob, z)
+    z = _attempt("posterior.sample(key, (7,))", posterior.sample, key, (NUM_SAMPLES,), hint=_hint(model))
+    log_q = _attempt("posterior.log_prob(z)", posterior.log_prob, z, hint=_hint(model))
     for leaf in jax.tree.leaves(z):
         if leaf.shape[: log_q.ndim] != log_q.shape or leaf.shape[0] != NUM_SAMPLES:
             problems.append(
@@ -122,11 +177,12 @@ def _check_posterior(model: Model, x: PyTree, key: PRNGKeyArray, problems: list[
 
 
 def _check_joint(model: GroupedModel, x: PyTree, z: PyTree, log_q: jax.Array, problems: list[str]) -> None:
-    log_p = _attempt("model.log_joint(x, z)", model.log_joint, x, z)  # step by step, or its errors speak of tracing
+    # Step by step, or its errors speak of tracing.
+    log_p = _attempt("model.log_joint(x, z)", model.log_joint, x, z, hint=_hint(model))
     if jnp.shape(log_p) != log_q.shape:
         raise _BrokenError(
             f"Expected model.log_joint(x, z) to have the shape of posterior.log_prob(z), {log_q.shape}; got "
-            f"{jnp.shape(log_p)}. Both must sum over the event, neither over examples."
+            f"{jnp.shape(log_p)}. Both must sum over the event, neither over examples.{_hint(model)}"
         )
     if not jnp.isfinite(log_p).all():
         problems.append("Expected model.log_joint(x, z) to be finite at samples of the posterior; it is not.")

@@ -14,6 +14,11 @@ What only some uses ask for is optional, and whoever needs it names it:
     posterior.has_rsample                  False: its samples are not reparameterized, so no path estimator takes it
     posterior.from_noise(noise)            draws from standard normal numbers, for dependent sampling
     posterior.mean                         of a layer, for reconstructions and active units
+    posterior(x, key), log_joint(x, z, key)    a parameter `key`, None if left out, for networks with dropout: training
+                                           gives one, judging none
+
+A model has no state that a step would change, such as the averages of batch normalisation: a bound is of one example,
+and must not depend on those beside it. `iwax.check_model` refuses it by name.
 """
 
 from typing import Any, Protocol, TypeVar, runtime_checkable

@@ -8,7 +8,7 @@ from iwax.objectives.elbo import ELBO, AnalyticELBO
 from iwax.objectives.gdreg import GDReG
 from iwax.objectives.iwae import IWAE
 from iwax.objectives.jackknife import JVI
-from iwax.objectives.loss import as_differentiable_as, loss, per_example_loss
+from iwax.objectives.loss import as_differentiable_as, in_training, loss, per_example_loss
 from iwax.objectives.objective import PATH_ONLY, REPARAMETERIZED, SCORE_FUNCTION, AbstractObjective, Objective
 from iwax.objectives.options import Option, every_option, options
 from iwax.objectives.rainforth import CIWAE, MIWAE, PIWAE
@@ -64,6 +64,7 @@ __all__ = [
     "check_kl_weight",
     "describe",
     "every_option",
+    "in_training",
     "loss",
     "options",
     "per_example_loss",

@@ -5,12 +5,14 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.models import Model
+from iwax.errors import IwaxError
+from iwax.keys import stream
+from iwax.models import Model, takes_key, with_key
 from iwax.objectives.autodiff import once_differentiable, value_with_gradient_of
 from iwax.objectives.objective import AbstractObjective
 from iwax.objectives.tempering import Weight, check_kl_weight
 
-__all__ = ["as_differentiable_as", "loss", "per_example_loss"]
+__all__ = ["as_differentiable_as", "in_training", "loss", "per_example_loss"]
 
 
 def per_example_loss(
@@ -21,7 +23,7 @@ def per_example_loss(
     Where `objective.has_second_derivatives`, higher derivatives are those of the bound on the same noise.
 
     Arguments:
-        model: the pair of densities; see `iwax.models.model`.
+        model: the pair of densities; see `iwax.models.model`. One whose methods take a key (dropout) is given it.
         objective: the bound and estimator.
         x: a batch of data, (*batch, *event).
         key: for the samples of z.
@@ -32,7 +34,7 @@ def per_example_loss(
         ValueError: a KL weight for a model or an objective that cannot take one.
         TypeError: from the second derivative, of an objective that has none.
     """
-    value, surrogate = _estimate(model, objective, x, key, kl_weight)
+    value, surrogate = _estimate(in_training(model, objective, key), objective, x, key, kl_weight)
     value, surrogate = as_differentiable_as(objective, value, surrogate, (model, objective, x))
     return -value_with_gradient_of(value, surrogate)
 
@@ -42,6 +44,22 @@ def _estimate(model: Model, objective: Any, x: PyTree, key: PRNGKeyArray, kl_wei
         return objective.estimate(model, x, key)
     check_kl_weight(model, objective)
     return objective.estimate(model, x, key, kl_weight)
+
+
+def in_training(model: Model, objective: AbstractObjective, key: PRNGKeyArray) -> Model:
+    """The model as training has it: its methods that take a key are given one, of a stream that nobody else draws from.
+
+    Raises:
+        ValueError: an objective that takes some of the samples backward asks log p(x, z) of fewer z than it drew, and
+            a network would drop other units there.
+    """
+    given = with_key(model, stream(key, "dropout")) if takes_key(model) else model
+    if given is not model and objective.backward != "all":
+        raise IwaxError(
+            f"Expected backward='all' for a model whose {' and '.join(takes_key(model))} take a key, which would drop "
+            f"other units backward than forward; got {objective.backward!r}. Leave it out."
+        )
+    return given
 
 
 def as_differentiable_as(

@@ -17,7 +17,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from iwax.data import binarize, is_tree, num_examples
 from iwax.keys import TrainingKeys
 from iwax.models import Model
-from iwax.objectives import AbstractObjective, loss, value_with_gradient_of
+from iwax.objectives import AbstractObjective, in_training, loss, value_with_gradient_of
 from iwax.training.recipe import Optimizer, Recipe
 from iwax.training.updates import Phase, Update, phases, trainable
 
@@ -194,7 +194,7 @@ def _losses(
     if not hasattr(objective, "inference_bound"):
         value = loss(model, objective, x, key, kl_weight=weight)
         return value, [value]
-    log_w, surrogate = objective.weigh(model, x, key, weight)
+    log_w, surrogate = objective.weigh(in_training(model, objective, key), x, key, weight)
     value = -jnp.mean(value_with_gradient_of(objective.bound(log_w), surrogate))
     return value, [-jnp.mean(objective.inference_bound(log_w)), value]
 
