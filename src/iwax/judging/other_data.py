@@ -67,7 +67,7 @@ def results_of(run: LoadedRun, judged: Dataset) -> ResultFiles:
 
 def in_bits(run: LoadedRun, judged: Dataset, x: np.ndarray, log_p: np.ndarray) -> dict[str, Any]:
     """-log p in bits for each of the D values of an example, with its error over examples; of discrete x only."""
-    size = math.prod(x.shape[1:])
+    size = getattr(run.model, "data_size", math.prod(x.shape[1:]))  # a conditional model's is without the labels
     real = run.resolved.real_valued if run.resolved.real_valued is not None else getattr(run.model, "real_valued", None)
     if not is_discrete(x, judged.test.dtype, run.resolved.test_binarize, real):
         return {"dimensions": size, "bits_per_dimension": None, "bits_per_dimension_test_error": None}
