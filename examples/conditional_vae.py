@@ -21,7 +21,7 @@ import numpy as np
 
 from iwax.models import Bernoulli, DiagonalNormal
 
-NUM_LATENTS = 4
+NUM_LATENTS = 2
 NUM_LABELS = 2
 SIDE = 8
 

@@ -21,6 +21,7 @@ NEEDS = {
     "judge.md": "pyro",
     "numpyro.md": "numpyro",
     "pytorch.md": "torch",
+    "recipes.md": "flowjax",
     "trackers.md": "tensorboardX",
 }
 LONG = {  # half the time of all; their names are checked in a second
@@ -30,6 +31,7 @@ LONG = {  # half the time of all; their names are checked in a second
     "judge.md",
     "own-model.md",
     "posterior.md",
+    "recipes.md",
 }
 ON_OWN_DATA = {"own-data.md", "recipes.md"}
 ELSEWHERE = {"add-an-objective.md"}  # tests/objectives/test_docs.py follows it with a test of its own
@@ -38,13 +40,24 @@ GOES_ON = "# goes on from the blocks above\n"  # the first line of a block that 
 
 
 def files_of_a_user(folder):
-    """What the pages on own data find beside them: a folder of images in colour, and a table."""
+    """What the pages on own data find beside them: two folders of images in colour, and a table."""
     random = np.random.default_rng(0)
-    (folder / "faces").mkdir()
-    for index, image in enumerate(random.integers(0, 256, (50, 8, 8, 3), np.uint8)):
-        Image.fromarray(image).save(folder / "faces" / f"{index}.png")
+    for name in ("faces", "textures"):
+        (folder / name).mkdir()
+        for index, image in enumerate(random.integers(0, 256, (50, 8, 8, 3), np.uint8)):
+            Image.fromarray(image).save(folder / name / f"{index:02}.png")
     rows = ["name,length,mass", *(f"a{i},{x},{x + y}" for i, (x, y) in enumerate(random.normal(size=(100, 2))))]
     (folder / "table.csv").write_text("\n".join(rows))
+
+
+def runs_of_a_user(folder):
+    """Trained runs, as the recipes have them: one of the images, and several seeds."""
+    from iwax.runs import RunConfig, new_run
+
+    what = {"dataset": str(folder / "faces"), "objective": "iwae", "num_samples": 5}
+    how = {"protocol": "burda-paper", "epochs": 1, "batch_size": 20}
+    for seed, name in enumerate(("faces", "seeds/seed0", "seeds/seed1")):
+        new_run(RunConfig(**what, **how, seed=seed), folder / "runs" / name, command=[])
 
 
 def programs(path):
@@ -76,6 +89,9 @@ def test_every_block_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if name in ON_OWN_DATA:
         files_of_a_user(tmp_path)
+    if name == "recipes.md":
+        runs_of_a_user(tmp_path)
+        monkeypatch.syspath_prepend(ROOT / "examples")
     for program in programs(DOCS / name):
         without_modules(monkeypatch)
         exec(compile(program, name, "exec"), {"__name__": "docs"})

@@ -89,7 +89,7 @@ def test_the_examples_of_other_densities_meet_the_contract_and_train(name, tmp_p
     how = ("--objective", "elbo", "--num-samples", 1, "--recipe", "burda-paper", "--stages", "3e-3:4")
     command("train", *what, *how, "--batch-size", 20, "--out", out)
     records = RunFolder(out).metrics()
-    assert records[-1]["bound"] > records[0]["bound"] + 1
+    assert records[-1]["bound"] > records[0]["bound"] + 0.5
     command("evaluate", out, "--num-samples", 128)
     judged = RunFolder(out).json("evaluation.json")
     dimensions = {"conditional_vae": 64, "count_vae": 10, "flow_posterior": 2}[name]  # and no label
@@ -108,7 +108,7 @@ def test_the_conditional_example_takes_named_labels_and_draws_images_of_them():
     model = module.make_model(jax.random.key(0), (65,))
     result = iwax.fit(
         model, iwax.IWAE(num_samples=5), {"pixels": pixels, "label": labels}, recipe="demo", key=jax.random.key(1),
-        epochs=8, batch_size=20, binarize="none",
+        epochs=40, batch_size=20, binarize="none",
     )  # fmt: skip
     images = result.model.images(np.repeat([0, 1], 20), jax.random.key(2)).reshape(40, 8, 8)
     across = np.var(images.mean(axis=2), axis=1) - np.var(images.mean(axis=1), axis=1)  # of rows, less of columns
@@ -118,8 +118,8 @@ def test_the_conditional_example_takes_named_labels_and_draws_images_of_them():
 @pytest.mark.slow
 def test_the_colour_example(tmp_path):
     random = np.random.default_rng(0)
-    tint = random.uniform(size=(60, 1, 1, 3))  # each image of one colour
-    images = (255 * np.clip(tint + 0.05 * random.normal(size=(60, 8, 8, 3)), 0, 1)).astype(np.uint8)
+    tint = random.uniform(size=(120, 1, 1, 3))  # each image of one colour
+    images = (255 * np.clip(tint + 0.05 * random.normal(size=(120, 8, 8, 3)), 0, 1)).astype(np.uint8)
     np.save(tmp_path / "tints.npy", images)
     data = ("--dataset", tmp_path / "tints.npy", "--binarize", "intensities", "--recipe", "burda-paper")
     train_and_judge("colour_vae", tmp_path / "run", *data, "--stages", "3e-3:10", "--batch-size", 10)

@@ -95,7 +95,7 @@ def evaluate_run(
         **{"num_samples": num_samples, "iwae_samples": list(sizes), "seed": seed, "rows": rows, "keys": keys.__name__},
         **{"num_examples": len(x), "binarize": run.resolved.test_binarize, "test_hash": test_set_hash(x)},
         **run.made_from,
-        **({} if judged is run.data else {"judged_data": dict(judged.checksums)}),
+        **({} if judged is run.__dict__.get("data") else {"judged_data": dict(judged.checksums)}),
     }
     if not recompute and (written := _written(folder, files, settings, log)) is not None:
         log(f"{files.summary} holds this evaluation already; --recompute computes it again.")
