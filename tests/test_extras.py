@@ -139,7 +139,7 @@ def test_numbers_are_had_without_the_pictures_beside_them(tmp_path, light, capsy
     (tmp_path / "evaluation.json").write_text('{"num_samples": 128}')
     summary = {"state": "finished", "log_p": -1.5}
     monkeypatch.setattr("iwax.judging.evaluate_run", lambda *arguments, **options: summary)
-    loaded = SimpleNamespace(folder=RunFolder(tmp_path))
+    loaded = SimpleNamespace(folder=RunFolder(tmp_path), words=None)
     monkeypatch.setattr("iwax.zoo.open_run", lambda *arguments, **options: loaded)
     assert status(["evaluate", tmp_path, "--figures", "--json"]) == 0
     said = capsys.readouterr()
