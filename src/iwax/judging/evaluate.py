@@ -26,7 +26,7 @@ from iwax.judging.parts import finished_parts, open_part, part_of
 from iwax.judging.weights import pack_arrays, read_evaluation
 from iwax.keys import EvaluationKeys
 from iwax.progress import Progress
-from iwax.runs import PARTIAL, LoadedRun, RunFolder, check_time_limit
+from iwax.runs import LoadedRun, RunFolder, check_time_limit
 from iwax.zoo import open_run
 
 __all__ = ["evaluate_run"]
