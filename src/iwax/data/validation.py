@@ -18,7 +18,7 @@ VALIDATION_PART = "val"
 FORM = f"a part of the training examples (0.1), a number of them (500), or '{VALIDATION_PART}', the data's own part"
 
 
-def as_validation(text: str | float) -> str | float:
+def as_validation(text: str | int | float) -> str | int | float:
     """What a text says of validation: a part in (0, 1) as a float, a number as an integer, or `VALIDATION_PART`.
 
     >>> as_validation("0.1"), as_validation("500"), as_validation("val")
@@ -37,7 +37,7 @@ def as_validation(text: str | float) -> str | float:
     return value
 
 
-def hold_out(examples: Any, wanted: float) -> tuple[Any, Any]:
+def hold_out(examples: Any, wanted: int | float) -> tuple[Any, Any]:
     """(for training, for validation) of an array or a pytree of arrays (N, ...); both keep the order.
 
     The same examples whatever the seed of the run, so that runs that differ in it are judged on the same ones.

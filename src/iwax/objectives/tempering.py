@@ -28,7 +28,7 @@ from iwax.objectives.coefficients import Coefficients
 
 __all__ = ["TemperedModel", "TemperedPosterior", "Weight", "check_kl_weight", "tempered_path"]
 
-Weight = float | Float[Array, ""]
+Weight = int | float | Float[Array, ""]
 
 
 class TemperedModel(eqx.Module):

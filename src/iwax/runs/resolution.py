@@ -82,7 +82,7 @@ class ResolvedRun:
         return "fixed" if self.binarize == "dynamic" else self.binarize
 
     @property
-    def validation(self) -> str | float | None:
+    def validation(self) -> str | int | float | None:
         """A part of the training images, a number of them, "val" for the data's own part, or None."""
         return None if self.config.validation is None else as_validation(self.config.validation)
 

@@ -36,7 +36,7 @@ def fit(
     binarize: str = "dynamic",
     update: Update = "joint",
     optimizer: Optimizer | None = None,
-    kl_weight: float | optax.Schedule | None = None,
+    kl_weight: int | float | optax.Schedule | None = None,
     validation: Any = None,
     eval_every: int = 1,
     keep: str = "last",

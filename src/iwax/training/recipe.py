@@ -28,7 +28,7 @@ OUTPUT_BIASES = ("data-mean", "zero", "init")
 PERMUTATION_SEED = 123  # of "once"
 
 Stages = tuple[tuple[float, int], ...]
-Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | float
+Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | int | float
 """What `fit` takes in place of a recipe's: a transformation, or the rate of the recipe's own by step or for all."""
 Overrides = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 
@@ -133,7 +133,7 @@ class Recipe:
         """The length of the whole schedule."""
         return sum(epochs for _, epochs in self.stages)
 
-    def learning_rate(self, steps_per_epoch: int, given: optax.Schedule | float | None = None) -> optax.Schedule:
+    def learning_rate(self, steps_per_epoch: int, given: optax.Schedule | int | float | None = None) -> optax.Schedule:
         """The rate of each step, counted from 0; the last stage's goes on for ever, and a cosine stays at its end.
 
         A rate or schedule that is `given` takes its place.

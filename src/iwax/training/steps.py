@@ -70,7 +70,7 @@ def steps(
     binarize_rule: str,
     stop_early: bool = True,
     optimizer: Optimizer | None = None,
-    kl_weight: float | Callable[[Any], Any] | None = None,
+    kl_weight: int | float | Callable[[Any], Any] | None = None,
 ) -> tuple[TrainState, Array]:
     """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether the parameters still are.
 
@@ -142,7 +142,7 @@ def _update(
     fixed: PyTree,
     x: PyTree,
     key: PRNGKeyArray,
-    weight: Array | float | None = None,
+    weight: Array | int | float | None = None,
 ) -> tuple[PyTree, tuple[PyTree, ...], tuple[Array, ...]]:
     """One step: the phases after one another, on one minibatch. Parameters, optimisers and losses."""
     states, losses = list(opt_state), []
@@ -164,7 +164,7 @@ def _gradient(
     fixed: PyTree,
     x: PyTree,
     key: PRNGKeyArray,
-    weight: Array | float | None = None,
+    weight: Array | int | float | None = None,
 ) -> tuple[list[Array], PyTree, PyTree]:
     """The mean losses of a phase (the last is its own), its gradient in its own parameters, and those parameters."""
     own, others = eqx.partition(parameters, phase.mask)
@@ -188,7 +188,7 @@ def _gradient(
 
 
 def _losses(
-    model: Model, objective: Any, x: PyTree, key: PRNGKeyArray, weight: Array | float | None = None
+    model: Model, objective: Any, x: PyTree, key: PRNGKeyArray, weight: Array | int | float | None = None
 ) -> tuple[Array, list[Array]]:
     """The mean loss, and the losses to record, of the same samples: that of the inference network, if it has one."""
     if not hasattr(objective, "inference_bound"):

@@ -34,7 +34,7 @@ class WarmUp:
     [0.0, 0.25, 1.0, 1.0]
     """
 
-    steps: float
+    steps: int | float
 
     def __call__(self, step: Array | int) -> Array:
         return jnp.minimum(jnp.asarray(step) / self.steps, 1.0)
@@ -63,7 +63,7 @@ class Trainer:
     update: Update = "joint"
     precision: str = "float32"
     optimizer: Optimizer | None = None
-    kl_weight: float | Callable[[Any], Any] | None = None
+    kl_weight: int | float | Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         check_optimizer(self.optimizer)
