@@ -49,7 +49,7 @@ def test_an_extended_run_is_the_longer_run_to_the_bit(shorter, longer):
     assert shorter.json(runs.ENVIRONMENT)["extensions"] == record
 
 
-@pytest.mark.parametrize("lost", [runs.CONFIG, runs.NEW])
+@pytest.mark.parametrize("lost", [runs.NEW, pytest.param(runs.CONFIG, marks=pytest.mark.slow)])
 def test_a_crash_while_it_is_extended_is_made_good(shorter, longer, monkeypatch, lost):
     write = RunFolder.write
 
@@ -73,6 +73,7 @@ def test_epochs_that_were_edited_by_hand_are_refused_as_before(shorter):
         resume_run(shorter.path, data=DATA)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_early_goes_on_with_patience_afresh(tmp_path):
     config = dataclasses.replace(
         CONFIG, validation="8", patience=1, epochs=6, eval_images=5, eval_samples=64, stages="1e-1:9"
