@@ -12,6 +12,7 @@ from iwax.data import BACKGROUNDS, BINARIZATIONS, DATASETS
 from iwax.models import ARCHITECTURES, INITS, LIKELIHOODS, PRECISIONS, SCALE_MAPS
 from iwax.objectives import OBJECTIVES, every_option
 from iwax.objectives.sampling import SAMPLINGS
+from iwax.runs.resolution import KEEPS
 from iwax.training import RECIPES, UPDATES
 from iwax.training.recipe import ALGORITHMS, DECAYS, GRADIENT_SCALES, OUTPUT_BIASES, SHUFFLES
 
@@ -86,6 +87,7 @@ def choices() -> str:
         "shuffle": SHUFFLES,
         "precision": PRECISIONS,
         "update": UPDATES,
+        "keep": KEEPS,
     }
     rows = [f"    {json.dumps(name)}: {tuple(values)!r},\n" for name, values in found.items()]
     return CHOICES_HEAD.lstrip() + "".join(rows) + "}\n"

@@ -112,7 +112,11 @@ def test_killed_in_between_it_keeps_the_same_best_and_stops_at_the_same_epoch(
 ):
     monkeypatch.setattr(session, "CHECKPOINT_SECONDS", seconds)
     kill(tmp_path / "run", monkeypatch, step, before)
-    assert RunFolder(tmp_path / "run").json(runs.STATUS)["state"] == "running"
+    killed = RunFolder(tmp_path / "run")
+    assert killed.json(runs.STATUS)["state"] == "running"
+    if (killed.path / runs.BEST).exists():  # it never outlives the record by which it is the best
+        steps = [checkpoint.tensors[".step"] for checkpoint in (killed.to_judge("best"), killed.checkpoint())]
+        assert steps[0] <= steps[1]
     again = resume_run(tmp_path / "run", data=DATA)
     assert contents(again) == contents(undisturbed)
     assert again.json(runs.STATUS)["best"] == undisturbed.json(runs.STATUS)["best"]

@@ -26,4 +26,5 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "shuffle": ('epoch', 'never', 'once'),
     "precision": ('float32', 'bfloat16'),
     "update": ('joint', 'alternating'),
+    "keep": ('last', 'best'),
 }
