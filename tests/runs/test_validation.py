@@ -15,7 +15,7 @@ from iwax.runs.checkpoint import read_checkpoint
 from iwax.runs.cohorts import new_cohort, seeds
 from iwax.runs.folder import RunFolder
 from iwax.runs.initial import build_model, training_images, validation_images
-from iwax.runs.launch import create, new_run, reopen, resume_run
+from iwax.runs.launch import new_run, plan, reopen, resume_run
 from iwax.runs.loading import load_run
 from iwax.runs.resolution import resolve
 from tiny import tiny_config, tiny_data
@@ -178,7 +178,7 @@ def test_the_range_of_pictures_is_not_taken_from_the_test_images(tmp_path):
     ranges = {}
     for name, validation in (("with", "8"), ("without", None)):
         run = resolve(dataclasses.replace(config, validation=validation))
-        ranges[name] = create(run, tmp_path / name, data)[0].folder.json(runs.ENVIRONMENT)["example_range"]
+        ranges[name] = plan(run, tmp_path / name, data).environment["example_range"]
     assert max(ranges["with"]) < 10 < 100 < max(ranges["without"])
 
 
@@ -283,7 +283,7 @@ def test_a_small_data_set_gets_batches_that_fit(tmp_path):
     config = resolve(tiny_config(batch_size=None, epochs=1))
     data = Dataset(DATA.train[:15], DATA.test, "tiny", "standard", {}, "this test")
     with pytest.warns(NoticeWarning, match=r"Batches of 1 examples, a tenth of the 15 there are, in place of the 20"):
-        started, state = create(config, tmp_path / "run", data)
+        started, state = plan(config, tmp_path / "run", data).create()
     started.folder.save(state)
     assert started.folder.config().batch_size == 1
     assert started.trainer.steps_per_epoch == 15
