@@ -29,6 +29,7 @@ from iwax.cli import (
 )
 from iwax.cli.outcome import FLAG, outcome, without_flag
 from iwax.cli.startup import keep_compiled_programs
+from iwax.cli.trust import code_is_named
 from iwax.errors import NoticeWarning
 from iwax.extras import MissingPictureWarning
 
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     if whole:
         os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")
     try:
-        with _notices_as_lines():
+        with _notices_as_lines(), code_is_named():
             status = iwax.main(args=options, prog_name="iwax", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -225,4 +226,5 @@ def kept_model(folder: RunFolder, config: RunConfig) -> OwnModel | None:
             f"Expected {folder.path / MODEL} to be the code that the run began with, SHA-256 {began}; got "
             f"{own.sha256}. Put it back, or start a new run."
         )
+    logging.getLogger("iwax.code").info("running the code that the run keeps, %s", folder.path / MODEL)
     return own

@@ -1,0 +1,130 @@
+"""Every place where a command can be cut off: killed before its n-th file operation, or the disk full from there on.
+
+Afterwards the same command, or `iwax train --resume`, has to end where the command ends that nothing disturbed; `iwax
+runs` lists what is there meanwhile; and nothing is left at 0 bytes or half-written under its own name.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faults import Killed, full_from, killed_before, watched
+from iwax.runs import RunFolder
+from torture.made_runs import FAULTS, JUDGED, call
+
+__all__ = ["JOURNEYS", "tour"]
+
+RECIPE = ("--objective", "elbo", "--recipe", "burda-paper", "--batch-size", 10, "--epochs", 2)
+ANNEAL = ("--images", 2, "--num-distributions", 2, "--num-chains", 2, "--no-sandwich", "--num-samples", 8)
+HOURS = ("seconds", "images_per_second", "found_finished", "date")
+
+Journey = tuple[Callable[[Path], list[tuple[Any, ...]]], Callable[[Path], Any]]
+"""The commands to try one after another until one succeeds, given the root; and what must be the same in the end."""
+
+
+def _trained(path: Path) -> Any:
+    folder = RunFolder(path)
+    bounds = [(record["epoch"], record["bound"]) for record in folder.metrics()]
+    return folder.last_checkpoint().sha256, bounds, folder.json("status.json")["state"]
+
+
+def _train(root: Path) -> list[tuple[Any, ...]]:
+    new = ("train", *RECIPE, "--dataset", root / "runs" / "own.npz", "--out", root / "new")
+    return [("train", "--resume", root / "new"), new]
+
+
+def _train_several(root: Path) -> list[tuple[Any, ...]]:
+    return [("train", "--resume", root / "new"), (*_train(root)[1], "--seeds", 2)]
+
+
+def _overwrite(root: Path) -> list[tuple[Any, ...]]:
+    new = ("train", *RECIPE, "--dataset", root / "runs" / "own.npz", "--out", root / "runs" / "run", "--overwrite")
+    return [new]
+
+
+def _arrays(root: Path) -> Any:
+    with np.load(root / "runs" / "run" / "evaluation.npz") as arrays:
+        return {name: arrays[name].tobytes() for name in arrays.files}
+
+
+def _annealed(root: Path) -> Any:
+    found = json.loads((root / "runs" / "run" / "annealing.json").read_text())
+    return {name: value for name, value in found.items() if name not in HOURS}
+
+
+JOURNEYS: dict[str, Journey] = {
+    "train": (_train, lambda root: _trained(root / "new")),
+    "train --seeds": (_train_several, lambda root: [_trained(root / "new" / f"seed{seed}") for seed in (0, 1)]),
+    "train --overwrite": (_overwrite, lambda root: _trained(root / "runs" / "run")),
+    "evaluate": (lambda root: [("evaluate", root / "runs" / "run", "--seed", 1, *JUDGED)], _arrays),
+    "anneal": (lambda root: [("anneal", root / "runs" / "run", "--seed", 1, *ANNEAL)], _annealed),
+    "sample": (
+        lambda root: [("sample", root / "runs" / "run", "--num-images", 4)],
+        lambda root: (root / "runs" / "run" / "samples.png").read_bytes(),
+    ),
+}
+
+
+def tour(root: Path, scratch: Path, name: str, step: int = 1, first: int = 1) -> dict[str, Any]:
+    """Cut the command `name` off at every `step`-th of its file operations, in both ways.
+
+    Returns:
+        counts: how many operations there are, and how often it was cut off; wrong: what was wrong afterwards.
+    """
+    commands, end = JOURNEYS[name]
+    copied = scratch / "tour"
+    _fresh(root, copied)
+    with watched(copied) as seen:
+        assert _go(commands(copied)[-1:]) == ""
+    total, expected = len(seen.operations), end(copied)
+    wrong: list[str] = []
+    places = range(first, total + 1, step)
+    for number in places:
+        for how, fault in (("killed before", killed_before), ("disk full from", full_from)):
+            _fresh(root, copied)
+            problem = _cut_off(commands(copied)[-1], fault(number, copied), copied)
+            problem = problem or _go(commands(copied))
+            if not problem and end(copied) != expected:
+                problem = "another end than that of the command that nothing disturbed"
+            if problem:
+                wrong.append(f"{name}, {how} operation {number} ({seen.operations[number - 1]}): {problem}")
+    return {"counts": {"operations": total, "cut off": 2 * len(places)}, "wrong": wrong}
+
+
+def _fresh(root: Path, copied: Path) -> None:
+    shutil.rmtree(copied, ignore_errors=True)
+    shutil.copytree(root, copied, ignore=shutil.ignore_patterns("figures", "results", "other"))
+
+
+def _cut_off(command: tuple[Any, ...], fault: Any, copied: Path) -> str:
+    """What is wrong as soon as it has happened; "" if nothing is."""
+    try:
+        with fault:
+            status, out, err = call(*command)
+    except Killed:
+        status, out, err = 2, "", ""
+    said = out + err
+    if any(word in said for word in FAULTS) or status not in (0, 1, 2):
+        return f"exit status {status}: {said[-300:]}"
+    empty = [path.name for path in copied.rglob("*") if path.is_file() and not path.stat().st_size]
+    if left := [name for name in empty if not name.startswith(".") and name != "evaluation.partial"]:
+        return f"left empty: {', '.join(left)}"
+    status, out, err = call("runs", copied)
+    return "" if status in (0, 2) and not any(word in out + err for word in FAULTS) else f"iwax runs: {err[-300:]}"
+
+
+def _go(commands: list[tuple[Any, ...]]) -> str:
+    """The problem of the last of some commands, of which one succeeds; "" if so."""
+    said = ""
+    for command in commands:
+        status, out, err = call(*command)
+        if not status:
+            return ""
+        said = f"iwax {command[0]}: exit status {status}: {err[-400:]}"
+        if any(word in out + err for word in FAULTS):
+            return said
+    return said
