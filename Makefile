@@ -1,6 +1,7 @@
 # make demo    train and compare the six systems (about 3 minutes on 2 idle cores), into runs/demo
 # make test    lint, types, doctests and the core's tests
 # make check   the same, and everything slow or optional
+# make torture  kill, fill, damage and mistype everything; sizes: ARGS="--lines 2000 --step 5" (hours; see docs/robustness.md)
 # make bench   time iwax beside PyTorch, Pythae and NumPyro (an hour; ARGS=--quick: 15 minutes), into runs/bench
 # make pages   write what is generated from the code and the records: options, tables, pages (seconds)
 # make docs    build the site, links checked, into build/site
@@ -10,7 +11,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick check bench pages docs package lint lock clean
+.PHONY: demo test quick check bench torture pages docs package lint lock clean
 
 demo: .venv/installed
 	$(BIN)/python -m iwax.experiments.demo
@@ -32,6 +33,16 @@ quick: .venv/installed
 
 check: lint
 	$(BIN)/pytest -q -n auto --dist worksteal src tests
+
+torture: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
+torture: export XLA_FLAGS = --xla_cpu_use_fusion_emitters=false
+torture: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/build/compiled
+torture: export JAX_ENABLE_COMPILATION_CACHE = true
+torture: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
+torture: export PYTHONPATH = $(CURDIR)/tests
+torture: .venv/installed
+	mkdir -p build/compiled
+	$(BIN)/python -m torture --record $(ARGS)
 
 bench: .venv/installed .venv-peers/installed
 	$(BIN)/python -m benchmarks $(ARGS)

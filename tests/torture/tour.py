@@ -111,7 +111,7 @@ def _cut_off(command: tuple[Any, ...], fault: Any, copied: Path) -> str:
     if any(word in said for word in FAULTS) or status not in (0, 1, 2):
         return f"exit status {status}: {said[-300:]}"
     empty = [path.name for path in copied.rglob("*") if path.is_file() and not path.stat().st_size]
-    if left := [name for name in empty if not name.startswith(".") and name != "evaluation.partial"]:
+    if left := [name for name in empty if not name.startswith(".") and not name.endswith((".jsonl", ".partial"))]:
         return f"left empty: {', '.join(left)}"
     status, out, err = call("runs", copied)
     return "" if status in (0, 2) and not any(word in out + err for word in FAULTS) else f"iwax runs: {err[-300:]}"

@@ -1,0 +1,153 @@
+"""`make torture`: all that can be done to iwax, in the sizes asked for; what was done goes into docs/robustness.md.
+
+python -m torture                                  # the whole of it, some hours on two cores
+python -m torture --only lines --lines 2000        # a part, in another size
+python -m torture --step 5 --kills 3 --record      # every fifth file operation; the table of the page is written
+"""
+
+import argparse
+import datetime
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torture import damage, lines, made_runs, mutate, places, tour
+
+ROOT = Path(__file__).parents[2]
+PAGE, KEPT = ROOT / "docs" / "robustness.md", ROOT / "docs" / "robustness.json"
+BEGIN, END = "<!-- table begins -->\n", "<!-- table ends -->\n"
+PLAIN_USER = "IWAX_TORTURE_PLAIN_USER"
+WHAT = {
+    "damage": "damaged files of runs and records, each read by every command that reads it",
+    "plain user": "the same by a user who may not read what is forbidden",
+    "mutants": "mutated arrays, archives, tables, images, IDX files, checkpoints",
+    "bombs": "files made to harm: they unpack to 200 MB, are encrypted, pickled, or have endless headers",
+    "lines": "command lines at random",
+    "tour": "commands cut off at a file operation, killed or with the disk full from there on, and gone on with",
+    "kills": "processes killed at a random moment, and gone on with",
+    "at once": "processes at once on one folder",
+    "moved": "folders moved, with times of files from 1970 to 2096",
+}
+
+
+def tell(name: str, found: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """One part's outcome, printed and as it is kept."""
+    count = sum(value[0] if isinstance(value, list) else value for value in found["counts"].values())
+    print(f"{name}: {count} tried, {len(found['wrong'])} wrong, {seconds:.0f} s", flush=True)
+    for problem in found["wrong"][:20]:
+        print("  ", problem, flush=True)
+    return {"tried": count, "wrong": len(found["wrong"]), "date": datetime.date.today().isoformat()}
+
+
+def parts(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Name -> what is done."""
+    found: dict[str, Callable[[], dict[str, Any]]] = {
+        "damage": lambda: damage.hurt(root, scratch, options.seed, lambda n: (n + options.seed) % options.every == 0),
+        "plain user": lambda: _as_plain_user(options),
+        "mutants": lambda: mutate.mutate(scratch, options.mutants, options.seed),
+        "bombs": lambda: _bombs(scratch),
+        "lines": lambda: lines.type_lines(scratch, options.lines, options.seed),
+        "at once": lambda: places.at_once(root, scratch),
+        "moved": lambda: places.moved_and_out_of_time(root, scratch),
+    }
+    for name in tour.JOURNEYS:
+        found[f"tour {name}"] = lambda name=name: _cut_off(tour.tour(root, scratch, name, options.step))
+    for name in places.LONG:
+        found[f"kills {name}"] = lambda name=name: places.killed_at_any_moment(
+            root, scratch, name, options.kills, options.seed
+        )
+    return found
+
+
+def _cut_off(found: dict[str, Any]) -> dict[str, Any]:
+    return found | {"counts": {"cut off": found["counts"]["cut off"]}}
+
+
+def _bombs(scratch: Path) -> dict[str, Any]:
+    wrong, count = [], 0
+    for what, path, reader in mutate.bombs(scratch):
+        refused, problem, peak = mutate.peak_of(path, reader)
+        count += 1
+        if problem or not refused or peak > 20_000_000:
+            wrong.append(f"{what}: {problem or 'not refused'}; {peak} bytes at most")
+    return {"counts": {"bombs": count}, "wrong": wrong}
+
+
+def _as_plain_user(options: argparse.Namespace) -> dict[str, Any]:
+    """The damage once more, every tenth of it, by a process without root's right to read everything."""
+    if os.geteuid() and PLAIN_USER not in os.environ:
+        return {"counts": {"the user is none": 0}, "wrong": []}  # then `damage` was it
+    drop = "-dac_override,-dac_read_search"
+    command = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}", sys.executable, "-m", "torture"]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "found.json"
+        arguments = ["--only", "damage", "--every", str(10 * options.every), "--out", str(out)]
+        subprocess.run([*command, *arguments], env={**os.environ, PLAIN_USER: "1"}, check=True)
+        kept = json.loads(out.read_text())["damage"]
+    return {"counts": {"damage": kept["tried"]}, "wrong": ["see above"] * kept["wrong"]}
+
+
+def table(kept: dict[str, Any]) -> str:
+    """The table of the page."""
+    rows = ["| what | tried | wrong | last run |", "|:--|--:|--:|:--|"]
+    for name, one in kept.items():
+        kind = next(kind for kind in WHAT if name == kind or name.startswith(f"{kind} "))
+        which = name.removeprefix(kind).strip()
+        text = WHAT[kind] + (f": `iwax {which}`" if which else "")
+        rows.append(f"| {text} | {one['tried']:,} | {one['wrong']:,} | {one['date']} |")
+    return "\n".join(rows) + "\n"
+
+
+def write_page(kept: dict[str, Any]) -> None:
+    """Put the table into the page."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(before + BEGIN + "\n" + table(kept) + "\n" + END + after)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help=f"those that begin so: {', '.join(WHAT)}")
+    parser.add_argument("--lines", type=int, default=100_000, help="command lines")
+    parser.add_argument("--mutants", type=int, default=200_000, help="mutated files")
+    parser.add_argument("--every", type=int, default=1, help="only every so many kinds of damage")
+    parser.add_argument("--step", type=int, default=1, help="only every so many file operations")
+    parser.add_argument("--kills", type=int, default=20, help="random kills of each long command")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
+    parser.add_argument("--record", action="store_true", help="keep the counts, and write them into the page")
+    parser.add_argument("--out", type=Path, help="write the counts to this file")
+    options = parser.parse_args()
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    done: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        root, scratch = Path(folder) / "made", Path(folder) / "scratch"
+        scratch.mkdir()
+        for name, part in parts(options, root, scratch).items():
+            if options.only and not any(name.startswith(only) for only in options.only):
+                continue
+            if not root.exists() and name not in ("mutants", "bombs", "lines", "plain user"):
+                made_runs.make_all(root)
+            if name == "damage":
+                made_runs.with_partial(root)
+            begin = time.monotonic()
+            done[name] = tell(name, part(), time.monotonic() - begin)
+            if options.record:
+                kept[name] = done[name]
+                KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+                write_page(kept)
+            if name == "damage":
+                shutil.rmtree(root)  # the others want it without what was interrupted
+    if options.out:
+        options.out.write_text(json.dumps(done))
+    sys.exit(any(one["wrong"] for one in done.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The short form of `make torture`: a few of everything, so that its tools keep working, and the commonest faults show."""
+
+import json
+import shutil
+
+import pytest
+
+from torture.__main__ import BEGIN, KEPT, PAGE, table
+from torture.damage import hurt
+from torture.lines import type_lines
+from torture.made_runs import make_all, with_partial
+from torture.places import at_once, killed_at_any_moment, moved_and_out_of_time
+from torture.tour import JOURNEYS, tour
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return make_all(tmp_path_factory.mktemp("torture") / "made")
+
+
+def test_whatever_is_damaged_a_command_works_or_names_the_file(root, tmp_path):
+    made = with_partial(shutil.copytree(root, tmp_path / "made"))
+    found = hurt(made, tmp_path, keep=lambda number: number % 60 == 0)
+    assert found["wrong"] == []
+    assert sum(found["counts"].values()) > 30
+
+
+def test_command_lines_at_random_end_with_a_line(tmp_path):
+    found = type_lines(tmp_path, 60)
+    assert found["wrong"] == []
+    assert found["counts"][2] > 30  # the control: most are refused
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_a_command_cut_off_at_a_file_operation_ends_as_it_would_have(name, root, tmp_path):
+    found = tour(root, tmp_path, name, step=14, first=5)
+    assert found["wrong"] == []
+
+
+def test_a_moved_folder_with_files_of_any_time_is_the_same_run(root, tmp_path):
+    assert moved_and_out_of_time(root, tmp_path)["wrong"] == []
+
+
+def test_the_page_has_the_table_of_what_was_tried():
+    assert BEGIN + "\n" + table(json.loads(KEPT.read_text())) in PAGE.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(JOURNEYS))
+def test_every_command_cut_off_at_many_places(name, root, tmp_path):
+    assert tour(root, tmp_path, name, step=5)["wrong"] == []
+
+
+@pytest.mark.slow
+def test_processes_at_once_and_processes_killed(root, tmp_path):
+    assert at_once(root, tmp_path)["wrong"] == []
+    assert killed_at_any_moment(root, tmp_path, "train", 2)["wrong"] == []
