@@ -8,13 +8,20 @@ import pytest
 
 from iwax.judging.partial import PartialEvaluation
 
+
+class File(io.BytesIO):
+    """A file in memory, with the name that a message has."""
+
+    name = "evaluation.partial"
+
+
 SETTINGS = {"seed": 0, "data": "x"}
 VALUES = {"log_likelihood": np.arange(6.0), "khat": np.array([0.1, np.nan, np.inf, 0.4, 0.5, 0.6])}
 
 
 @pytest.fixture
 def content():
-    file = io.BytesIO()
+    file = File()
     partial = PartialEvaluation(file, SETTINGS)
     for part in (slice(0, 4), slice(4, 6)):
         partial.append({name: values[part] for name, values in VALUES.items()})
@@ -27,7 +34,7 @@ def rows_of(content):
 
 
 def test_finished_examples_come_back(content):
-    found = PartialEvaluation(io.BytesIO(content), SETTINGS)
+    found = PartialEvaluation(File(content), SETTINGS)
     assert (len(found), found.damage, found.differences) == (6, "", [])
     for name, values in VALUES.items():
         np.testing.assert_array_equal(found.values[name], values)
@@ -40,7 +47,7 @@ def test_a_bit_turned_over_anywhere_is_never_taken_for_a_number(content):
     for place in range(begin, len(content)):
         damaged = bytearray(content)
         damaged[place] ^= 1 << (place % 8)
-        found = PartialEvaluation(io.BytesIO(damaged), SETTINGS)
+        found = PartialEvaluation(File(damaged), SETTINGS)
         row = (place - begin) // width
         assert len(found) == row
         assert found.damage == f"row {row + 1} has another checksum"
@@ -51,7 +58,7 @@ def test_rows_that_changed_places_are_damage(content):
     begin, width = rows_of(content)
     first, second = content[begin : begin + width], content[begin + width : begin + 2 * width]
     swapped = content[:begin] + second + first + content[begin + 2 * width :]
-    assert len(PartialEvaluation(io.BytesIO(swapped), SETTINGS)) == 0
+    assert len(PartialEvaluation(File(swapped), SETTINGS)) == 0
 
 
 def test_a_damaged_first_line_starts_again_whatever_it_is(content):
@@ -59,17 +66,17 @@ def test_a_damaged_first_line_starts_again_whatever_it_is(content):
     for place in range(0, begin - 1, 3):
         damaged = bytearray(content)
         damaged[place] ^= 4
-        file = io.BytesIO(damaged)
+        file = File(damaged)
         found = PartialEvaluation(file, SETTINGS)
         assert len(found) == 0
         assert (file.getvalue(), bool(found.damage)) == (b"", True) or damaged[place : place + 1] == b"\n"
     for line in (b"null\n", b"[" * 9000 + b"\n", b"\xff\xfe\n", b"{}\n"):
-        assert PartialEvaluation(io.BytesIO(line + content[begin:]), SETTINGS).damage
+        assert PartialEvaluation(File(line + content[begin:]), SETTINGS).damage
 
 
 def test_a_file_of_an_earlier_version_without_checksums_starts_again():
     old = json.dumps({"settings": SETTINGS, "columns": ["log_likelihood"]}).encode() + b"\n" + np.arange(3.0).tobytes()
-    file = io.BytesIO(old)
+    file = File(old)
     assert "to have checksum" in PartialEvaluation(file, SETTINGS).damage
     assert file.getvalue() == b""
 
@@ -78,7 +85,7 @@ def test_going_on_after_damage_writes_rows_that_are_whole(content):
     begin, width = rows_of(content)
     damaged = bytearray(content)
     damaged[begin + 3 * width] ^= 1
-    file = io.BytesIO(damaged)
+    file = File(damaged)
     partial = PartialEvaluation(file, SETTINGS)
     partial.keep(2)
     partial.append({name: values[2:] for name, values in VALUES.items()})
