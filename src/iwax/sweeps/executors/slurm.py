@@ -56,7 +56,7 @@ class SlurmExecutor:
         options: further ones of submitit, such as slurm_partition or slurm_account.
     """
 
-    slots: int | None = None
+    slots: int | None
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class SlurmExecutor:
         if gpus is not None and gpus != int(gpus):
             raise IwaxError(f"Expected gpus of a Slurm job to be whole; got {gpus:g}.")
         self._folder, self._cluster = Path(folder), cluster
+        self.slots = workers if cluster == "local" else None  # Slurm has a queue
         self._resources: dict[str, Any] = {"cores": cores, "gpus": float(gpus or 0)}
         self._parameters: dict[str, Any] = {"timeout_min": minutes, "cpus_per_task": cores, "name": "iwax", **options}
         if gpus:

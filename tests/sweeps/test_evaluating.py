@@ -1,0 +1,145 @@
+"""Runs judged by an executor: images in parts, put together to the bits of one process; and runs of a study."""
+
+import json
+
+import pytest
+from sweeps_here import Here, iwax
+
+from iwax.judging import evaluate_run
+from iwax.judging.parts import finished_parts, open_part, part_of
+from iwax.runs import new_run
+from iwax.sweeps import evaluate_by_executor, executors
+from tiny import tiny_config, tiny_data
+
+ASKED = {"num_samples": 128, "rows": 256}  # two images a batch, six batches
+CLOCK = ("seconds", "images_per_second", "found_finished")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return new_run(tiny_config(), tmp_path_factory.mktemp("judge") / "run", data=tiny_data()).path
+
+
+@pytest.fixture(scope="module")
+def whole(run):
+    """What one process finds."""
+    summary = evaluate_run(run, data=tiny_data(), recompute=True, **ASKED)
+    return (run / "evaluation.npz").read_bytes(), {k: v for k, v in summary.items() if k not in CLOCK}
+
+
+def judged(run):
+    return (run / "evaluation.npz").read_bytes(), json.loads((run / "evaluation.json").read_text())
+
+
+def forget(run):
+    for name in ("evaluation.npz", "evaluation.json"):
+        (run / name).unlink(missing_ok=True)
+
+
+def test_parts_are_whole_batches_and_together_all_images():
+    for count in (1, 3, 4, 9):
+        parts = [part_of(i, count, 70, 20) for i in range(1, count + 1)]
+        assert [i for part in parts for i in range(part.start, part.stop)] == list(range(70))
+        assert all(part.start % 20 == 0 or part.start == part.stop == 70 for part in parts)
+
+
+def test_parts_that_others_computed_give_the_bits_of_one_process(run, whole, tmp_path):
+    forget(run)
+    common = {"data": tiny_data(), "parts": tmp_path, **ASKED}
+    steps = []
+    for index in (3, 1, 2):
+        assert evaluate_run(run, part=(index, 3), **common) | {"seconds": 0} == {
+            **{"state": "part", "num_examples": 4, "seconds": 0}
+        }
+    assert not (run / "evaluation.json").exists()
+    evaluate_run(run, on_progress=lambda progress: steps.append(progress.step), **common)
+    arrays, summary = judged(run)
+    assert steps == []  # nothing is computed again
+    assert arrays == whole[0]
+    assert {k: v for k, v in summary.items() if k not in CLOCK} == whole[1]
+
+
+def test_what_a_part_lacks_or_asks_otherwise_is_computed_by_who_puts_them_together(run, whole, tmp_path):
+    forget(run)
+    common = {"data": tiny_data(), "parts": tmp_path}
+    evaluate_run(run, part=(1, 3), **common, **ASKED)
+    evaluate_run(run, part=(2, 3), **common, **ASKED | {"seed": 1})
+    steps = []
+    evaluate_run(run, on_progress=lambda progress: steps.append(progress.step), **common, **ASKED)
+    assert steps == [6, 8, 10, 12]
+    assert judged(run)[0] == whole[0]
+
+
+def test_a_part_that_is_not_whole_ends_what_is_taken_up(tmp_path):
+    import numpy as np
+
+    for part, rows in ((slice(0, 2), 2), (slice(2, 6), 3), (slice(6, 8), 2)):
+        with open_part(tmp_path, part, {"a": 1}) as file:
+            file.append({"log_likelihood": np.arange(rows, dtype=float)})
+    assert [len(values["log_likelihood"]) for values in finished_parts(tmp_path, {"a": 1}, 0)] == [2]
+    assert [len(values["log_likelihood"]) for values in finished_parts(tmp_path, {"a": 1}, 6)] == [2]
+    assert list(finished_parts(tmp_path, {"a": 2}, 0)) == []
+
+
+class Parts(Here):
+    """Parts of a data set that is known to this test alone."""
+
+    def wait(self, seconds):
+        from iwax.cli import parts
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("iwax.zoo.open_run", lambda run, **_: run)
+            patch.setattr("iwax.judging.evaluate_run", lambda run, **own: evaluate_run(run, data=tiny_data(), **own))
+            assert parts
+            return super().wait(seconds)
+
+
+def test_the_command_shares_out_the_images_and_leaves_the_files_of_one_process(run, whole, capsys, monkeypatch):
+    forget(run)
+    executor = Parts()
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda folder, **options: executor)
+    command = ["evaluate", run, "--num-samples", "128", "--rows", "256", "--executor", "local", "--shards", "3"]
+    status, said, _ = iwax(capsys, *command, "--json")
+    assert status == 0
+    assert [name.rpartition(", ")[2] for name in executor.started] == ["1-of-3", "2-of-3", "3-of-3", "whole"]
+    arrays, summary = judged(run)
+    assert arrays == whole[0]
+    assert {k: v for k, v in summary.items() if k not in CLOCK} == whole[1]
+    assert json.loads(said)[0]["log_p"] == whole[1]["log_p"]
+    assert not (run / "evaluation.parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--executor", "local", "--recompute"], "Expected --recompute or --executor; got both."),
+        (["--executor", "local", "--all"], "Expected --all or --executor; got both."),
+        (["--workers", "2"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--executor", "lokal"], "Did you mean 'local'?"),
+    ],
+)
+def test_what_an_executor_does_not_do_is_refused(run, capsys, arguments, message):
+    status, _, err = iwax(capsys, "evaluate", run, *arguments)
+    assert (status, message in err) == (2, True), err
+
+
+def test_a_folder_without_runs_is_refused(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    status, _, err = iwax(capsys, "evaluate", tmp_path / "empty", "--executor", "local")
+    assert (status, "to be the folder of a run, or to hold some; it holds none." in err) == (2, True), err
+    assert evaluate_by_executor
+
+
+def test_the_runs_of_a_study_are_tasks_and_what_is_recorded_is_found(tmp_path, capsys, monkeypatch):
+    executor = Here()
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda folder, **options: executor)
+    places = ["--runs", tmp_path / "runs", "--results", tmp_path / "results"]
+    command = ["reproduce", "dd2434", "--only", "elbo-1-one", *places, "--executor", "local"]
+    status, said, _ = iwax(capsys, *command)
+    assert (status, "1 made, 0 found, 0 failed" in said) == (0, True), said
+    assert len(executor.started) == 1
+    (record,) = (tmp_path / "results").glob("*.json")
+    assert json.loads(record.read_text())["command"] == "iwax reproduce dd2434 --scale smoke"
+    assert "0 made, 1 found, 0 failed" in iwax(capsys, *command)[1]
+    assert "1 found" in iwax(capsys, *command[:-2])[1]  # by one process, too
+    assert iwax(capsys, *command, "--time-limit", "1")[0] == 2

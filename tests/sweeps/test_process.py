@@ -1,0 +1,125 @@
+"""A task as a process: pinned, under its lease, with an environment of its own, and ended with its parent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from iwax.sweeps import BUSY, Task
+from iwax.sweeps.executors import local
+from iwax.sweeps.lease import holder, lease
+from iwax.sweeps.process import environment_of, run_process, start_process
+
+SHOW = "import json, os, sys; print(json.dumps([sorted(os.sched_getaffinity(0)), 'jax' in sys.modules]))"
+WRAPPED = """
+import sys, runpy
+from iwax.sweeps import process
+runpy.run_module = lambda *_, **__: exec(sys.argv[1])
+process.main([sys.argv[1], sys.argv[2]])
+"""
+
+
+def task(folder, *arguments, **more):
+    return Task(name="one", arguments=arguments, log=str(folder / "log"), **more)
+
+
+def wrapped(program, one, **more):
+    """A process that does all a task's process does, with `program` in place of iwax."""
+    text = json.dumps(one.to_json() | {"arguments": [program]})
+    command = [sys.executable, "-c", WRAPPED, str(os.getpid()), text]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **more)
+
+
+def test_a_task_is_the_command_line_in_a_process_with_a_log(tmp_path):
+    assert run_process(task(tmp_path, "--version")) == 0
+    assert run_process(task(tmp_path, "sweep")) == 2
+    said = (tmp_path / "log").read_text()
+    assert "version" in said
+    assert "iwax: Expected --out DIR, or --status DIR; got neither." in said
+    with lease(tmp_path / "lease"):
+        assert run_process(task(tmp_path, "--version", lease=str(tmp_path / "lease"))) == BUSY
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="affinity is Linux's")
+def test_processes_are_pinned_to_cores_of_their_own_before_jax_is_imported(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # of the claims
+    available = os.sched_getaffinity(0)
+    stay = SHOW + "; sys.stdout.flush(); import time; time.sleep(60)"
+    processes = [wrapped(stay, task(tmp_path, cores=1, environment={})) for _ in range(len(available) + 1)]
+    try:
+        shown = [json.loads(process.stdout.readline()) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert not any(imported for _, imported in shown)
+    cores = [core for own, _ in shown for core in own]
+    assert len(cores) == len(processes)
+    assert set(cores) == available  # each has one, and the one too many shares
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a signal of Linux's")
+def test_a_task_is_interrupted_when_its_parent_is_killed_and_gives_back_its_lease(tmp_path):
+    path = tmp_path / "lease"
+    sleeper = task(tmp_path, lease=str(path))
+    text = json.dumps(sleeper.to_json() | {"arguments": ["import time; time.sleep(60)"]})
+    parent = f"""
+import os, subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", {WRAPPED!r}, str(os.getpid()), {text!r}])
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", parent], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while holder(path) is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert int(holder(path).rpartition(":")[2]) != process.pid
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not path.exists()  # given back, and not only left by the dead
+
+
+def test_a_task_finds_its_gpus_and_its_share_of_their_memory_before_jax_does(tmp_path):
+    assert environment_of(task(tmp_path), {"A": "b"}) == {"A": "b", "JAX_PLATFORMS": "cpu"}
+    assert environment_of(task(tmp_path, gpus=1.0), {}) == {}
+    assert environment_of(task(tmp_path, gpus=0.25), {}) == {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.225"}
+    assert environment_of(task(tmp_path, environment={"A": "c"}), {"A": "b"})["A"] == "c"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="affinity is Linux's")
+def test_each_task_has_a_gpu_or_a_share_that_no_other_has_and_one_too_many_waits(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    stay = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(60)"
+    one = task(tmp_path, gpus=0.5, devices=("3", "7"))
+    processes = [wrapped(stay, one, stderr=subprocess.DEVNULL) for _ in range(4)]
+    try:
+        assert sorted(process.stdout.readline().strip() for process in processes) == ["3", "3", "7", "7"]
+        with wrapped(stay, one, stderr=subprocess.DEVNULL) as fifth:
+            assert fifth.wait(20) == BUSY
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def test_gpus_are_found_without_jax(monkeypatch):
+    for platforms, visible, found in [("cpu", "0,1", ()), ("", "2,MIG-x", ("2", "MIG-x")), ("cuda", "", ())]:
+        monkeypatch.setenv("JAX_PLATFORMS", platforms)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert local.visible_gpus() == found
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    assert local.LocalExecutor().slots == 2
+    assert local.LocalExecutor(gpus=0.25).slots == 8
+    assert local.LocalExecutor(gpus=0, cores=1).slots == local.available_cores()
+
+
+def test_a_process_that_cannot_be_started_leaves_none(tmp_path):
+    process = start_process(task(tmp_path, "--version", cores=10_000))
+    assert process.wait(30) == 1
+    assert "Expected cores to be at most" in (tmp_path / "log").read_text()
