@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -12,6 +13,7 @@ from rich.text import Text
 
 __all__ = ["ProgressBar", "duration", "notices", "number", "print_table", "say_source"]
 
+MANY = 500  # rows, above which a table is not fitted to the terminal, which takes milliseconds a row
 notices = Console(stderr=True, highlight=False)
 
 
@@ -81,6 +83,9 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
 
     The first `texts` columns are words, which a narrow terminal breaks before it breaks a number.
     """
+    if len(rows) > MANY:
+        _print_long(title, columns, rows, texts)
+        return
     padding = (0, 1, 0, 0) if texts > 1 else (0, 1)
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=padding)
     for i, column in enumerate(columns):
@@ -91,3 +96,16 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     if not console.is_terminal:
         console.width = 200
     console.print(table)
+
+
+def _print_long(title: str, columns: list[str], rows: list[list[str]], texts: int) -> None:
+    """A long table, each column as wide as its content."""
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+
+    def line(cells: list[str]) -> str:
+        pads = (" " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
+        pairs = enumerate(zip(cells, pads, strict=True))
+        return " " + "  ".join(cell + pad if i < texts else pad + cell for i, (cell, pad) in pairs).rstrip()
+
+    rule = " " + "─" * (sum(widths) + 2 * len(widths) - 2)
+    print("\n".join([title, "", line(columns), rule, *map(line, rows), ""]))

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ __all__ = ["data", "objectives", "runs"]
 @json_option
 def runs(folder: Path, as_json: bool) -> None:
     """List the runs under FOLDER (./runs): state, progress and last numbers."""
-    from iwax.runs import list_runs
+    from iwax.runs import RunIndex, list_runs
 
     rows = list_runs(folder)
     if as_json:
@@ -28,24 +30,37 @@ def runs(folder: Path, as_json: bool) -> None:
         raise click.ClickException(f"Expected runs under {folder}; there are none.")
     else:
         columns = ["run", "objective", "data, model", "seed", "state", "epochs", "time", "bound", "log p"]
-        print_table(f"runs under {folder} (nats)", columns, [_run_row(row, folder) for row in rows], texts=3)
+        with RunIndex(folder, len(rows)) as index:
+            named = cache(partial(_named, index))
+            cells = [_run_row(row, folder, named) for row in rows]
+        print_table(f"runs under {folder} (nats)", columns, cells, texts=3)
         for row in rows:
             if row["problem"]:
                 notices.print(f"{row['run']}: {row['problem']}", style="bold yellow", markup=False)
 
 
-def _run_row(row: dict[str, Any], folder: Path) -> list[str]:
+def _run_row(row: dict[str, Any], folder: Path, named: Callable[..., str]) -> list[str]:
     """A run in nine short cells; `--json` has all of it."""
-    from iwax.report import objective_name
-
     path = Path(row["run"])
     name = str(path.relative_to(folder)) if path != folder and path.is_relative_to(folder) else path.name
     if row["epochs"] is None:
         return [name, "", "", "", row["state"], "", "", "", ""]
-    objective = objective_name({"objective": row["objective"], **row["options"]})
+    objective = named(("objective", row["objective"]), *row["options"].items())
     data = f"{Path(row['dataset']).name}, {Path(row['model']).name}"
     numbers = [number(row[name], ".2f") if row[name] is not None else "" for name in ("bound", "log_p")]
     return [name, objective, data, str(row["seed"]), row["state"], row["epochs"], duration(row["seconds"]), *numbers]
+
+
+def _named(index: Any, *options: tuple[str, Any]) -> str:
+    """The name of an objective of these options; where the index knows it, nobody waits for JAX."""
+
+    def name() -> str:
+        from iwax.report import objective_name
+
+        return objective_name(dict(options))
+
+    found = index.value("objective", dumps(options), "of this code", name)
+    return str(found)
 
 
 @click.group(invoke_without_command=True)

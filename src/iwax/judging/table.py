@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -13,13 +14,14 @@ from iwax.errors import IwaxError
 from iwax.evaluation import standard_error
 from iwax.judging.weights import ARRAYS
 from iwax.numpy_files import open_archive, read_arrays
-from iwax.runs import STATUS, RunConfig, RunFolder, find_runs
+from iwax.runs import STATUS, RunConfig, RunFolder, RunIndex, scan_runs
 
 __all__ = ["PAIRED", "JudgedRun", "MeanOverSeeds", "SeedGroup", "best_group", "group_runs"]
 
 PAIRED = {"log_p": "log_likelihood", "iwae_64": "iwae_64", "neg_kl": "neg_kl", "elbo": "elbo"}
 """Numbers of a summary that are means over examples -> their name per example in evaluation.npz."""
 CLEAR = 1.96  # errors beyond which a difference counts
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,8 @@ class SeedGroup:
     """Runs that differ in the seed only, in the order of their seeds."""
 
     runs: tuple[JudgedRun, ...]
+    known: Mapping[str, Mapping[str, Any] | None] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """`over_examples` by number, as far as an index has it."""
 
     @property
     def config(self) -> RunConfig:
@@ -91,19 +95,28 @@ class SeedGroup:
             return None
         errors = [run.summary.get(f"{name}_mc_error") for _, run in found]
         mc_error = None if None in errors else math.hypot(*(error for error in errors if error is not None))
-        mean = self.per_example(name)
+        examples = self.over_examples(name)
         return MeanOverSeeds(
             mean=fmean(values),
             sd=stdev(values) if len(values) > 1 else None,
             count=len(values),
             mc_error=None if mc_error is None else mc_error / len(values),
-            data_error=None if mean is None else _known(standard_error(mean)),
+            data_error=None if examples is None else examples["error"],
         )
 
     def per_example(self, name: str) -> np.ndarray | None:
         """The mean over seeds of each example, (N,); None unless all were judged on the same ones."""
         found = [values for run in self.runs if (values := run.per_example(name)) is not None]
         return np.mean(found, axis=0) if found and self.test_hash is not None else None
+
+    def over_examples(self, name: str) -> Mapping[str, Any] | None:
+        """Of `per_example`: its mean, the standard error of that (None for one example), and the count of examples."""
+        if name in self.known:
+            return self.known[name]
+        values = self.per_example(name)
+        if values is None:
+            return None
+        return {"mean": float(np.mean(values)), "error": _known(standard_error(values)), "count": len(values)}
 
     @property
     def test_hash(self) -> str | None:
@@ -112,24 +125,55 @@ class SeedGroup:
         return hashes.pop() if len(hashes) == 1 else None
 
 
-def group_runs(paths: Sequence[str | Path], left_out: Callable[[str], None] | None = None) -> list[SeedGroup]:
+def group_runs(
+    paths: Sequence[str | Path],
+    left_out: Callable[[str], None] | None = None,
+    only: Collection[Path] | None = None,
+) -> list[SeedGroup]:
     """The runs in and under some folders, in groups that differ in the seed only; judged or not, nothing is computed.
 
     Arguments:
         paths: of the folders.
         left_out: told of each run that is damaged, which is then left out; such a run is an error if left out.
+        only: the folders of the runs that are wanted; all if left out.
 
     Raises:
         ValueError: there is no run.
     """
-    runs = {run.folder.path.resolve(): run for path in paths for run in _runs(Path(path), left_out)}
-    if not runs:
+    known: dict[Path, tuple[JudgedRun, str]] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise IwaxError(f"Expected {path} to be a run's folder, or to hold some; there is no such folder.")
+        found = [run for run in scan_runs(path) if only is None or run[0] in only]
+        with RunIndex(path, len(found)) as index:
+            known |= {run.folder.path.resolve(): (run, by) for run, by in _runs(found, index, left_out)}
+            groups = _grouped(known, index if len(paths) == 1 else None)
+    if not known:
         raise IwaxError(f"Expected runs in {', '.join(map(str, paths))}; there are none. `iwax train` makes them.")
-    groups: dict[tuple[RunConfig, int], list[JudgedRun]] = {}
-    for run in runs.values():
+    return groups
+
+
+def _grouped(known: Mapping[Path, tuple[JudgedRun, str]], index: RunIndex | None) -> list[SeedGroup]:
+    """The groups; with what an index knows of their numbers per example."""
+    groups: dict[tuple[RunConfig, int], list[tuple[JudgedRun, str]]] = {}
+    for run, signature in known.values():
         alike = dataclasses.replace(run.config, seed=0)
-        groups.setdefault((alike, run.status.get("epoch", 0)), []).append(run)
-    return [SeedGroup(tuple(sorted(group, key=lambda run: run.config.seed))) for group in groups.values()]
+        groups.setdefault((alike, run.status.get("epoch", 0)), []).append((run, signature))
+    made = []
+    for members in groups.values():
+        members.sort(key=lambda member: member[0].config.seed)
+        group = SeedGroup(tuple(run for run, _ in members))
+        made.append(group if index is None or not index.is_kept else _indexed(group, members, index))
+    return made
+
+
+def _indexed(group: SeedGroup, members: Sequence[tuple[JudgedRun, str]], index: RunIndex) -> SeedGroup:
+    """A group with its numbers over examples, which are computed again only where a run of it has changed."""
+    key = " ".join(str(run.folder.path) for run, _ in members)
+    signatures = [signature for _, signature in members]
+    signature = " ".join(signatures) if all(signatures) else ""
+    known = index.value("examples", key, signature, lambda: {name: group.over_examples(name) for name in PAIRED})
+    return dataclasses.replace(group, known=known)
 
 
 def best_group(groups: Sequence[SeedGroup], name: str) -> int | None:
@@ -141,42 +185,64 @@ def best_group(groups: Sequence[SeedGroup], name: str) -> int | None:
 
     of which 1.96 are wanted. None also where a group has no number, was judged on other examples, or there is one only.
     """
-    numbers, of_examples = [group.number(name) for group in groups], [group.per_example(name) for group in groups]
+    numbers, of_examples = [group.number(name) for group in groups], [group.over_examples(name) for group in groups]
     if len(groups) < 2 or len({group.test_hash for group in groups}) != 1 or name not in PAIRED:
         return None
     if any(number is None for number in numbers) or any(values is None for values in of_examples):
         return None
     means = [number.mean for number in numbers if number is not None]
-    first = int(np.argmax(means))
-    ahead = (_is_ahead(groups, name, first, other) for other in range(len(groups)) if other != first)
-    return first if all(ahead) else None
+    first, *others = sorted(range(len(groups)), key=lambda i: -means[i])  # the closest first: one is enough
+    return first if all(_is_ahead(groups[first], groups[other], name) for other in others) else None
 
 
-def _is_ahead(groups: Sequence[SeedGroup], name: str, first: int, other: int) -> bool:
-    one, two = (groups[i].per_example(name) for i in (first, other))
+def _is_ahead(first: SeedGroup, other: SeedGroup, name: str) -> bool:
+    """Whether the first is above the other by more than 1.96 errors; what is far apart needs no pairing.
+
+    The standard error of d lies between the difference and the sum of both groups' own.
+    """
+    one, two = first.over_examples(name), other.over_examples(name)
     assert one is not None  # `best_group` asked for both
     assert two is not None
-    if len(one) != len(two):
+    if one["count"] != two["count"]:
         return False
-    d, spreads = one - two, [groups[i].number(name) for i in (first, other)]
+    spreads = [group.number(name) for group in (first, other)]
     seeds = sum((number.sd or 0.0) ** 2 / number.count for number in spreads if number is not None)
+    if None not in (one["error"], two["error"]):
+        difference = one["mean"] - two["mean"]
+        least, most = abs(one["error"] - two["error"]), one["error"] + two["error"]
+        if difference > (1 + ROUNDING) * CLEAR * math.hypot(most, math.sqrt(seeds)):
+            return True
+        if difference < (1 - ROUNDING) * CLEAR * math.hypot(least, math.sqrt(seeds)):
+            return False
+    d = np.subtract(first.per_example(name), other.per_example(name))
     return bool(np.mean(d) > CLEAR * math.sqrt(standard_error(d) ** 2 + seeds))
 
 
-def _runs(path: Path, left_out: Callable[[str], None] | None) -> Iterator[JudgedRun]:
-    if not path.exists():
-        raise IwaxError(f"Expected {path} to be a run's folder, or to hold some; there is no such folder.")
-    for folder in map(RunFolder, find_runs(path)):
+def _runs(
+    found: Sequence[tuple[Path, str]], index: RunIndex, left_out: Callable[[str], None] | None
+) -> Iterator[tuple[JudgedRun, str]]:
+    for run in found:
+        folder = RunFolder(run[0])
         try:
-            run = JudgedRun(folder, folder.config(), folder.json(STATUS), folder.judged())
-            if run.summary and (folder.path / ARRAYS).exists():
-                read_arrays(folder.path / ARRAYS)  # now, while the run can be left out
+            read = index.of_run("judged", run, partial(_read, folder))
         except IwaxError as error:
             if left_out is None:
                 raise
             left_out(f"Left out {folder.path}. {error}")
         else:
-            yield run
+            yield JudgedRun(folder, RunConfig(**read["config"]), read["status"], read["summary"]), run[1]
+
+
+def _read(folder: RunFolder) -> dict[str, Any]:
+    """What a `JudgedRun` says of a folder.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    read = {"config": vars(folder.config()), "status": folder.json(STATUS), "summary": folder.judged()}
+    if read["summary"] and (folder.path / ARRAYS).exists():
+        read_arrays(folder.path / ARRAYS)  # now, while the run can be left out
+    return read
 
 
 def _known(value: float) -> float | None:

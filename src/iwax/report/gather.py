@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from iwax.errors import IwaxError
-from iwax.experiments import Record, folder_record, identifier, non_default_fields, read_records
+from iwax.experiments import Record, folder_record, identifier, read_records
 from iwax.figures import read_about
 from iwax.models import is_own
 from iwax.numpy_files import read_arrays
@@ -20,9 +21,11 @@ from iwax.runs import (
     Checkpoint,
     RunConfig,
     RunFolder,
+    RunIndex,
     data_size_of,
-    find_runs,
+    explicit_fields,
     resolve,
+    scan_runs,
 )
 from iwax.sweeps import step_flop
 
@@ -67,12 +70,7 @@ def gather(
     )  # one run may have been judged at two scales, and have a record of each
     recorded, folders, others = {record.checkpoint_sha256 for record in records}, dict[str, Path](), list[Run]()
     paths = [runs] if isinstance(runs, str | Path) else runs
-    for folder in (folder for path in paths for folder in _folders(path)):
-        try:
-            record = _record(RunFolder(folder))
-        except (IwaxError, OSError) as error:
-            left_out(f"Left out {folder}. {error}")
-            continue
+    for folder, record in (found for path in paths for found in _of_folders(path, left_out)):
         if record.checkpoint_sha256 not in recorded | folders.keys():
             others.append(Run(record, folder, folder))
         folders.setdefault(record.checkpoint_sha256, folder)
@@ -100,14 +98,27 @@ def _is_picture_in(folder: Path, path: Path) -> bool:
         return file.read(len(PNG)) == PNG
 
 
-def _folders(path: str | Path) -> list[Path]:
-    """The runs in and under a folder that have been trained."""
-    return [folder for folder in find_runs(path) if os.path.lexists(folder / CHECKPOINT)]
+def _of_folders(path: str | Path, left_out: Callable[[str], None]) -> Iterator[tuple[Path, Record]]:
+    """The runs in and under a folder that have been trained; what was read of them before comes from the index."""
+    found = [run for run in scan_runs(path) if os.path.lexists(run[0] / CHECKPOINT)]
+    with RunIndex(path, len(found)) as index:
+        for run in found:
+            try:
+                fields = index.of_run("record", run, functools.partial(_fields, RunFolder(run[0])))
+            except (IwaxError, OSError) as error:
+                left_out(f"Left out {run[0]}. {error}")
+            else:
+                yield run[0], Record(**fields | {"along": tuple(fields["along"])})
+
+
+def _fields(folder: RunFolder) -> dict[str, Any]:
+    record = _record(folder)
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
 def _record(folder: RunFolder) -> Record:
     config, checkpoint = folder.config(), folder.last_checkpoint()
-    own = non_default_fields(config)
+    own = explicit_fields(config)  # not what it would be known by in a study, which takes much longer to find out
     steps = folder.json(STATUS).get("step", 0)
     if (arrays := folder.path / "evaluation.npz").exists():
         read_arrays(arrays)  # or nothing of the run is in the report
@@ -118,7 +129,10 @@ def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
     """The arithmetic of training; None for a model of one's own, which would have to be run to be known."""
     if is_own(config.model):
         return None
-    alike = dataclasses.replace(config, seed=0, dataset="", split=None, epochs=None, train_images=None, init_from=None)
+    same: dict[str, Any] = {"epochs": None, "train_images": None, "init_from": None, "learning_rate": None}
+    if config.stages is not None:  # of any rates: a step at another one is as much arithmetic
+        same["stages"] = ",".join(f"0.001:{stage.partition(':')[2]}" for stage in config.stages.split(","))
+    alike = dataclasses.replace(config, seed=0, dataset="", split=None, **same)
     return steps * flop_of_step(alike, data_size_of(checkpoint))
 
 

@@ -14,20 +14,26 @@ from iwax.report.tables import Datum, Sheet
 
 __all__ = ["own_runs"]
 
+COMPARED = 100  # lines; a longer table is not read
+
 
 def own_runs(
-    folders: Sequence[Path], parts: Parts, left_out: Callable[[str], None] = lambda message: None
+    folders: Sequence[Path],
+    parts: Parts,
+    left_out: Callable[[str], None] = lambda message: None,
+    places: Sequence[Path] | None = None,
 ) -> dict[str, Any] | None:
     """The content of the page's first section; None where there are no runs of one's own.
 
     Arguments:
         folders: of runs.
         left_out: told of each run that is damaged, and so is left out.
+        places: folders in which they are found, together; each by itself if left out.
         parts: draws; its runs without a record are those whose curves are shown.
     """
     if not folders:
         return None
-    groups = group_runs(folders, left_out)
+    groups = group_runs(folders, left_out) if places is None else group_runs(places, left_out, set(folders))
     return {"table": seed_sheet(groups), "comparison": _comparison(groups), "figures": parts.own_curves()}
 
 
@@ -39,8 +45,8 @@ def _comparison(groups: Sequence[SeedGroup]) -> Sheet | None:
     judged.sort(key=lambda group: -_best(group)[0])
     labels, _ = seed_labels(judged)
     (_, reference), *others = (_best(group) for group in judged)
-    rows, notes = [], []
-    for (value, path), label in zip(others, labels[1:], strict=True):
+    rows, notes = [], [] if len(others) <= COMPARED else [f"The best {COMPARED} of {len(others)} lines below it."]
+    for (value, path), label in zip(others[:COMPARED], labels[1:], strict=False):
         try:
             found = compare_evaluations(read_evaluation(path), read_evaluation(reference))
         except IwaxError as error:

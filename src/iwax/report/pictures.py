@@ -21,6 +21,7 @@ from iwax.report.page import inline_svg, picture_data
 
 __all__ = ["Parts", "caption", "line_names"]
 
+LINES = 28  # of a figure: as many as colours and styles tell apart
 PICTURES = 12  # runs whose sheets the page shows
 SUFFIXES = (".svg", ".pdf")
 PICTURED = {
@@ -79,8 +80,9 @@ class Parts:
                 groups[str(sorted((key, str(v)) for key, v in run.record.config.items() if key != "seed"))].append(
                     run.record
                 )
-        names = line_names(list(groups.values()))
-        drawn = [self._draw("own-training", "Training", partial(FIGURES["training"][0], names))] if names else []
+        names = line_names(list(groups.values())[:LINES])  # the best, since runs are in that order
+        title = "Training" if len(groups) <= LINES else f"Training: the best {LINES} of {len(groups)} lines"
+        drawn = [self._draw("own-training", title, partial(FIGURES["training"][0], names))] if names else []
         if any(record.along for records in names.values() for record in records):
             title = "Test images along training"
             drawn.append(self._draw("own-along", title, partial(FIGURES["along"][0], names)))

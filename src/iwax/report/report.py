@@ -61,7 +61,7 @@ def write_report(
     log("drawing")
     content = {
         "title": "iwax report",
-        "own": own_runs([run.folder for run in found if run.folder is not None], parts),
+        "own": own_runs([run.folder for run in found if run.folder is not None], parts, places=folders),
         "summary": summary(studies, found),
         "progress": progress(studies, records) if studies else None,
         "verdicts": verdicts(studies, records),

@@ -34,6 +34,8 @@ from .hub import push_model as push_model
 from .identity import explicit_fields as explicit_fields
 from .identity import identifier as identifier
 from .identity import non_default_fields as non_default_fields
+from .index import RunIndex as RunIndex
+from .index import scan_runs as scan_runs
 from .initial import build_model as build_model
 from .initial import prepare as prepare
 from .initial import training_images as training_images

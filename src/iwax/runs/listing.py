@@ -2,42 +2,51 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from iwax.errors import IwaxError
 from iwax.runs.config import OBJECTIVE_FIELDS
-from iwax.runs.folder import CHECKPOINT, CONFIG, ENVIRONMENT, EVALUATIONS, METRICS, STATUS, RunFolder
+from iwax.runs.folder import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
+from iwax.runs.index import RunIndex, scan_runs
 
 __all__ = ["find_runs", "list_runs"]
 
 OPTIONS = (*OBJECTIVE_FIELDS, "update", "init_from")  # of the objective, and what else its name in a report says
 COLUMNS = ("objective", "options", "model", "dataset", "seed", "recipe", "state", "epochs", "seconds")
 COLUMNS += ("bound", "log_p", "iwae_64", "problem")
-OF_A_RUN = (ENVIRONMENT, STATUS, METRICS, CHECKPOINT)
-"""What tells a run from another folder with a file config.json: one of these is in it."""
 
 
 def find_runs(path: str | os.PathLike[str]) -> Iterator[Path]:
     """The folders of runs in and under a folder, in the order of their paths; what may not be entered is left out."""
-    for config in sorted(Path(path).rglob(CONFIG)):
-        if any(os.path.lexists(config.parent / name) for name in OF_A_RUN):
-            yield config.parent
+    return iter([folder for folder, _ in scan_runs(path)])
 
 
 def list_runs(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """One row for each run under a folder: what it trains, its state, its progress, and its last numbers in nats.
 
+    What was read before, of files that have not changed since, is taken from an index where there are many runs.
     A run with a damaged file has the state "damaged", what could be read of it, and under "problem" what is wrong; the
     problem of every other is None.
     """
-    return [_row(RunFolder(folder)) for folder in find_runs(path)]
+    runs = scan_runs(path)
+    with RunIndex(path, len(runs)) as index:
+        rows = [(run[0], index.of_run("row", run, partial(_row, run[0]))) for run in runs]
+    return [_now(folder, row) for folder, row in rows]
 
 
-def _row(folder: RunFolder) -> dict[str, Any]:
-    row: dict[str, Any] = {"run": str(folder.path), **dict.fromkeys(COLUMNS)}
+def _now(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
+    """A row, with what no file says: whether somebody is training the run."""
+    if row["state"] == "running" and not RunFolder(folder).is_locked:
+        row = row | {"state": "interrupted"}
+    return {"run": str(folder), **row}
+
+
+def _row(path: Path) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
     try:
-        for part in _parts(folder):
+        for part in _parts(RunFolder(path)):
             row |= part
     except (IwaxError, OSError) as error:
         row |= {"state": "damaged", "problem": " ".join(str(error).split())}
@@ -52,9 +61,8 @@ def _parts(folder: RunFolder) -> Iterator[dict[str, Any]]:
     yield {"options": {name: value for name, value in given.items() if value not in (None, "joint")}}
     yield {"recipe": config.protocol, "epochs": f"0/{config.epochs}"}
     status = folder.json(STATUS)
-    state = status.get("state", "new")
     yield {
-        "state": "interrupted" if state == "running" and not folder.is_locked else state,
+        "state": status.get("state", "new"),
         "epochs": f"{status.get('epoch', 0)}/{config.epochs}",
         "seconds": round(status["seconds"]) if "seconds" in status else None,
     }

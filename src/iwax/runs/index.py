@@ -1,0 +1,208 @@
+"""What was read of the runs under a folder, kept in one SQLite file, so that it is read again only where files changed.
+
+The index decides nothing but what to read again: a run's files are the truth, and their sizes, times and inodes say
+whether what was read of them still holds. It is kept where there are many runs. One that is damaged, or that another
+version of iwax has made, is made afresh; where none can be written, or somebody else writes it, all goes on without.
+"""
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from iwax.errors import IwaxError
+from iwax.files import dumps, loads
+from iwax.runs.contents import CHECKPOINT, CONFIG, ENVIRONMENT, LOCK, METRICS, STATUS
+
+__all__ = ["INDEX", "FoundRun", "RunIndex", "scan_runs"]
+
+INDEX = ".iwax-index.sqlite"
+LEAST = 100  # runs for which there is an index: fewer are read in no time
+SETTLED = 2.0  # seconds; a file changed since may change again without a trace in its size and times
+WAIT = 1.0  # seconds for another process that writes
+BATCH = 500  # values to a transaction
+OF_A_RUN = (ENVIRONMENT, STATUS, METRICS, CHECKPOINT)
+"""What tells a run from another folder with a file config.json: one of these is in it."""
+TABLES = """
+    CREATE TABLE IF NOT EXISTS made (by TEXT);
+    CREATE TABLE IF NOT EXISTS found (
+        what TEXT, key TEXT, signature TEXT, value TEXT, checksum INTEGER, PRIMARY KEY (what, key)
+    ) WITHOUT ROWID;
+"""
+
+FoundRun = tuple[Path, str]
+"""A run's folder, and the signature of its files; "" while they change."""
+
+
+class RunIndex:
+    """What is known of the runs in and under a folder, as a context; see `value`."""
+
+    def __init__(self, folder: str | os.PathLike[str], runs: int) -> None:
+        self._folder, self._path = Path(folder), Path(folder) / INDEX
+        self._wanted = runs >= LEAST
+        self._connection: sqlite3.Connection | None = None
+        self._seen: dict[str, set[str]] = defaultdict(set)
+        self._new: list[tuple[str, str, str, str, int]] = []
+
+    def __enter__(self) -> Self:
+        if self._wanted:
+            self._connection = self._open() or self._afresh()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        self._write()
+        if kind is None:
+            self._forget()
+        if self._connection is not None:
+            self._connection.close()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is one."""
+        return self._connection is not None
+
+    def of_run(self, what: str, run: FoundRun, read: Callable[[], Any]) -> Any:
+        """What `read` gives of a run, as `value`."""
+        folder, signature = run
+        key = str(folder).removeprefix(str(self._folder)).lstrip(os.sep) or "."
+        return self.value(what, key, signature, read)
+
+    def value(self, what: str, key: str, signature: str, read: Callable[[], Any]) -> Any:
+        """What `read` gives, as JSON has it; it is called only if it is not known for this signature.
+
+        Raises:
+            Exception: whatever `read` raises; then nothing is kept.
+        """
+        self._seen[what].add(key)
+        if signature and (text := self._known(what, key, signature)) is not None:
+            with contextlib.suppress(IwaxError):
+                return loads(text)
+        text = dumps(read())
+        if signature and self._connection is not None:
+            self._new.append((what, key, signature, text, _checksum(what, key, signature, text)))
+            if len(self._new) >= BATCH:
+                self._write()
+        return loads(text)
+
+    def _known(self, what: str, key: str, signature: str) -> str | None:
+        """The text that is kept, if it is of these files, and whole."""
+        query = "SELECT signature, value, checksum FROM found WHERE what = ? AND key = ?"
+        rows = self._do(lambda connection: connection.execute(query, (what, key)).fetchall())
+        if not rows or rows[0][0] != signature or not isinstance(rows[0][1], str):
+            return None
+        return rows[0][1] if rows[0][2] == _checksum(what, key, *rows[0][:2]) else None
+
+    def _write(self) -> None:
+        new, self._new = self._new, []
+        if new:
+            self._do(lambda c: c.executemany("REPLACE INTO found VALUES (?, ?, ?, ?, ?)", new), commit=True)
+
+    def _forget(self) -> None:
+        """Take out what is of no run any more: of each kind asked for, what was not."""
+        delete = "DELETE FROM found WHERE what = ? AND key = ?"
+        for what, seen in self._seen.items():
+            rows = self._do(lambda c, what=what: c.execute("SELECT key FROM found WHERE what = ?", (what,)).fetchall())
+            gone = [(what, key) for (key,) in rows or [] if key not in seen]
+            if gone:
+                self._do(lambda c, gone=gone: c.executemany(delete, gone), commit=True)
+
+    def _do(self, what: Callable[[sqlite3.Connection], Any], commit: bool = False) -> Any:
+        """Something with the file, or None where that fails; where it fails for good, the index is done without."""
+        if self._connection is None:
+            return None
+        try:
+            found = what(self._connection)
+            if commit:
+                self._connection.commit()
+            return found
+        except sqlite3.DatabaseError as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.rollback()
+            if not isinstance(error, sqlite3.OperationalError):  # which is: locked, read-only, no space left
+                self._connection.close()
+                self._connection = self._afresh()
+            return None
+
+    def _open(self) -> sqlite3.Connection | None:
+        """The file, made if there is none; None for one that is damaged, or of another version."""
+        connection = None
+        try:
+            connection = sqlite3.connect(self._path, timeout=WAIT)
+            connection.execute("PRAGMA synchronous = OFF")  # what is torn has another checksum, or is no database
+            connection.executescript(TABLES)
+            made, ours = connection.execute("SELECT by FROM made").fetchall(), _made_by()
+            if not made:
+                with connection:
+                    connection.execute("INSERT INTO made VALUES (?)", (ours,))
+            if made in ([], [(ours,)]):
+                return connection
+        except sqlite3.Error:
+            pass
+        if connection is not None:
+            connection.close()
+        return None
+
+    def _afresh(self) -> sqlite3.Connection | None:
+        """A new file in place of the one that is there; None where that cannot be."""
+        try:
+            self._path.unlink(missing_ok=True)
+            self._path.with_name(INDEX + "-journal").unlink(missing_ok=True)
+        except OSError:
+            return None
+        return self._open()
+
+
+def scan_runs(path: str | os.PathLike[str]) -> list[FoundRun]:
+    """The runs in and under a folder, in the order of their paths, each with a signature of its files.
+
+    Folders that may not be entered are left out; links to folders are not followed.
+    """
+    found = sorted(_walk(os.fspath(path)), key=lambda run: run[0].split(os.sep))
+    return [(Path(folder), signature) for folder, signature in found]
+
+
+def _walk(folder: str) -> Iterator[tuple[str, str]]:
+    waiting = [folder]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                here = {entry.name: entry for entry in entries}
+        except OSError:
+            continue
+        if CONFIG in here and any(name in here for name in OF_A_RUN):
+            yield folder, _signature(here)
+        waiting += [entry.path for entry in here.values() if entry.is_dir(follow_symlinks=False)]
+
+
+def _signature(entries: dict[str, os.DirEntry[str]]) -> str:
+    """Of the names, sizes, times and inodes of a run's files; "" if one has changed just now, or is a link."""
+    parts, recent = [], time.time() - SETTLED
+    for name in sorted(entries):
+        try:
+            stat = entries[name].stat(follow_symlinks=False)
+        except OSError:
+            return ""
+        if entries[name].is_symlink() or (stat.st_mtime > recent and name != LOCK):
+            return ""
+        if name != LOCK:
+            parts.append((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _checksum(*parts: str) -> int:
+    return zlib.crc32("\0".join(parts).encode())
+
+
+def _made_by() -> str:
+    """The code that reads runs, by the sizes and times of its files: with other code, all is read again."""
+    package = Path(__file__).parents[1]
+    stats = [(str(path), path.stat()) for path in sorted(package.rglob("*.py"))]
+    parts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

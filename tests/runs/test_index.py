@@ -1,0 +1,211 @@
+"""The index of runs gives what the folders hold, whatever happens to either; a listing of thousands takes seconds."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+from benchmarks.many_runs import age, make_run, make_runs
+
+from iwax.console import print_table
+from iwax.runs import RunFolder
+from iwax.runs.index import INDEX, RunIndex, scan_runs
+from iwax.runs.listing import list_runs
+
+COUNT = 16
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_are_many():
+    """An index for fewer runs than there are here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("iwax.runs.index.LEAST", COUNT // 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folders of runs with their index."""
+    folder = tmp_path_factory.mktemp("many") / "runs"
+    age(make_runs(folder, COUNT, examples=4, epochs=3))
+    list_runs(folder)
+    return folder
+
+
+@pytest.fixture
+def runs(made, tmp_path):
+    """A copy of it, whose index is of other files until it has been listed."""
+    shutil.copytree(made, tmp_path / "runs")
+    list_runs(tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def without_index(folder, monkeypatch):
+    """What the folders hold."""
+    with monkeypatch.context() as patch:
+        patch.setattr("iwax.runs.index.LEAST", 10**9)
+        return list_runs(folder)
+
+
+def folders_read(folder, monkeypatch):
+    """How many runs a listing reads; and its rows."""
+    read = []
+    config = RunFolder.config
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "config", lambda self: read.append(self.path) or config(self))
+        rows = list_runs(folder)
+    return len(read), rows
+
+
+def test_what_has_not_changed_is_not_read_again(runs, monkeypatch):
+    count, rows = folders_read(runs, monkeypatch)
+    assert count == 0
+    assert len(rows) == COUNT
+    assert rows == without_index(runs, monkeypatch)
+
+
+def change(runs):
+    """A run added, one that goes on, one gone, one damaged, and one replaced by a file of the same size."""
+    one, two, three, four = (row["run"] for row in list_runs(runs)[:4])
+    added = make_run(runs, COUNT, examples=4, epochs=3)
+    RunFolder(one).append("metrics.jsonl", {"epoch": 4, "step": 32, "bound": -7.5})
+    shutil.rmtree(two)
+    (runs / three / "status.json").write_text("{")
+    before = (runs / four / "status.json").read_text()
+    (runs / four / "status.json").write_text(before.replace('"finished"', '"stopped" '))
+    age([path for path in runs.iterdir() if path.is_dir()])
+    return added
+
+
+def test_the_index_gives_what_the_folders_hold_after_every_kind_of_change(runs, monkeypatch):
+    before = list_runs(runs)
+    added = change(runs)
+    rows = list_runs(runs)
+    assert rows == without_index(runs, monkeypatch)
+    states = [row["state"] for row in rows]
+    assert (states.count("damaged"), states.count("stopped"), len(rows)) == (1, 1, COUNT)
+    assert str(added) in [row["run"] for row in rows]
+    assert rows[0]["bound"] == -7.5
+    assert rows != before
+
+
+def test_an_index_that_is_not_refreshed_gives_other_rows(runs, monkeypatch):
+    """The control of the test above: with signatures that say nothing, changes are overlooked."""
+    monkeypatch.setattr("iwax.runs.index._signature", lambda entries: "the same")
+    list_runs(runs)
+    change(runs)
+    assert list_runs(runs) != without_index(runs, monkeypatch)
+
+
+def test_a_run_that_changes_now_is_read_each_time(runs, monkeypatch):
+    folder = scan_runs(runs)[0][0]
+    for bound in (-5.25, -5.75):  # of one size, and maybe at one time
+        RunFolder(folder).write("metrics.jsonl", json.dumps({"epoch": 1, "step": 8, "bound": bound}) + "\n")
+        count, rows = folders_read(runs, monkeypatch)
+        assert rows[0]["bound"] == bound
+        assert count == 1
+
+
+@pytest.mark.parametrize("damage", ["no database", "cut off", "altered", "of other code"])
+def test_a_damaged_index_is_made_afresh(runs, monkeypatch, damage):
+    path, expected = runs / INDEX, without_index(runs, monkeypatch)
+    if damage == "no database":
+        path.write_bytes(b"no database, but long enough to be looked at" * 40)
+    elif damage == "cut off":
+        path.write_bytes(path.read_bytes()[:5000])
+    else:
+        with sqlite3.connect(path) as connection:
+            if damage == "altered":
+                connection.execute("UPDATE found SET value = replace(value, 'finished', 'stopped')")
+            else:
+                connection.execute("UPDATE made SET by = 'another'")
+    assert list_runs(runs) == expected
+    assert folders_read(runs, monkeypatch) == (0, expected)
+
+
+def test_where_no_index_can_be_written_all_goes_on_without(runs, monkeypatch):
+    (runs / INDEX).unlink()
+    (runs / INDEX).mkdir()  # even root cannot write a file there
+    assert list_runs(runs) == without_index(runs, monkeypatch)
+
+
+def test_an_index_that_somebody_writes_is_read_and_not_waited_for(runs, monkeypatch):
+    monkeypatch.setattr("iwax.runs.index.WAIT", 0.05)
+    expected = without_index(runs, monkeypatch)
+    with sqlite3.connect(runs / INDEX) as other:
+        other.execute("BEGIN IMMEDIATE")
+        make_run(runs, COUNT, examples=4, epochs=3)
+        rows = list_runs(runs)
+        other.rollback()
+    assert len(rows) == COUNT + 1
+    assert [row for row in rows if row in expected] == expected
+
+
+def test_few_runs_have_no_index(tmp_path):
+    age([make_run(tmp_path, 0, examples=4, epochs=3)])
+    assert len(list_runs(tmp_path)) == 1
+    assert not (tmp_path / INDEX).exists()
+
+
+def test_what_is_of_no_run_any_more_leaves_the_index(runs):
+    shutil.rmtree(scan_runs(runs)[0][0])
+    list_runs(runs)
+    with sqlite3.connect(runs / INDEX) as connection:
+        assert connection.execute("SELECT count(*) FROM found WHERE what = 'row'").fetchone() == (COUNT - 1,)
+
+
+def test_a_value_is_computed_once_and_what_fails_is_not_kept(tmp_path):
+    with RunIndex(tmp_path, COUNT) as index, pytest.raises(ZeroDivisionError):
+        index.value("what", "key", "of files", lambda: 1 / 0)
+    for read in (lambda: {"x": float("nan")}, lambda: 1 / 0):  # the second is not called
+        with RunIndex(tmp_path, COUNT) as index:
+            assert index.value("what", "key", "of files", read) == {"x": None}
+
+
+def test_a_long_table_reads_as_a_short_one(capsys):
+    rows = [[f"run-{i}", "é" * (i % 3), str(i)] for i in range(501)]
+    columns = ["run", "words", "number"]
+    print_table("a title", columns, rows, texts=2)
+    long = capsys.readouterr().out.splitlines()
+    print_table("a title", columns, rows[-200:], texts=2)
+    short = capsys.readouterr().out.splitlines()
+    last = [[line.split() for line in lines if line.strip()][-100:] for lines in (long, short)]
+    assert last[0] == last[1]
+    assert long[2].split() == columns
+    assert len({len(line) for line in long[4:-1]}) == 1  # numbers end below each other
+
+
+def measured(arguments):
+    """Processor seconds and peak memory in bytes of a command in a process of its own."""
+    import subprocess
+    import sys
+
+    code = (
+        "import resource, sys, time; from iwax.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    seconds, memory = map(float, run.stderr.splitlines()[-1].split())
+    return seconds, memory, run.stdout
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs_are_listed_in_two_seconds_and_reported_in_twenty(tmp_path):
+    """Processor seconds, as other work may share the machine; the first listing and report make the index."""
+    folder, out = tmp_path / "runs", str(tmp_path / "report")
+    age(make_runs(folder, 10_000, examples=50, epochs=20))
+    measured(["runs", str(folder)])
+    seconds, memory, text = measured(["runs", str(folder)])
+    assert len(text.splitlines()) > 10_000
+    assert seconds < 2 * SLACK
+    assert memory < 200e6
+    measured(["report", str(folder), "--out", out])
+    seconds, memory, _ = measured(["report", str(folder), "--out", out])
+    assert seconds < 20 * SLACK
+    assert memory < 1.5e9
+
+
+SLACK = 1.5  # for a core that others share
