@@ -15,7 +15,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Recipe": (
         *("protocol", "epochs", "batch_size", "learning_rate", "stages", "schedule_scale", "decay", "warm_up"),
         *("kl_warmup", "algorithm", "clip", "parts", "gradient_scale", "beta1", "beta2", "epsilon", "epsilon_hat"),
-        *("second_moment", "previous_moments", "shuffle", "precision"),
+        *("second_moment", "previous_moments", "shuffle", "precision", "devices"),
     ),
     "Judging along the way": ("validation", "eval_every", "eval_images", "eval_samples", "keep", "patience"),
 }

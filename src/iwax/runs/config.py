@@ -80,6 +80,7 @@ class RunConfig(ObjectiveOptions):
         "Of the operands of matrix products while training: float32 or bfloat16. Everything else, and all judging, is "
         "float32.",
     )
+    devices: int | None = _field(None, "How many devices share each minibatch, in equal parts; 1 if left out.")
     update: str = _field(
         "joint",
         "joint, or alternating (piwae): the inference network on MIWAE(M, K), then the generative one on IWAE(K), with "

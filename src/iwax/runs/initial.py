@@ -121,6 +121,7 @@ def prepare(
         binarize=run.binarize,
         update=run.update,
         precision=run.config.precision,
+        devices=run.config.devices or 1,
     )
     model = build_model(run, images, own)
     if own is not None:

@@ -28,7 +28,7 @@ EVALUATION = {"eval_images": 500, "eval_samples": 640}
 VAE_ONLY = ("likelihood", "init", "output_bias", "scale_map")  # choices that a model of your own makes itself
 KEEPS = ("last", "best")
 COUNTS = {  # and their least
-    **dict.fromkeys(("epochs", "train_images", "eval_every", "eval_images", "patience"), 1),
+    **dict.fromkeys(("epochs", "train_images", "eval_every", "eval_images", "patience", "devices"), 1),
     "eval_samples": 64,
 }
 CHOICES: dict[str, Any] = {
@@ -138,6 +138,7 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
         **{name: _plain(getattr(defaults, name)) for name in OBJECTIVE_FIELDS if hasattr(defaults, name)},
         **{name: getattr(unscaled, name) for name in RECIPE_FIELDS},
         **{"stages": _written(unscaled.stages), "epochs": epochs, "binarize": binarize},
+        "devices": None if config.devices == 1 else config.devices,
         "likelihood": config.likelihood or "bernoulli",
     }
     if along is not None:

@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
-from iwax.errors import NonFiniteLossError
+from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.models import matrix_precision
 from iwax.objectives import OBJECTIVES, every_option
 from iwax.training.optimisers import Decay
@@ -68,6 +68,13 @@ class Cohort:
 
     trainers: tuple[Trainer, ...]
     devices: tuple[Any, ...] = dataclasses.field(default_factory=lambda: tuple(jax.devices()))
+
+    def __post_init__(self) -> None:
+        if self.trainers[0].devices > 1:
+            raise IwaxError(
+                f"Expected devices to be left out where one program trains several runs, which it shares out among "
+                f"all; got {self.trainers[0].devices}. Train them with --no-vectorized, or one by one."
+            )
 
     @property
     def steps_per_epoch(self) -> int:

@@ -42,6 +42,7 @@ def fit(
     keep: str = "last",
     patience: int | None = None,
     on_epoch: Callable[..., Any] | None = None,
+    devices: int = 1,
     protocol: str | Recipe | None = None,
 ) -> FitResult:
     """Train `model` by ascending `objective`, both of them if the objective has something to learn.
@@ -86,6 +87,8 @@ def fit(
         patience: stop after so many judgements in a row without a better validation IWAE-64.
         on_epoch: called with the record of each epoch, and with the model if it takes two arguments; training stops
             where it returns False.
+        devices: how many of JAX's devices share each minibatch, whose size is a multiple of it; the result is that of
+            one device but for rounding.
         protocol: the former name of `recipe`.
 
     Returns:
@@ -123,6 +126,7 @@ def fit(
         update=update,
         optimizer=optimizer,
         kl_weight=kl_weight,
+        devices=devices,
     )
     course = Course(before, judge_of(held_out, binarize, key, eval_every, keep, patience), keep, patience, on_epoch)
     state = resumed(model, trainer, objective) if isinstance(model, FitResult) else trainer.start(model, objective)

@@ -12,16 +12,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.data import binarize, is_tree, num_examples
 from iwax.keys import TrainingKeys
 from iwax.models import Model
 from iwax.objectives import AbstractObjective, in_training, loss, value_with_gradient_of
+from iwax.training.devices import shared_out
 from iwax.training.recipe import Optimizer, Recipe
 from iwax.training.updates import Phase, Update, phases, trainable
 
-__all__ = ["TrainState", "run_steps", "start", "steps"]
+__all__ = ["TrainState", "num_parts", "run_steps", "start", "steps"]
 
 
 PAIRS = 1600  # of an image and a sample: their 784 logits are 5 MB
@@ -71,10 +73,12 @@ def steps(
     stop_early: bool = True,
     optimizer: Optimizer | None = None,
     kl_weight: int | float | Callable[[Any], Any] | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Array]:
     """Steps of one epoch until `stop`, or until a bound is no longer finite; and whether the parameters still are.
 
-    Without `stop_early` it goes on to `stop` whatever the bounds. `run_steps` is this as one compiled program.
+    Without `stop_early` it goes on to `stop` whatever the bounds. `run_steps` is this as one compiled program. The
+    devices of `mesh` share every minibatch.
     """
     own = TrainingKeys(key)
     count = num_examples(images)
@@ -88,8 +92,9 @@ def steps(
     def minibatch(slot: Array) -> PyTree:
         batch = jax.lax.dynamic_slice_in_dim(order, slot * batch_size, batch_size)
         if is_tree(images):
-            return jax.tree.map(lambda leaf: leaf[batch], images)
-        return binarize(images[batch], binarize_rule, jax.random.wrap_key_data(words[slot, 0], impl=impl))
+            return shared_out(jax.tree.map(lambda leaf: leaf[batch], images), mesh)
+        chosen = shared_out(images[batch], mesh)
+        return shared_out(binarize(chosen, binarize_rule, jax.random.wrap_key_data(words[slot, 0], impl=impl)), mesh)
 
     def go_on(carry: tuple) -> Array:
         _, _, step, _, finite, _ = carry
@@ -100,7 +105,8 @@ def steps(
         slot = step % num_steps
         key = jax.random.wrap_key_data(words[slot, 1], impl=impl)
         weight = kl_weight(step) if callable(kl_weight) else kl_weight
-        parameters, opt_state, losses = _update(plan, recipe, optimiser, parameters, opt_state, fixed, x, key, weight)
+        given = (parameters, opt_state, fixed, x, key, weight)
+        parameters, opt_state, losses = _update(plan, recipe, optimiser, *given, mesh)
         value = losses[0] if len(losses) == 1 else jnp.stack(losses)
         # The next minibatch needs none of this, so it is made at the same time, on whatever core is free.
         x = minibatch((slot + 1) % num_steps)
@@ -143,12 +149,13 @@ def _update(
     x: PyTree,
     key: PRNGKeyArray,
     weight: Array | int | float | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[PyTree, tuple[PyTree, ...], tuple[Array, ...]]:
     """One step: the phases after one another, on one minibatch. Parameters, optimisers and losses."""
     states, losses = list(opt_state), []
     for i, phase in enumerate(plan):
         phase_key = key if len(plan) == 1 else jax.random.fold_in(key, i)
-        values, gradient, own = _gradient(phase, recipe, parameters, fixed, x, phase_key, weight)
+        values, gradient, own = _gradient(phase, recipe, parameters, fixed, x, phase_key, weight, mesh)
         if recipe.gradient_scale == "sum":
             gradient = jax.tree.map(lambda g: num_examples(x) * g, gradient)
         changes, states[i] = optimiser.update(gradient, states[i], own)
@@ -165,6 +172,7 @@ def _gradient(
     x: PyTree,
     key: PRNGKeyArray,
     weight: Array | int | float | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[list[Array], PyTree, PyTree]:
     """The mean losses of a phase (the last is its own), its gradient in its own parameters, and those parameters."""
     own, others = eqx.partition(parameters, phase.mask)
@@ -181,7 +189,8 @@ def _gradient(
     parts = recipe.parts or num_parts(num_examples(x), objective.total_samples)
     if parts == 1:
         return *of_part(x, key), own
-    split = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), x), jax.random.split(key, parts)
+    in_parts = shared_out(jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), x), mesh, axis=1)
+    split = in_parts, jax.random.split(key, parts)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_part, x, key))
     total, _ = jax.lax.scan(lambda sum_, part: (jax.tree.map(jnp.add, sum_, of_part(*part)), None), nothing, split)
     return *jax.tree.map(lambda leaf: leaf / parts, total), own

@@ -17,8 +17,9 @@ from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.keys import TrainingKeys
 from iwax.models import PRECISIONS, Model, matrix_precision
 from iwax.objectives import AbstractObjective, check_kl_weight
+from iwax.training.devices import at_home, check_devices, everywhere, mesh_of
 from iwax.training.recipe import Optimizer, Recipe, check_optimizer
-from iwax.training.steps import TrainState, run_steps, start
+from iwax.training.steps import TrainState, num_parts, run_steps, start
 from iwax.training.updates import Alternating, Update
 
 __all__ = ["Record", "Trainer", "WarmUp", "in_chunks"]
@@ -53,6 +54,7 @@ class Trainer:
         precision: of the operands of matrix products, "float32" or "bfloat16"; see `iwax.models.precision`.
         optimizer: in place of the recipe's: a transformation of optax, or a rate or schedule for the recipe's own.
         kl_weight: of log p(z) - log q(z | x) in the log-weights; a number, or a function of the step, from 0.
+        devices: how many share each minibatch; between calls the state is on the first of them.
     """
 
     images: PyTree
@@ -64,6 +66,7 @@ class Trainer:
     precision: str = "float32"
     optimizer: Optimizer | None = None
     kl_weight: int | float | Callable[[Any], Any] | None = None
+    devices: int = 1
 
     def __post_init__(self) -> None:
         check_optimizer(self.optimizer)
@@ -77,6 +80,7 @@ class Trainer:
                 f"Expected batch_size to be at most the number of training examples, {num_examples(self.images)}; "
                 f"got {self.batch_size}."
             )
+        check_devices(self.devices, self.batch_size)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -87,13 +91,22 @@ class Trainer:
         """The state before the first step.
 
         Raises:
-            ValueError: a KL weight for a model or an objective that cannot take one.
+            ValueError: a KL weight for a model or an objective that cannot take one, or parts of a minibatch that the
+                devices cannot share.
         """
+        for own in self._ascended(objective):
+            check_devices(self.devices, self.batch_size, self._parts(own))
         if self.kl_weight is not None:
-            update = self.update
-            for one in (update.inference, update.generative) if isinstance(update, Alternating) else (objective,):
+            for one in self._ascended(objective):
                 check_kl_weight(model, one)
         return start(model, objective, self.update, self.recipe, self.steps_per_epoch, self.optimizer)
+
+    def _ascended(self, objective: AbstractObjective) -> tuple[AbstractObjective, ...]:
+        update = self.update
+        return (update.inference, update.generative) if isinstance(update, Alternating) else (objective,)
+
+    def _parts(self, objective: AbstractObjective) -> int:
+        return self.recipe.parts or num_parts(self.batch_size, objective.total_samples)
 
     def record(self, state: TrainState) -> Record:
         """The record of the epoch that `state` has just finished; bounds in nats, averaged over its steps."""
@@ -111,9 +124,10 @@ class Trainer:
     def on_device(self) -> PyTree:
         """The images as the program takes them; black and white already, if they are to be drawn once."""
         images = jax.tree.map(jnp.asarray, self.images)
-        if self.binarize != "fixed":
-            return images
-        return binarize(images, "fixed", TrainingKeys(self.key).fixed_binarisation).astype(bool)
+        if self.binarize == "fixed":
+            images = binarize(images, "fixed", TrainingKeys(self.key).fixed_binarisation).astype(bool)
+        mesh = mesh_of(self.devices)
+        return images if mesh is None else everywhere(images, mesh)
 
     def advance(self, state: TrainState, images: PyTree, num_steps: int) -> TrainState:
         """The state after `num_steps` more steps, or after the last step of the epoch if that comes first.
@@ -122,11 +136,15 @@ class Trainer:
             NonFiniteLossError: the loss of a step was not finite, or the parameters are not.
         """
         rule = "none" if self.binarize == "fixed" else self.binarize
-        stop = self.stop(int(state.step), num_steps)
+        stop, key, mesh = self.stop(int(state.step), num_steps), self.key, mesh_of(self.devices)
+        if mesh is not None:
+            state, stop, key = everywhere((state, stop, key), mesh)
         fixed = (self.update, self.recipe, self.batch_size, rule)
         own: dict[str, Any] = {"optimizer": self.optimizer, "kl_weight": self.kl_weight}
         with matrix_precision(self.precision):
-            after, finite = run_steps(state, images, self.key, stop, *fixed, **own)
+            after, finite = run_steps(state, images, key, stop, *fixed, **own, mesh=mesh)
+        if mesh is not None:
+            after = at_home(after)
         self.check_finite(after, bool(finite))
         return after
 
