@@ -261,6 +261,21 @@ def test_a_posterior_that_does_not_know_its_mean_is_averaged_over_draws():
         Stub(of_q=None).posterior(x).mean  # noqa: B018 (the control)
 
 
+class Sometimes(Stub):
+    """A mean that is there at first, and NaN for what lies above zero."""
+
+    def likelihood(self, z):
+        return Density(jnp.where(z > 0, jnp.nan, z), 0.0)
+
+
+def test_a_likelihood_whose_mean_is_not_finite_somewhere_is_refused_by_name():
+    """What stands for a mean is chosen by the first example; the pictures were black and SSIM was NaN."""
+    x = np.array([[-9.0] * 4, [9.0] * 4], np.float32)
+    assert np.isfinite(reconstruct(Sometimes(), x[:1], KEY)).all()
+    with pytest.raises(ValueError, match=r"Expected p\(x \| z\) to have a finite `mean`.*got nan from Density"):
+        reconstruct(Sometimes(), x, KEY)
+
+
 def test_units_by_a_single_draw_need_means_and_say_so():
     with pytest.raises(TypeError, match="Expected the posterior to have a `mean` for each layer; got Density, which"):
         single_sample_unit_variances(Stub(of_q=None), np.zeros((2, 4), np.float32), KEY)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from iwax.cli import main
+from iwax.evaluation.bits import is_discrete
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.seeds import evaluate_runs
 from iwax.runs.folder import RunFolder
@@ -80,6 +81,21 @@ def test_bits_per_dimension_are_nats_of_each_pixel_in_units_of_log_2(run):
         np.std(values, ddof=1) / math.sqrt(len(values)) / 16 / 0.6931471805599453
     )
     assert 0.9 < found["bits_per_dimension"] < 1.5  # noise of every grey value, hardly learned
+
+
+@pytest.mark.parametrize(
+    ("values", "stored", "rule", "real_valued", "discrete"),
+    [
+        ([0.0, 1.0], np.uint8, "fixed", False, True),
+        ([0.0, 1.0], np.uint8, "fixed", True, False),  # a Gaussian of black and white
+        ([0.0, 0.3], np.uint8, "intensities", True, False),
+        ([0.0, 7.0], np.int32, "none", None, True),  # counts
+        ([0.0, 7.0], np.int32, "none", True, False),
+        ([0.0, 0.5], np.float32, "none", None, False),
+    ],
+)
+def test_bits_are_of_probabilities_only(values, stored, rule, real_valued, discrete):
+    assert is_discrete(np.array([values]), stored, rule, real_valued) is discrete
 
 
 @pytest.mark.slow
