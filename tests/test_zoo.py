@@ -27,6 +27,11 @@ def test_unknown_names_are_refused(tmp_path):
         iwax.load("one-layer-iwae-5", folder=tmp_path)
     with pytest.raises(ValueError, match=r"to have the SHA-256 of its record, 0; got no such file\. Reinstall"):
         iwax.load("one-layer-iwae-50", folder=tmp_path)
+    for missing in ("runs/nothere", "model.safetensors"):
+        with pytest.raises(
+            ValueError, match=rf"Expected {missing} to be the folder of a run, a file .* Check the path"
+        ):
+            iwax.load(missing)
 
 
 def test_the_models_of_this_version_are_what_their_records_say():

@@ -66,6 +66,11 @@ def load(
     """
     if folder is None and (Path(name).exists() or is_on_hub(name)):
         return open_run(name, trust_code=trust_code, data_dir=data_dir).model
+    if folder is None and (len(Path(name).parts) > 1 or Path(name).suffix):
+        raise IwaxError(
+            f"Expected {name} to be the folder of a run, a file that `iwax export` wrote, hf:OWNER/NAME, or one of "
+            f"{', '.join(records())}; there is no such file or folder. Check the path."
+        )
     return _load_own(str(name), folder)
 
 

@@ -1,5 +1,6 @@
 """A model as one file for others: it is the model, says what it is, holds no path, and runs no code unasked."""
 
+import dataclasses
 import json
 import types
 
@@ -86,6 +87,16 @@ def test_the_card_has_the_numbers_with_their_errors_and_how_to_load_it(run, file
     assert judged["test_hash"] in card
     assert 'iwax.load("model.safetensors")' in card
     assert "own.npy" in card
+
+
+def test_the_numbers_are_those_of_the_checkpoint_and_are_passed_on(run, file, tmp_path):
+    again = tmp_path / "again.safetensors"
+    iwax.runs.export_run(open_run(file), again)
+    assert read_card(again).replace(again.name, file.name) == read_card(file)
+    other = dataclasses.replace(
+        open_run(run), checkpoint_sha256="of another"
+    )  # the last, say, where the best is judged
+    assert "None: the model was not judged" in iwax.runs.export_run(other, again)
 
 
 def test_no_path_and_no_command_of_this_machine_is_in_the_file(run, file):

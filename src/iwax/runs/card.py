@@ -49,6 +49,8 @@ def _what(run: LoadedRun, config: RunConfig, environment: dict[str, Any]) -> str
     size = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(run.model, eqx.is_inexact_array)))
     model = f"a model of its author's own, `{config.model}`" if own else f"iwax's `{config.model}`"
     likelihood = "" if own else f", p(x | z) {config.likelihood}"
+    best = run.selected
+    chosen = f" This is the checkpoint of epoch {best['epoch']}, the best by {best['by']}." if best else ""
     known = options(OBJECTIVES[config.objective])
     given = ", ".join(f"{name}={getattr(config, name)}" for name in known if getattr(config, name) is not None)
     return (
@@ -56,7 +58,7 @@ def _what(run: LoadedRun, config: RunConfig, environment: dict[str, Any]) -> str
         f"A latent-variable model p(x, z) with its inference network q(z | x): {model}{likelihood}, {size:,} "
         f"parameters.\n\n"
         f"Trained by `{config.objective}` ({given}), recipe `{config.protocol}`, epochs: {config.epochs}, "
-        f"batches of {run.resolved.recipe.batch_size}, seed {config.seed}.\n"
+        f"batches of {run.resolved.recipe.batch_size}, seed {config.seed}.{chosen}\n"
     )
 
 

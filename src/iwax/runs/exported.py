@@ -22,6 +22,7 @@ from iwax.models import OwnModel, is_own
 from iwax.runs.card import model_card
 from iwax.runs.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
 from iwax.runs.config import RunConfig
+from iwax.runs.folder import JUDGED
 from iwax.runs.initial import architecture
 from iwax.runs.loading import LoadedRun, data_size_of, kept_model
 from iwax.runs.resolution import resolve
@@ -60,7 +61,7 @@ def export_run(run: LoadedRun, out: str | os.PathLike[str]) -> str:
         raise IwaxError(f"Expected out to be a file of the suffix {SUFFIX}; got {out}. Name one.")
     config, own = _shared_config(run.config), _own_model(run)
     environment = _shared_environment(run, own)
-    evaluation = run.folder.judged()
+    evaluation = _evaluation_of(run)
     card = model_card(run, config, environment, evaluation, out.name)
     notes = {"kind": "model", "config": config.to_json(), "card": card, "checkpoint": run.checkpoint_sha256}
     notes |= {"environment": dumps(environment), "evaluation": dumps(_shared_evaluation(evaluation))}
@@ -106,8 +107,11 @@ def read_exported(
         )
     else:
         template = _own_of(notes, resolved.config.model).make_from(mean, TrainingKeys.model(resolved.config.seed))
+    folder, evaluation = ScratchFolder(), loads(notes["evaluation"], path)
+    if evaluation:  # so that whoever passes the model on passes on its numbers
+        folder.write_json(JUDGED, evaluation)
     return LoadedRun(
-        folder=ScratchFolder(),
+        folder=folder,
         resolved=resolved,
         model=checkpoint.fill(template, ".model"),
         objective=objective,
@@ -160,5 +164,12 @@ def _shared_environment(run: LoadedRun, own: OwnModel | None) -> dict[str, Any]:
     return found
 
 
+def _evaluation_of(run: LoadedRun) -> dict[str, Any]:
+    """The evaluation of this very checkpoint; {} where the folder has none, or that of another of its checkpoints."""
+    evaluation = run.folder.judged()
+    judged = evaluation.get("made_from", evaluation.get("settings", {})).get("checkpoint")
+    return evaluation if judged in (None, run.checkpoint_sha256) else {}
+
+
 def _shared_evaluation(evaluation: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in evaluation.items() if name != "settings"}
+    return {name: value for name, value in evaluation.items() if name not in ("settings", "made_from")}
