@@ -93,9 +93,7 @@ def test_the_numbers_are_those_of_the_checkpoint_and_are_passed_on(run, file, tm
     again = tmp_path / "again.safetensors"
     iwax.runs.export_run(open_run(file), again)
     assert read_card(again).replace(again.name, file.name) == read_card(file)
-    other = dataclasses.replace(
-        open_run(run), checkpoint_sha256="of another"
-    )  # the last, say, where the best is judged
+    other = dataclasses.replace(open_run(run), checkpoint_sha256="of another")  # the last, say, not the best
     assert "None: the model was not judged" in iwax.runs.export_run(other, again)
 
 
