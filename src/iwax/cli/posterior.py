@@ -72,6 +72,11 @@ def ssim(
             ["border", chosen["border"], ""],
             ["data range", f"{chosen['data_range']:g}", ""],
             ["reconstruction", chosen["reconstruction"], f"{result['num_samples']} draws"],
+            *(
+                [["shown of p(x | z)", result["shown"], "as its mean is not finite or not known"]]
+                if "shown" in result
+                else []
+            ),
             ["trained on", result["trained_on"], ""],
         ],
     )

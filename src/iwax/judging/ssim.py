@@ -9,7 +9,7 @@ import numpy as np
 from iwax.checks import check_choice
 from iwax.data import Dataset, channels_last
 from iwax.errors import IwaxError
-from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, ssim, standard_error
+from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, shown, ssim, standard_error
 from iwax.extras import beside_numbers, check_installed
 from iwax.figures import about, image_rows, image_shape
 from iwax.files import make_folder
@@ -89,6 +89,8 @@ def ssim_run(
         "seed": seed,
         "made_from": run.made_from | {"images": dict(other.checksums)},
     }
+    if (what := shown(run.model, x)) != "mean":  # of p(x | z), which has none then
+        summary["shown"] = what
     with about(summary["made_from"]):
         _write(run.folder, summary, images, decoded, values, (low, high))
     return summary
