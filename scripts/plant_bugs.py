@@ -369,7 +369,7 @@ BUGS = [
         "swallowed and of_a_report", "iwax itself", where=("tests/test_errors.py",)),
     Bug("a fault in a study is listed as a failure", "experiments/reproduction.py", "faults.append(error)", "pass",
         "swallowed and of_a_reproduction", "iwax itself", where=("tests/test_errors.py",)),
-    Bug("a fault within a mean is called the lack of one", "evaluation/decoding.py", 'if error.name != "mean":',
+    Bug("a fault within a mean is called the lack of one", "evaluation/centre.py", 'if error.name != name:',
         "if False:", "swallowed and of_a_mean", "iwax itself", where=("tests/test_errors.py",)),
     Bug("a refusal by Python's own error", "evaluation/examples.py", 'raise IwaxError(f"Expected at most {len(x)}',
         'raise ValueError(f"Expected at most {len(x)}', "raises_iwaxs_own_errors", where=("tests/test_errors.py",)),
