@@ -15,6 +15,7 @@ GROUND = {
     "extras",
     "figures",
     "files",
+    "interrupts",
     "keys",
     "numpy_files",
     "progress",

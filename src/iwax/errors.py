@@ -12,6 +12,8 @@ __all__ = [
     "NonFiniteLossError",
     "NotWritableError",
     "NoticeWarning",
+    "OutOfMemoryError",
+    "is_out_of_memory",
 ]
 
 
@@ -41,6 +43,15 @@ class NotWritableError(IwaxError, OSError):
 
 class NonFiniteLossError(FloatingPointError):
     """The loss or the parameters became NaN or infinite; training stopped."""
+
+
+class OutOfMemoryError(MemoryError):
+    """The device, or the machine, has no room for what was asked; the message says what to lower."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or JAX says that memory is full, of the machine or of a device."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "bad_alloc" in str(error)
 
 
 class NoticeWarning(UserWarning):

@@ -1,111 +1,24 @@
-"""The command line: a thin shell over the library. Heavy imports wait inside the commands, so that --help is quick."""
+"""The command line: a thin shell over the library. Heavy imports wait inside the commands, so that --help is quick.
 
-import os
-import sys
-import traceback
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import click
-
-from iwax import __version__
-from iwax.cli import (
-    comparing,
-    completing,
-    diagnosing,
-    imputing,
-    judging,
-    listing,
-    parts,
-    posterior,
-    reporting,
-    reproducing,
-    sharing,
-    sweeping,
-    training,
-    weights,
-)
-from iwax.cli.outcome import FLAG, outcome, without_flag
-from iwax.cli.startup import keep_compiled_programs
-from iwax.cli.trust import code_is_named
-from iwax.errors import NoticeWarning
-from iwax.extras import MissingPictureWarning
+The commands themselves are imported by `main`, once signals are answered: Ctrl-C is one line from the start.
+"""
 
 __all__ = ["main"]
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"]},
-    commands=[
-        training.train,
-        sweeping.sweep,
-        judging.evaluate,
-        parts.evaluate_part,
-        weights.judge,
-        comparing.compare,
-        comparing.table,
-        judging.sample,
-        judging.reconstruct,
-        judging.encode,
-        sharing.export,
-        posterior.anneal,
-        posterior.posterior,
-        posterior.ssim,
-        diagnosing.snr,
-        imputing.impute,
-        reproducing.reproduce,
-        reporting.report,
-        listing.runs,
-        listing.data,
-        listing.objectives,
-        completing.completion,
-    ],
-)
-@click.version_option(__version__)
-@click.option(FLAG, is_flag=True, expose_value=False, help="Show where an error arose; anywhere, or IWAX_TRACEBACK=1.")
-def iwax() -> None:
-    """Train and judge latent-variable models with importance-weighted bounds. All bounds are in nats."""
-    keep_compiled_programs()
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: exit status 0 only for success; else one line on the standard error, and a status (`outcome`)."""
-    options, whole = without_flag(sys.argv[1:] if arguments is None else arguments)
-    if whole:
-        os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")
-    try:
-        with _notices_as_lines(), code_is_named():
-            status = iwax.main(args=options, prog_name="iwax", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        sys.exit(2)
-    except (Exception, KeyboardInterrupt) as error:
-        if whole:
-            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-        message, status = outcome(error)
-        click.echo("iwax: " + " ".join(message.split()), err=True)
-        sys.exit(status)
-    sys.exit(status if isinstance(status, int) else 0)
+    from iwax.interrupts import handled
+
+    with handled():
+        from iwax.cli.commands import run
+
+        run(arguments)
 
 
-@contextmanager
-def _notices_as_lines() -> Iterator[None]:
-    """A context in which each picture left out, and each notice once, is one line on the standard error."""
-    with warnings.catch_warnings():
-        show, said = warnings.showwarning, set[str]()
+def __getattr__(name: str) -> object:
+    if name == "iwax":  # the group of commands, for who documents it
+        from iwax.cli.commands import iwax
 
-        def show_line(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
-            if issubclass(category, MissingPictureWarning) or (
-                issubclass(category, NoticeWarning) and str(message) not in said
-            ):
-                said.add(str(message))
-                click.echo(f"iwax: {message}", err=True)
-            elif not issubclass(category, NoticeWarning):
-                show(message, category, *where, **options)
-
-        warnings.showwarning = show_line
-        warnings.simplefilter("always", MissingPictureWarning)
-        warnings.simplefilter("always", NoticeWarning)
-        yield
+        return iwax
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,20 +2,21 @@
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
 import click
 
-from iwax.errors import IwaxError, NonFiniteLossError
+from iwax.errors import IwaxError, NonFiniteLossError, OutOfMemoryError, is_out_of_memory
+from iwax.interrupts import HOW_TO_GO_ON
 
 __all__ = ["FLAG", "outcome", "without_flag"]
 
 FLAG = "--traceback"
 VARIABLE = "IWAX_TRACEBACK"
 OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}  # which the system reports without a file's name
-INTERRUPTED = "interrupted; `iwax train --resume RUN` goes on with training, the same command with an evaluation."
 
 
 def without_flag(arguments: Sequence[str]) -> tuple[list[str], bool]:
@@ -34,8 +35,9 @@ def outcome(error: BaseException) -> tuple[str, int]:
     if isinstance(error, click.ClickException):
         return error.format_message(), 2
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        return INTERRUPTED, 130
-    if isinstance(error, NonFiniteLossError):
+        cause = error.__cause__ if isinstance(error, click.Abort) else error  # click makes the one of the other
+        return HOW_TO_GO_ON, 128 + getattr(cause, "signum", signal.SIGINT)
+    if isinstance(error, NonFiniteLossError | OutOfMemoryError):
         return str(error), 1
     if isinstance(error, IwaxError) or _is_of_the_system(error):
         return str(error), 2
@@ -48,7 +50,7 @@ def outcome(error: BaseException) -> tuple[str, int]:
     what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     if (place := _place_in_own_model(error)) is not None:
         return f"Expected the model in {place[0]} to work; got {what} (line {place[1]}). {FLAG} shows more.", 2
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # JAX's word for a device that is full
+    if is_out_of_memory(error):
         return f"out of memory; ask for fewer samples, images or rows at a time ({what}).", 1
     return f"{what}. This is a fault of iwax; {FLAG} shows where.", 1
 

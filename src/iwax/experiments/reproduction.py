@@ -167,7 +167,7 @@ def _guarded(name: str, make: Callable[[], RunReport], faults: list[Exception]) 
     except IwaxError as error:
         return RunReport(name, "failed", " ".join(str(error).split()))
     except Exception as error:
-        if not isinstance(error, NonFiniteLossError | NotImplementedError | OSError):
+        if not isinstance(error, NonFiniteLossError | NotImplementedError | OSError | MemoryError):
             faults.append(error)
         return RunReport(name, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
 

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import numpy as np
 
+from iwax import interrupts
+from iwax.errors import is_out_of_memory
 from iwax.progress import Progress
 from iwax.runs.environment import cores
 from iwax.runs.session import CHUNK_SECONDS, Clock, Session, training_progress
@@ -41,20 +43,30 @@ def train_as_one(sessions: list[Session], states: list[TrainState], on_progress:
         clocks = [session.begin(member) for session, member in zip(sessions, states, strict=True)]
         clock = clocks[0]
         try:
-            for after in cohort.chunks(state, total_steps, CHUNK_SECONDS):
-                for i in list(alive):
-                    error = cohort.failure(after, i, int(state.step))
-                    if error is not None:
-                        failures[sessions[i].folder.path.name] = error
-                        alive.pop(i).fail(state.member(i), clock, error)
-                name = lead.name_of(int(after.step), clock)
-                _keep(alive, after, clock, name)
-                state = after  # not before its records are written: what an interruption saves is `state`
-                if not alive:
-                    break
-                _report(on_progress, alive, state, clock)
-                if name == "stopped":
-                    break
+            with interrupts.finishing():
+                for after in cohort.chunks(state, total_steps, CHUNK_SECONDS):
+                    for i in list(alive):
+                        error = cohort.failure(after, i, int(state.step))
+                        if error is not None:
+                            failures[sessions[i].folder.path.name] = error
+                            alive.pop(i).fail(state.member(i), clock, error)
+                    name = lead.name_of(int(after.step), clock)
+                    _keep(alive, after, clock, name)
+                    state = after  # not before its records are written: what an interruption saves is `state`
+                    if not alive:
+                        break
+                    _report(on_progress, alive, state, clock)
+                    if name == "stopped":
+                        break
+        except interrupts.Interrupted:
+            raise  # all is written
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            full = lead.out_of_memory(error)
+            for i, session in alive.items():
+                session.fail(state.member(i), clock, full)
+            raise full from error
         except KeyboardInterrupt:
             name = lead.name_of(int(state.step), clock, interrupted=True)
             for i, session in alive.items():

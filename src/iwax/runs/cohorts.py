@@ -120,7 +120,7 @@ def resume_cohort(
     vectorized = _vectorized(
         [resolved_config(folder) for folder in folders], record["vectorized"] if vectorized is None else vectorized
     )
-    going = [folder for folder in folders if folder.json(STATUS).get("state") != "failed"]
+    going = [folder for folder in folders if not _is_lost(folder.json(STATUS))]
     chosen: Sequence[Checkpoint | None] = _in_step(going) if vectorized else [None] * len(going)
     pairs = []
     for folder, checkpoint in zip(going, chosen, strict=True):
@@ -227,6 +227,11 @@ def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
     more = sorted(set(RunFolder(path).json(COHORT)["runs"]) - set(names))
     if more:
         raise IwaxError(f"Expected {path} to hold no other runs than the new ones; got {', '.join(more)}. Delete them.")
+
+
+def _is_lost(status: dict[str, Any]) -> bool:
+    """Whether a run failed for good; one for which memory was full goes on where there is more."""
+    return status.get("state") == "failed" and not status.get("out_of_memory", False)
 
 
 def _is_left(file: Path) -> bool:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from iwax import interrupts
 from iwax.data import Dataset
+from iwax.errors import OutOfMemoryError, is_out_of_memory
 from iwax.evaluation import evaluate
 from iwax.keys import TrainingKeys
 from iwax.models import Model
@@ -62,22 +64,32 @@ class Session:
 
         Raises:
             NonFiniteLossError: the loss became NaN or infinite; the last good checkpoint stays.
+            OutOfMemoryError: as for the checkpoint.
+            Interrupted: a command was asked to stop, and the checkpoint is written.
         """
         with self.folder.lock():
             clock = self.begin(state)
             if self._is_over(int(state.step)):
                 return
             try:
-                for after in self.trainer.chunks(state, self.total_steps, CHUNK_SECONDS):
-                    name = self.name_of(int(after.step), clock)
-                    name = self.keep(after, clock, name, save=clock.due or name != "running")
-                    state = after  # not before its record is written: what an interruption saves is `state`
-                    self._report(state, clock)
-                    if name != "running":
-                        return
+                with interrupts.finishing():
+                    for after in self.trainer.chunks(state, self.total_steps, CHUNK_SECONDS):
+                        name = self.name_of(int(after.step), clock)
+                        name = self.keep(after, clock, name, save=clock.due or name != "running")
+                        state = after  # not before its record is written: what an interruption saves is `state`
+                        self._report(state, clock)
+                        if name != "running":
+                            break
+            except interrupts.Interrupted:
+                raise  # all is written
             except NonFiniteLossError as error:
                 self.fail(state, clock, error)
                 raise
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.fail(state, clock, full := self.out_of_memory(error))
+                raise full from error
             except KeyboardInterrupt:
                 self.save(state, clock, self.name_of(int(state.step), clock, interrupted=True))
                 raise
@@ -120,16 +132,25 @@ class Session:
             self.choice.save(state)
         return name
 
-    def fail(self, state: TrainState, clock: "Clock", error: NonFiniteLossError) -> None:
-        """What is written once the loss is lost; `state` is the last good one."""
-        self._write_status("failed", state, clock, message=str(error))
+    def fail(self, state: TrainState, clock: "Clock", error: Exception) -> None:
+        """What is written once the loss is lost, or memory is full; `state` is the last good one."""
+        full = {"out_of_memory": True} if isinstance(error, OutOfMemoryError) else {}
+        self._write_status("failed", state, clock, message=str(error), **full)
+
+    def out_of_memory(self, error: BaseException) -> OutOfMemoryError:
+        """The error that says what to lower; the run goes on where there is more room."""
+        samples, what = getattr(self.resolved.objective, "num_samples", 1), str(error).partition("\n")[0][:200]
+        return OutOfMemoryError(
+            f"Expected memory for steps with {self.resolved.recipe.batch_size} images and {samples} samples of each; "
+            f"got {what or 'none'}. Lower --batch-size or --num-samples, raise --parts, or go on where there is more."
+        )
 
     def name_of(self, step: int, clock: "Clock", interrupted: bool = False) -> str:
         """Whether a run at `step` is finished, is to be stopped, or is running."""
         if self._is_over(step):
             return "finished"
         out_of_time = self.time_limit is not None and clock.session > self.time_limit
-        halted = self.halt is not None and self.halt.is_set()
+        halted = interrupts.asked() or (self.halt is not None and self.halt.is_set())
         return "stopped" if out_of_time or halted or interrupted else "running"
 
     def _is_over(self, step: int) -> bool:

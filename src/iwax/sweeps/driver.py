@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from iwax.interrupts import raising
 from iwax.progress import Progress
 from iwax.sweeps.executors.protocol import BUSY, Ended, Executor, Task
 from iwax.sweeps.lease import LOST, holder
@@ -105,13 +106,14 @@ class Driver:
         self.waiting = {task.name: task for task in tasks if task.name not in found}
         self._steps = {name: self.work.step(task) for name, task in self.waiting.items()}
         try:
-            self._report(len(tasks))
-            while self.running or (self.waiting and not self._is_full):
-                self._start()
-                self._give_up_stuck()
-                for ended in self.executor.wait(POLL) if self.running or self.waiting else ():
-                    self._end(ended)
-                    self._report(len(tasks))
+            with raising():  # a signal to a command
+                self._report(len(tasks))
+                while self.running or (self.waiting and not self._is_full):
+                    self._start()
+                    self._give_up_stuck()
+                    for ended in self.executor.wait(POLL) if self.running or self.waiting else ():
+                        self._end(ended)
+                        self._report(len(tasks))
         except KeyboardInterrupt:
             self.log(f"Interrupting {len(self.running)} tasks; the same command goes on with all that is left.")
             self.executor.stop()

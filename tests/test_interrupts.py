@@ -1,0 +1,232 @@
+"""Signals and memory: a command that is stopped loses nothing and says how to go on; a full device is one line."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from iwax import interrupts
+from iwax.cli.outcome import outcome
+from iwax.errors import OutOfMemoryError
+from iwax.interrupts import Interrupted, finishing, handled, raising
+from iwax.runs import cohorts
+from iwax.runs.cohorts import new_cohort, resume_cohort
+from iwax.runs.folder import CHECKPOINT, METRICS, STATUS, RunFolder
+from iwax.runs.launch import new_run, resume_run
+from iwax.training.fit import Trainer
+from tiny import tiny_config, tiny_data
+
+DATA = tiny_data()
+POSIX = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+
+class Ended(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Ends no process; the exit status is in the exception."""
+
+    def end(status):
+        raise Ended(status)
+
+    monkeypatch.setattr(interrupts.os, "_exit", end)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = new_run(tiny_config(), tmp_path_factory.mktemp("runs") / "undisturbed", data=DATA)
+    return {name: (folder.path / name).read_bytes() for name in (CHECKPOINT, METRICS)}
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [
+        (signal.SIGTERM, 143),
+        pytest.param("SIGHUP", 129, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_while_training_writes_a_checkpoint_and_the_run_goes_on_to_the_same_bits(
+    tmp_path, undisturbed, capfd, signum, status
+):
+    signum = getattr(signal, signum) if isinstance(signum, str) else signum
+
+    def on_progress(progress):
+        if progress.step == 1:
+            os.kill(os.getpid(), signum)
+
+    with pytest.raises(Interrupted) as error, handled():
+        new_run(tiny_config(), tmp_path / "run", data=DATA, on_progress=on_progress)
+    folder = RunFolder(tmp_path / "run")
+    assert folder.json(STATUS)["state"] == "stopped"
+    assert 2 <= folder.json(STATUS)["step"] < 8
+    assert "stopping once the checkpoint is written" in capfd.readouterr().err
+    message, code = outcome(error.value)
+    assert code == status
+    assert "iwax train --resume RUN" in message
+    resume_run(folder.path, data=DATA)
+    assert {name: (folder.path / name).read_bytes() for name in undisturbed} == undisturbed
+
+
+@POSIX
+def test_a_signal_elsewhere_ends_the_process_with_one_line(ended, capfd):
+    for signum, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        with handled(), pytest.raises(Ended, match=str(status)):
+            os.kill(os.getpid(), signum)
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith("iwax: interrupted; `iwax train --resume RUN` goes on")
+
+
+@POSIX
+def test_the_second_signal_does_not_wait_for_a_checkpoint(ended):
+    with handled(), pytest.raises(Ended, match="143"), finishing():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@POSIX
+def test_a_signal_that_a_library_swallows_is_not_lost():
+    """As an exception would be, which is what Python makes of Ctrl-C."""
+
+    def library():
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    library()  # the control: nothing is left of it
+    with handled(), pytest.raises(Interrupted), finishing():  # noqa: PT012
+        library()
+        assert interrupts.asked()
+    assert not interrupts.asked()
+
+
+@POSIX
+def test_where_it_is_said_a_signal_is_an_exception_at_once():
+    reached = []
+    with handled(), pytest.raises(Interrupted) as error, raising():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGTERM)
+        reached.append("the next line")
+    assert not reached
+    assert error.value.signum == signal.SIGTERM
+
+
+@POSIX
+def test_ignored_signals_stay_ignored_and_handlers_are_given_back():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        of_term = signal.getsignal(signal.SIGTERM)
+        with handled():
+            os.kill(os.getpid(), signal.SIGHUP)  # as `nohup` has it
+            assert signal.getsignal(signal.SIGTERM) is not of_term
+        assert signal.getsignal(signal.SIGTERM) is of_term
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_command_in_another_thread_leaves_signals_alone():
+    found = []
+
+    def work():
+        with handled():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGTERM)]
+
+
+@POSIX
+def test_a_cohort_side_by_side_stops_with_all_its_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(cohorts, "vectorized_is_quicker", lambda: False)
+    configs = {"a": tiny_config(epochs=500), "b": tiny_config(seed=1, epochs=500)}
+    sent = []
+
+    def on_progress(progress):
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+
+    with pytest.raises(Interrupted), handled():
+        new_cohort(configs, tmp_path / "runs", data=DATA, on_progress=on_progress)
+    states = [RunFolder(tmp_path / "runs" / name).json(STATUS).get("state", "not begun") for name in configs]
+    assert "stopped" in states
+    assert set(states) <= {"stopped", "not begun"}
+
+
+FULL = "RESOURCE_EXHAUSTED: Out of memory allocating 4000000000 bytes."
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """The device is full after the first step of training."""
+    chunks = Trainer.chunks
+
+    def first_only(trainer, *args):
+        yield next(chunks(trainer, *args))
+        raise RuntimeError(FULL)
+
+    monkeypatch.setattr(Trainer, "chunks", first_only)
+    return lambda: monkeypatch.setattr(Trainer, "chunks", chunks)
+
+
+def test_a_full_device_is_one_line_that_says_what_to_lower_and_the_run_failed(tmp_path, full, undisturbed):
+    with pytest.raises(OutOfMemoryError) as error:
+        new_run(tiny_config(), tmp_path / "run", data=DATA)
+    message, code = outcome(error.value)
+    assert code == 1
+    assert message.startswith("Expected memory for steps with 10 images and 1 samples of each; got RESOURCE_EXHAUSTED")
+    assert "Lower --batch-size or --num-samples" in message
+    status = RunFolder(tmp_path / "run").json(STATUS)
+    assert (status["state"], status["message"]) == ("failed", message)
+    full()
+    resume_run(tmp_path / "run", data=DATA)  # where there is more room
+    assert (tmp_path / "run" / CHECKPOINT).read_bytes() == undisturbed[CHECKPOINT]
+
+
+def test_a_cohort_for_which_there_was_no_room_goes_on_where_there_is(tmp_path, full):
+    configs = {"a": tiny_config(), "b": tiny_config(seed=1)}
+    with pytest.raises(OutOfMemoryError):
+        new_cohort(configs, tmp_path / "runs", data=DATA, vectorized=False)
+    full()
+    resume_cohort(tmp_path / "runs", data=DATA)
+    assert [RunFolder(tmp_path / "runs" / name).json(STATUS)["state"] for name in configs] == ["finished"] * 2
+
+
+def test_another_error_of_jax_is_a_fault_and_no_lack_of_memory(tmp_path, monkeypatch):
+    def broken(trainer, *args):
+        raise RuntimeError("INTERNAL: something else")
+        yield
+
+    monkeypatch.setattr(Trainer, "chunks", broken)
+    with pytest.raises(RuntimeError, match="INTERNAL"):
+        new_run(tiny_config(), tmp_path / "run", data=DATA)
+    assert outcome(RuntimeError("INTERNAL"))[0].endswith("This is a fault of iwax; --traceback shows where.")
+
+
+COMMAND = [sys.executable, "-c", "from iwax.cli import main; main()"]
+
+
+@POSIX
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.7, 1.5, 3.0, 6.0])
+def test_ctrl_c_at_any_moment_of_a_process_is_one_line_and_no_traceback(tmp_path, seconds):
+    np.savez(tmp_path / "own.npz", train=DATA.train, test=DATA.test)
+    options = ["--dataset", tmp_path / "own.npz", "--epochs", "9999999", "--objective", "elbo", "--batch-size", "10"]
+    process = subprocess.Popen(
+        [*COMMAND, "train", *options, "--out", tmp_path / "run"], stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "iwax: interrupted" in said
