@@ -124,7 +124,7 @@ def reading(path: str | os.PathLike[str], place: str = "") -> Iterator[None]:
 
 def _fill(content: np.ndarray, file: IO[bytes]) -> int:
     """Read into an array of bytes until it is full or the file ends; how many there were."""
-    done, view = 0, memoryview(content)
+    done, view = 0, content.data
     while done < len(view) and (chunk := file.read(min(CHUNK, len(view) - done))):
         view[done : done + len(chunk)] = chunk
         done += len(chunk)

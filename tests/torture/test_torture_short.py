@@ -1,4 +1,4 @@
-"""The short form of `make torture`: a few of everything, so that its tools keep working, and the commonest faults show."""
+"""The short form of `make torture`: a few of everything, so that its tools work, and the commonest faults show."""
 
 import json
 import shutil

@@ -36,7 +36,7 @@ def runs(folder: Path, as_json: bool) -> None:
         print_table(f"runs under {folder} (nats)", columns, cells, texts=3)
         for row in rows:
             if row["problem"]:
-                notices.print(f"{row['run']}: {row['problem']}", style="bold yellow", markup=False)
+                notices.print(f"{row['run']}: {row['problem']}", style="bold yellow", markup=False, soft_wrap=True)
 
 
 def _run_row(row: dict[str, Any], folder: Path, named: Callable[..., str]) -> list[str]:

@@ -14,7 +14,7 @@ from iwax.runs.index import RunIndex, scan_runs
 __all__ = ["find_runs", "list_runs"]
 
 OPTIONS = (*OBJECTIVE_FIELDS, "update", "init_from")  # of the objective, and what else its name in a report says
-COLUMNS = ("objective", "options", "model", "dataset", "seed", "recipe", "state", "epochs", "seconds")
+COLUMNS: tuple[str, ...] = ("objective", "options", "model", "dataset", "seed", "recipe", "state", "epochs", "seconds")
 COLUMNS += ("bound", "log_p", "iwae_64", "problem")
 
 
