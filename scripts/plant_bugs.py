@@ -365,7 +365,7 @@ BUGS = [
     Bug("a fault in a part of the judgement is called missing", "judging/judgement.py",
         "except (IwaxError, NotImplementedError) as error:", "except Exception as error:", "swallowed and of_judgement",
         "iwax itself", where=("tests/test_errors.py",)),
-    Bug("a fault in a report leaves a run out", "report/gather.py", "except IwaxError:", "except Exception:",
+    Bug("a fault in a report leaves a run out", "report/gather.py", "except (IwaxError, OSError) as error:", "except Exception as error:",
         "swallowed and of_a_report", "iwax itself", where=("tests/test_errors.py",)),
     Bug("a fault in a study is listed as a failure", "experiments/reproduction.py", "faults.append(error)", "pass",
         "swallowed and of_a_reproduction", "iwax itself", where=("tests/test_errors.py",)),
