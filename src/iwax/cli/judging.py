@@ -291,7 +291,7 @@ def sample(
 @click.command()
 @run_argument
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The .npz to write.")
-@click.option("--part", default="test", show_default=True, help="Which examples: test or train.")
+@click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Which examples.")
 @click.option("--dataset", help="Encode other data than the run's own, by name or path.")
 @num_images_option("The first this many examples; all if left out.")
 @click.option("--num-samples", type=int, default=128, show_default=True, help="Draws for moments that q does not know.")

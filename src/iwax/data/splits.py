@@ -38,8 +38,8 @@ def positions(rule: str, counts: dict[str, int], part: str) -> np.ndarray:
     """
     if not rule.startswith("test_fraction") or part == "validation":
         return np.arange(counts[part])
-    train, test, _ = split_at_random(np.arange(sum(counts.values())), rule)
-    return test if part == "test" else train[: counts[part]]
+    train, test, _ = split_at_random(np.arange(counts["train"] + counts["test"]), rule)
+    return test if part == "test" else train
 
 
 def drawn_at_random(total: int, count: int, seed: int) -> np.ndarray:

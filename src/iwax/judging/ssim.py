@@ -76,7 +76,7 @@ def ssim_run(
     if chosen.data_range is None:
         chosen = dataclasses.replace(chosen, data_range=high - low)
     values = ssim(images, decoded, setting=chosen)
-    summary = {
+    summary: dict[str, Any] = {
         "ssim": float(np.mean(values)),
         "ssim_test_error": standard_error(values),
         "ssim_std": float(np.std(values)),
