@@ -30,6 +30,7 @@ EXTRAS = {
     "ray": ("ray", "ray"),
     "submitit": ("submitit", "slurm"),
     "huggingface_hub": ("huggingface_hub", "hub"),
+    "fsspec": ("fsspec", "remote"),
     "flowjax": ("flowjax", "flows"),
 }
 """Module as it is imported -> (package as it is installed, the extra of iwax that brings it)."""

@@ -20,9 +20,32 @@ FIELDS = tuple(field.name for field in dataclasses.fields(RunConfig))
 SAY_EVERY = 30.0  # seconds, in the log of a run
 
 
+def _place(text: str) -> Path | str:
+    """A folder, or the URL of a store as it is."""
+    from iwax.sweeps import is_url
+
+    return text if is_url(text) else Path(text)
+
+
+def _local(place: Path | str) -> tuple[Path, Any]:
+    """The folder in which to work, and the store that mirrors it, of which what there is has been brought, or None."""
+    from iwax.sweeps import Mirror, working_folder
+
+    if isinstance(place, Path):
+        return place, None
+    store = Mirror(place, working_folder(place))
+    store.fetch()
+    return store.folder, store
+
+
 @click.command()
 @click.argument("specification", metavar="[SPEC.toml]", required=False, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the sweep; each run has one of its own in it.")
+@click.option(
+    "--out",
+    type=_place,
+    metavar="DIR",
+    help="Folder of the sweep; each run has one of its own in it. Or the URL of a store, such as s3://BUCKET/NAME.",
+)
 @click.option(
     "--grid", multiple=True, metavar="NAME=VALUE,...", help="Values of an option; every combination is a run."
 )
@@ -42,21 +65,22 @@ SAY_EVERY = 30.0  # seconds, in the log of a run
 @click.option(
     "--dry-run", is_flag=True, help="List the runs with their FLOP and time, by steps measured here; train none."
 )
-@click.option("--status", type=click.Path(path_type=Path), metavar="DIR", help="What of the sweep in DIR is done.")
+@click.option("--status", type=_place, metavar="DIR", help="What of the sweep in DIR, or at that URL, is done.")
 @click.option("--run", "member", metavar="ID", help="Train this one run of --out, here: what executors start.")
 @data_dir_option
 @json_option
-def sweep(status: Path | None, member: str | None, dry_run: bool, as_json: bool, **options: Any) -> None:
+def sweep(status: Path | str | None, member: str | None, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Train many runs, on this machine or many: what SPEC.toml and the options ask for, as far as it is not done.
 
     The same command goes on with what was stopped, does again nothing that is done, and may be given on several
     machines at once.
     """
     if status is not None:
-        _status(status, options["lease_timeout"], as_json)
+        _status(_local(status)[0], options["lease_timeout"], as_json)
         return
     if options["out"] is None:
         raise click.UsageError("Expected --out DIR, or --status DIR; got neither.")
+    options["out"], options["store"] = _local(options["out"])
     if member is not None:
         _train(options["out"], member, options)
         return
@@ -85,8 +109,9 @@ def _planned(options: dict[str, Any], cost: bool) -> Any:
 
 
 def _sweep(runs: Any, options: dict[str, Any], as_json: bool) -> None:
-    from iwax.sweeps import run_sweep
+    from iwax.sweeps import MIRROR, run_sweep
 
+    store = options["store"]
     executor = executor_of(options["out"] / "sweep", options)
     bar, log = watched("sweep")
     with bar as on_progress:
@@ -96,9 +121,12 @@ def _sweep(runs: Any, options: dict[str, Any], as_json: bool) -> None:
             executor,
             **{name: options[name] for name in ("data_dir", "force", "retries", "max_failures")},
             timeout=options["lease_timeout"],
+            environment={} if store is None else {MIRROR: store.url},
             log=log,
             on_progress=on_progress,
         )
+    if store is not None:
+        store.push_sweep()
     if as_json:
         click.echo(dumps(dataclasses.asdict(outcome), indent=2))
     else:
@@ -152,10 +180,12 @@ def _status(path: Path, timeout: float, as_json: bool) -> None:
 def _train(out: Path, member: str, options: dict[str, Any]) -> None:
     """What executors start; what it says goes into the run's log."""
     from iwax.runs import BusyError
-    from iwax.sweeps import BUSY, train_member
+    from iwax.sweeps import BUSY, MIRROR, Mirror, train_member, train_mirrored
 
+    common: dict[str, Any] = {"data_dir": options["data_dir"], "force": options["force"], "on_progress": _Spoken()}
+    store = Mirror(os.environ[MIRROR], out) if MIRROR in os.environ else options["store"]
     try:
-        run = train_member(out, member, data_dir=options["data_dir"], force=options["force"], on_progress=_Spoken())
+        run = train_member(out, member, **common) if store is None else train_mirrored(store, member, **common)
     except BusyError as error:
         click.echo(f"iwax: {error}", err=True)
         sys.exit(BUSY)

@@ -1,0 +1,189 @@
+"""A sweep in a store: what is put there is enough to go on from, elsewhere, wherever the putting was cut off."""
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+
+import numpy as np
+import pytest
+
+fsspec = pytest.importorskip("fsspec")
+
+from iwax.errors import IwaxError, MissingExtraError  # noqa: E402
+from iwax.runs import STATUS, RunFolder, read_checkpoint  # noqa: E402
+from iwax.sweeps import Mirror, PlannedRun, SweepFolder, is_url, train_mirrored, working_folder  # noqa: E402
+from iwax.sweeps.mirror import _order  # noqa: E402
+
+OPTIONS = {"dataset": "mnist-sample", "train_images": 32, "batch_size": 16, "num_samples": 2, "epochs": 2}
+OPTIONS |= {"protocol": "burda-code"}
+
+
+@pytest.fixture
+def url():
+    """A store of its own, in memory."""
+    return f"memory://{uuid.uuid4().hex}/table"
+
+
+def put_files(folder, id, step, *, state="stopped"):
+    """The files of a run, made up: all say which step they are of."""
+    run = RunFolder(folder / id)
+    run.path.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "metrics.jsonl", "checkpoint.safetensors", "evaluation.npz", "evaluation.json"):
+        (run.path / name).write_text(f"{name} of {step}\n")
+    (run.path / ".lock").touch()
+    (run.path / "checkpoint.previous.safetensors").write_text("before")
+    run.write_json(STATUS, {"state": state, "epoch": 1, "epochs": 2, "step": step})
+    return run.path
+
+
+def texts(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_url_is_told_from_a_folder():
+    assert [is_url(place) for place in ("s3://b/x", "memory://x", "runs/x", "/a:b//c", "C:\\x")] == [True, True] + [
+        False
+    ] * 3
+    assert working_folder("s3://b/x") != working_folder("s3://c/x")
+
+
+def test_a_run_comes_back_as_it_was_put(url, tmp_path):
+    here = put_files(tmp_path / "one", "abc", 5)
+    Mirror(url, tmp_path / "one").push_run("abc")
+    Mirror(url, tmp_path / "two").fetch_run("abc")
+    left_out = {".lock", "checkpoint.previous.safetensors"}
+    assert texts(tmp_path / "two" / "abc") == {name: text for name, text in texts(here).items() if name not in left_out}
+
+
+def test_the_store_is_taken_only_where_it_is_ahead(url, tmp_path):
+    put_files(tmp_path / "one", "abc", 5)
+    Mirror(url, tmp_path / "one").push_run("abc")
+    for step, expected in ((3, "5"), (7, "7")):
+        other = put_files(tmp_path / str(step), "abc", step)
+        Mirror(url, tmp_path / str(step)).fetch_run("abc")
+        assert texts(other)["checkpoint.safetensors"] == f"checkpoint.safetensors of {expected}\n"
+
+
+def test_only_what_has_changed_is_put_and_in_the_order_that_a_cut_survives(url, tmp_path, monkeypatch):
+    folder, put = put_files(tmp_path, "abc", 5), []
+    mirror = Mirror(url, tmp_path)
+    one = Mirror._put_one
+    monkeypatch.setattr(Mirror, "_put_one", lambda self, place, content: put.append(place) or one(self, place, content))
+    mirror.push_run("abc")
+    names = [place.rpartition("/")[2] for place in put]
+    assert names[-1] == STATUS
+    assert names.index("metrics.jsonl") < names.index("checkpoint.safetensors") < names.index("evaluation.npz")
+    assert names.index("evaluation.npz") < names.index("evaluation.json")
+    put.clear()
+    (folder / "metrics.jsonl").write_text("one line more\n")
+    mirror.push_run("abc")
+    assert [place.rpartition("/")[2] for place in put] == ["metrics.jsonl"]
+
+
+def test_a_store_that_renames_never_shows_a_part(tmp_path, monkeypatch):
+    """Such as a folder by file://: the name appears when the content is whole."""
+    put_files(tmp_path / "work", "abc", 5)
+    mirror = Mirror(f"file://{tmp_path}/store", tmp_path / "work")
+    move = type(mirror._store).mv
+
+    def cut_off(self, old, new, **options):
+        assert os.path.getsize(old)
+        raise OSError("the line is dead")
+
+    monkeypatch.setattr(type(mirror._store), "mv", cut_off)
+    with pytest.raises(
+        IwaxError, match=r"Expected to write abc/config.json in file://.*; got OSError: the line is dead"
+    ):
+        mirror.push_run("abc")
+    assert not (tmp_path / "store" / "abc" / "config.json").exists()
+    monkeypatch.setattr(type(mirror._store), "mv", move)
+    mirror.push_run("abc")
+    assert (tmp_path / "store" / "abc" / STATUS).exists()
+    assert not [path for path in (tmp_path / "store" / "abc").iterdir() if path.name.startswith(".")]
+
+
+def test_a_store_of_an_unknown_kind_is_refused_in_one_line(tmp_path):
+    with pytest.raises(IwaxError, match="Expected to open in nonsense://x"):
+        Mirror("nonsense://x/y", tmp_path)
+
+
+def test_without_fsspec_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(MissingExtraError, match=r"iwax\[remote\]"):
+        Mirror("memory://x", tmp_path)
+
+
+class Killed(BaseException):
+    """What ends a process anywhere."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", range(0, 10, 3))
+def test_wherever_the_putting_is_cut_another_machine_goes_on_to_the_same_bits(url, tmp_path, monkeypatch, cut):
+    planned = PlannedRun(id="abc", options=OPTIONS)
+    whole = SweepFolder(tmp_path / "whole")
+    whole.add([planned])
+    train_mirrored(Mirror(f"{url}-whole", whole.path), planned.id)
+
+    first, count, put = SweepFolder(tmp_path / "first"), [0], Mirror._put_one
+    first.add([planned])
+    mirror = Mirror(url, first.path)
+    mirror.push_sweep()
+
+    def killed(self, place, content):
+        count[0] += 1
+        if count[0] > cut:
+            raise Killed
+        put(self, place, content)
+
+    monkeypatch.setattr("iwax.runs.session.CHECKPOINT_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Mirror, "_put_one", killed)
+        with pytest.raises(Killed):
+            train_mirrored(mirror, planned.id)
+    shutil.rmtree(first.path)
+    second = Mirror(url, tmp_path / "second")
+    second.fetch()
+    train_mirrored(second, planned.id)
+    expected, found = (read_checkpoint(f / planned.id / "checkpoint.safetensors") for f in (whole.path, second.folder))
+    for name, array in expected.tensors.items():
+        np.testing.assert_array_equal(found.tensors[name], array)
+    third = Mirror(url, tmp_path / "third")
+    third.fetch()
+    assert SweepFolder(third.folder).is_done(planned.id)  # without a checkpoint
+
+
+@pytest.mark.slow
+def test_a_sweep_in_s3_is_trained_by_processes_and_gone_on_with_by_another_machine(tmp_path):
+    """A server of S3's protocol on the loopback, started and stopped here."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        environment = os.environ | {
+            **{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"},
+            **{"AWS_ENDPOINT_URL": f"http://{host}:{port}", "XDG_CACHE_HOME": str(tmp_path / "one")},
+        }
+        make = "import s3fs; s3fs.S3FileSystem().mkdir('bucket')"
+        subprocess.run([sys.executable, "-c", make], env=environment, check=True)
+        sweep = [sys.executable, "-m", "iwax", "sweep", "--grid", "seed=0,1", "--dataset", "mnist-sample"]
+        sweep += ["--train-images", "32", "--batch-size", "16", "--num-samples", "2", "--epochs", "2"]
+        sweep += ["--recipe", "burda-code", "--workers", "2", "--out", "s3://bucket/table"]
+        done = subprocess.run(sweep, env=environment, capture_output=True, text=True, check=False)
+        assert "2 done, 0 found done, 0 failed" in done.stdout, done.stderr
+        environment["XDG_CACHE_HOME"] = str(tmp_path / "two")
+        again = subprocess.run(sweep, env=environment, capture_output=True, text=True, check=False)
+        assert "0 done, 2 found done, 0 failed" in again.stdout, again.stderr
+        status = [sys.executable, "-m", "iwax", "sweep", "--status", "s3://bucket/table"]
+        listed = subprocess.run(status, env=environment, capture_output=True, text=True, check=False)
+        assert "2 runs: 2 done" in listed.stdout, listed.stderr
+    finally:
+        server.stop()
+
+
+def test_the_status_is_last_and_records_come_before_the_checkpoint():
+    names = [STATUS, "ssim.json", "evaluation.npz", "checkpoint.safetensors", "metrics.jsonl", "config.json"]
+    assert sorted(names, key=_order) == [*names[::-1][:4], "ssim.json", STATUS]
