@@ -375,7 +375,7 @@ BUGS = [
         'raise ValueError(f"Expected at most {len(x)}', "raises_iwaxs_own_errors", where=("tests/test_errors.py",)),
     Bug("who asks whether a run is trained makes another busy", "runs/lock.py", "patience: float = PATIENCE",
         "patience: float = 0.0", "makes_nobody_busy", where=("tests/runs/test_lock.py",)),
-    Bug("a write that fails leaves its half", "files.py", "Path(temporary).unlink(missing_ok=True)", "pass",
+    Bug("a write that fails leaves its half", "files.py", "            temporary.unlink(missing_ok=True)\n", "            pass\n",
         "leaves_the_old_file or leaves_no_part", where=("tests/runs/test_folder.py", "tests/data/test_cache.py")),
     Bug("the block that a chunk broke off is begun again", "evaluation/blocks.py",
         "self.begun = logsumexp(over, axis=1) if self.filled else", "self.begun =", "chunks_of_any_size",
