@@ -6,6 +6,7 @@ installed, whatever draws raises MissingExtraError.
 """
 
 import io
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -51,6 +52,7 @@ STYLE: dict[Any, Any] = {
 }
 GREY = 0.35  # of the lines between images
 SCALE = 3  # screen pixels per image pixel
+CAPTION, LEAST_WIDTH = 15, 420  # of the letters below a sheet, and of a sheet with words, in pixels
 ABOUT = "iwax"  # the entry of a .png that says what it was made from
 
 
@@ -157,11 +159,13 @@ def image_sheet(
     shades: tuple[float, float] = (0.0, 1.0),
     columns: int = 10,
     scale: int = SCALE,
+    caption: str = "",
 ) -> None:
     """A sheet of images (N, pixels), (N, height, width) or (N, height, width, channels), row by row.
 
     Grey ones are white ink on black, three channels are red, green and blue, and others stand side by side. `shades`
     are the values that are black and white, beyond which all is; `scale` is how many screen pixels wide a pixel is.
+    `caption`, if given, stands below the images on white.
     """
     check_installed("PIL", "pictures")
     from PIL import Image
@@ -177,8 +181,32 @@ def image_sheet(
         raise IwaxError(f"Expected the picture to be a .png, or of another format that Pillow writes; got {path}.")
     for name, facts in _metadata(".png").items():
         text.add_text(name, facts)
-    Image.fromarray(pixels.astype(np.uint8)).save(buffer, format=form, **({"pnginfo": text} if form == "PNG" else {}))
+    drawn = Image.fromarray(pixels.astype(np.uint8))
+    drawn = _captioned(drawn, caption) if caption else drawn
+    drawn.save(buffer, format=form, **({"pnginfo": text} if form == "PNG" else {}))
     write_whole(path, buffer.getvalue())
+
+
+def _captioned(image: Any, caption: str) -> Any:
+    """An image of Pillow with words below it; a narrow one is widened with white, so that they can be read."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(CAPTION)
+    width = max(image.width, LEAST_WIDTH)
+    lines, line = [], ""
+    for word in caption.split():
+        longer = f"{line} {word}".strip()
+        if line and font.getlength(longer) > width - CAPTION:
+            lines, longer = [*lines, line], word
+        line = longer
+    lines.append(line)
+    step = round(1.35 * CAPTION)
+    paper = Image.new(image.mode, (width, image.height + step * len(lines) + CAPTION), "white")
+    paper.paste(image, (0, 0))
+    pen = ImageDraw.Draw(paper)
+    for i, words in enumerate(lines):
+        pen.text((CAPTION // 2, image.height + CAPTION // 2 + step * i), words, fill="black", font=font)
+    return paper
 
 
 def in_shades(images: np.ndarray, shades: tuple[float, float]) -> np.ndarray:
@@ -193,10 +221,11 @@ def image_rows(
     *,
     shades: tuple[float, float] = (0.0, 1.0),
     captions: Sequence[str] = (),
+    title: str = "",
 ) -> None:
     """One labelled row of images, as for `image_sheet`, for each entry.
 
-    `shades` are the values that are black and white; `captions`, if given, stand below the columns.
+    `shades` are the values that are black and white; `captions`, if given, stand below the columns, and `title` above.
     """
     check_installed("matplotlib", "pictures")
     from matplotlib.figure import Figure
@@ -205,10 +234,13 @@ def image_rows(
     height, width = mosaic.shape[:2]
     label_width = 0.2 + 0.09 * max(map(len, rows))  # inches, at the font size below
     caption_height = 0.22 if captions else 0
-    size = (width / 40 + label_width, height / 40 + caption_height)
+    across = max(width / 40 + label_width, LEAST_WIDTH / 120 if title else 0)  # inches
+    lines = textwrap.wrap(title, round(14 * across))
+    size = (across, height / 40 + caption_height + 0.17 * len(lines))
     figure = Figure(figsize=size)
     left, bottom = label_width / size[0], caption_height / size[1]
-    axis = figure.add_axes((left, bottom, 1 - left, 1 - bottom))
+    axis = figure.add_axes((left, bottom, width / 40 / size[0], height / 40 / size[1]))
+    figure.text(0.01, 1, "\n".join(lines), fontsize=8, va="top", linespacing=1.1)
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     columns = max(map(len, rows.values()))
     axis.set_xticks((np.arange(len(captions)) + 0.5) * width / columns - 0.5, captions, fontsize=9)

@@ -25,7 +25,8 @@ FLAGS = (
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 STEPS = """
-<pre id="answer"></pre><script>
+<pre id="answer"></pre><iframe id="phone" title="phone" style="width: 360px; height: 700px; border: 0"></iframe><script>
+document.getElementById("phone").srcdoc = document.documentElement.outerHTML.split('<pre id="answer">')[0];
 let seed = 1;
 Math.random = () => (seed = seed * 16807 % 2147483647) / 2147483647;  // the same draws at each test
 const at = (id) => document.getElementById(id), answer = {};
@@ -47,6 +48,12 @@ at("theme").click(); answer.theme = document.documentElement.dataset.theme;
 setTimeout(() => {
   const strip = document.querySelector("#sliders canvas");
   answer.strip = new Set(strip.getContext("2d").getImageData(0, 0, strip.width, strip.height).data).size;
+  const inside = at("phone").contentDocument;  // as on a phone, 360 pixels wide
+  inside.querySelectorAll("details").forEach((folded) => { folded.open = true; });
+  answer.phone = inside.documentElement.scrollWidth;
+  answer.scrolls = inside.querySelector(".scroll:has(#some)").scrollWidth > 360;
+  answer.about = inside.getElementById("about").textContent;
+  answer.dead = inside.getElementById("sliders").textContent.includes("A = 0.00, dead");
   at("answer").textContent = JSON.stringify(answer);
 }, 1000);
 </script>
@@ -70,13 +77,14 @@ def _content(folder):
         "two <layers>": VAE(16, [4, 2], [[8], [8]], key=jax.random.key(1), init="torch"),
     }
     entries = {"b": Datum("9.5", 9.5), "a": Datum("open", kind="open"), "c": Datum("88", 88)}
-    rows = tuple((Datum(word), entry) for word, entry in entries.items())
+    rows = tuple((Datum(word), entry, Datum("as wide as it is " * 4)) for word, entry in entries.items())
     return {
         **{"title": "A page", "summary": ["5 < 6 & so `on < off`."], "progress": None, "verdicts": None},
+        "answers": {"best": None, "tally": "", "figures": []},
         **{"own": None, "studies": [], "sheets": []},
         "cost": {"title": "Cost", "svg": inline_svg(folder / "curve.svg", "curve")},
         "models": [{"title": t, "packed": pack(m, x, jax.random.key(0), num_images=3)} for t, m in models.items()],
-        **{"diagrams": [], "runs": Sheet("some", "Some runs", ("name", "value"), rows), "made_by": ["With: care."]},
+        **{"diagrams": [], "runs": Sheet("some", "Some runs", ("name", "value", "words"), rows), "made_by": ["With: care."]},
     }
 
 
@@ -126,6 +134,8 @@ def test_in_a_browser(page, tmp_path):
     assert (answer["layers"].split(), answer["lower"]) == (["move", "z₁", "move", "z₂"], 4)
     assert answer["theme"] == "dark"
     assert answer["strip"] > 3
+    assert (answer["phone"], answer["scrolls"]) == (360, True)
+    assert (answer["about"].split(". ")[0], answer["dead"]) == ("2 of 3 units of z are active, 1 dead", True)
 
 
 @in_browser
@@ -134,6 +144,15 @@ def test_an_error_would_be_seen(page, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(page.replace("</body>", "<script>missing();</script></body>"))
     assert "missing is not defined" in _browse(path, tmp_path, "--dump-dom").stderr
+
+
+@in_browser
+def test_a_page_wider_than_a_phone_would_be_seen(page, tmp_path):
+    """The negative control of `phone` above."""
+    path, wide = tmp_path / "page.html", '<p style="width: 500px">wide</p></main>'
+    path.write_text(page.replace("</main>", wide).replace("</body>", STEPS + "</body>"))
+    answer = re.search(r'<pre id="answer">(.*?)</pre>', _browse(path, tmp_path, "--dump-dom").stdout)[1]
+    assert json.loads(answer)["phone"] > 360
 
 
 @in_browser

@@ -73,8 +73,8 @@ def test_from_records_alone(results, tmp_path, monkeypatch):
     assert "86.50 ± 0.71<small>short, 40 epochs</small>" in page
     assert "Not drawn, since no run of theirs has a record: Not yet." in page
     made = sorted(path.name for path in (tmp_path / "out").rglob("*.*"))
-    names = ("architecture-one-layer", "cost", "s-along", "s-pictures", "s-training")
-    tables = ("all-runs", "progress", "s-t", "s-t-numbers")
+    names = ("against-s", "architecture-one-layer", "cost", "s-along", "s-pictures", "s-training")
+    tables = ("all-runs", "best-models", "progress", "s-t", "s-t-numbers")
     wanted = [f"{name}.svg" for name in names]
     wanted += [f"{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex")]
     assert made == sorted(["index.html", *wanted])

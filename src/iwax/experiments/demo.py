@@ -173,8 +173,10 @@ def _figures(out: Path, data: Dataset) -> None:
         model = load_run(out / name, data=data).model
         samples[label] = sample_images(model, 16, key)
         decoded[label] = reconstruct(model, x, key)
-    image_rows(samples, out / "samples.png")
-    image_rows(decoded, out / "reconstructions.png")
+    image_rows(samples, out / "samples.png", title="Samples: means of p(x | z), z from the prior.")
+    image_rows(
+        decoded, out / "reconstructions.png", title="Test images, and the mean of p(x | z) for one z from q(z | x)."
+    )
     curves(
         lines,
         out / "curves.png",

@@ -33,7 +33,9 @@ def sample_sheet(
     out = out or run.folder.path / "samples.png"
     images = sample_images(run.model, num_images, EvaluationKeys.of_seed(seed).prior_samples)
     with about(run.made_from):
-        image_sheet(channels_last(images.reshape(-1, *run.example_shape)), out, shades=run.shades)
+        sheet = channels_last(images.reshape(-1, *run.example_shape))
+        text = f"{len(sheet)} samples: means of p(x | z), z from the prior. {_words(run)}"
+        image_sheet(sheet, out, shades=run.shades, caption=text)
     return out
 
 
@@ -55,5 +57,13 @@ def reconstruction_sheet(
     decoded = reconstruct(run.model, x, EvaluationKeys.of_seed(seed).reconstructions)
     rows = {"test": channels_last(x), "decoded": channels_last(decoded.reshape(x.shape))}
     with about(run.made_from):
-        image_rows(rows, out, shades=run.shades)
+        title = f"Test images, and below them the mean of p(x | z) for one z from q(z | x). {_words(run)}"
+        image_rows(rows, out, shades=run.shades, title=title)
     return out
+
+
+def _words(run: LoadedRun) -> str:
+    """What made a picture, and what its shades are."""
+    config = run.config
+    names = [config.objective.upper(), Path(config.model).name, Path(config.dataset).name, f"seed {config.seed}"]
+    return f"{', '.join(names)}. Black is {run.shades[0]:g}, white is {run.shades[1]:g}."

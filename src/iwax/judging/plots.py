@@ -27,8 +27,10 @@ def trust_plot(khat: np.ndarray, ess: np.ndarray, num_samples: int, path: str | 
             low, high = np.floor(10 * (shown.min() - LIMIT)), np.ceil(10 * (shown.max() - LIMIT))
             left.hist(shown, bins=LIMIT + np.arange(low, high + 2) / 10, color=COLOURS[0])
             left.set_title(f"{np.mean(shown > LIMIT):.0%} above {LIMIT}", fontsize=9)
-        left.axvline(LIMIT, color=COLOURS[1], linestyle=LINE_STYLES[1])
-        left.set(xlabel="Pareto k-hat", ylabel="images")
+        limit = f"{LIMIT}: right of it, do not trust the estimate"
+        left.axvline(LIMIT, color=COLOURS[1], linestyle=LINE_STYLES[1], label=limit)
+        left.set(xlabel="Pareto k-hat of an image's weights", ylabel="images")
+        axes[0, 0].figure.legend(loc="outside lower left")
         bins = np.geomspace(max(1, 0.9 * ess.min()), min(num_samples, 1.1 * ess.max()) * 1.001, 31)
         right.hist(ess, bins=bins, color=COLOURS[0])
         right.set(xscale="log", xlabel=f"effective samples of k = {num_samples:,}", ylabel="images")
@@ -43,9 +45,11 @@ def unit_plot(unit_variances: Sequence[np.ndarray], path: str | Path) -> None:
         bins = ACTIVE * 10 ** (np.arange(8 * decades[0], 8 * decades[1] + 1) / 8)  # one edge is the limit
         for i, (axis, layer) in enumerate(zip(np.ravel(axes), unit_variances, strict=True)):
             axis.hist(np.clip(layer, bins[0], bins[-1]), bins=bins, color=COLOURS[0])
-            axis.axvline(ACTIVE, color=COLOURS[1], linestyle=LINE_STYLES[1])
+            limit = f"{ACTIVE:g}: right of it a unit is active"
+            axis.axvline(ACTIVE, color=COLOURS[1], linestyle=LINE_STYLES[1], label=limit if i == 0 else None)
             axis.set(xscale="log", xlabel="variance of the posterior mean, A_u", ylabel="units")
             axis.set_title(f"layer {i + 1}: {np.sum(layer > ACTIVE)} of {len(layer)} active", fontsize=9)
+        np.ravel(axes)[0].figure.legend(loc="outside lower left")
 
 
 def estimator_plot(curves: EstimatorCurves, path: str | Path) -> None:
@@ -85,10 +89,12 @@ def scatter_plot(first: Evaluation, second: Evaluation, names: tuple[str, str], 
         left.scatter(x, y, s=6, alpha=0.5, color=COLOURS[0], linewidths=0)
         if len(x):
             ends = [min(x.min(), y.min()), max(x.max(), y.max())]
-            left.plot(ends, ends, color=COLOURS[1], linestyle=LINE_STYLES[1], linewidth=1)
+            left.plot(ends, ends, color=COLOURS[1], linestyle=LINE_STYLES[1], linewidth=1, label="equal")
+            left.legend()
             right.hist(y - x, bins=40, color=COLOURS[0])
-            right.axvline(np.mean(y - x), color=COLOURS[1], linestyle=LINE_STYLES[1])
-            right.set_title(f"mean {np.mean(y - x):+.3f}", fontsize=9)
+            right.axvline(np.mean(y - x), color=COLOURS[1], linestyle=LINE_STYLES[1], label="mean")
+            right.set_title(f"mean {np.mean(y - x):+.3f} nats", fontsize=9)
+            right.legend()
         left.set(xlabel=f"log p by {_short(names[0])} (nats)", ylabel=f"log p by {_short(names[1])} (nats)")
         right.set(xlabel=f"{_short(names[1])} less {_short(names[0])} (nats)", ylabel="examples")
 

@@ -173,7 +173,7 @@ def _draw(
             for axis, density, k in zip(row, densities, ks, strict=True):
                 axis.imshow(density, origin="lower", extent=extent, aspect="auto", cmap="Blues")
                 axis.contour(densities[-1], [level], origin="lower", extent=extent, colors=COLOURS[1], linewidths=1)
-                text = f"{facts['bounds'][k]:.2f}" if k in facts["bounds"] else f"{facts['log_p']:.2f}"
+                text = f"{facts['bounds'][k]:.2f} nats" if k in facts["bounds"] else f"{facts['log_p']:.2f} nats"
                 text += f"\n{facts['ess']:.0f} effective" if k == ks[-1] and not facts["exact"] else ""
                 axis.text(0.04, 0.96, text, transform=axis.transAxes, fontsize=7, va="top")
                 axis.grid(False)
@@ -183,6 +183,18 @@ def _draw(
                 axis.set_xlabel(f"$z_{{{first + 1}}}$")
         for axis, title in zip(np.atleast_2d(axes)[0], titles, strict=True):
             axis.set_title(title)
+        np.ravel(axes)[0].figure.legend(handles=_handles(), loc="outside lower center", ncols=2, fontsize=7)
+
+
+def _handles() -> list[Any]:
+    """The legend: shades, the line, and what the numbers are."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(color="#4292c6", label="density, darker is higher; in nats the bound of K, then log p of the pool"),
+        Line2D([], [], color=COLOURS[1], lw=1, label="holds 90 % of the posterior"),
+    ]
 
 
 def implicit_run(

@@ -109,8 +109,9 @@ def _write(
     make_folder(folder.path / "figures")
     rows = {summary["dataset"]: images[:SHOWN], "decoded": decoded[:SHOWN]}
     captions = [f"{value:.2f}" for value in values[:SHOWN]]
+    title = f"Test images of {summary['dataset']} and what the model makes of them; below, their SSIM (1: the same)."
     with beside_numbers(f"figures/{name}.png"):
-        image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions)
+        image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions, title=title)
 
 
 def _check_size(own: Dataset, other: Dataset) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from iwax.experiments import Cell, Published, Record, Study, Table
+from iwax.report.against import compare
 from iwax.report.cell_runs import SCALES, Found, find
 from iwax.report.format import METRICS, arithmetic, backward, counted, nats, signed
 from iwax.report.ranking import orders
@@ -83,7 +84,8 @@ def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
     differs = cell.metric == "active_units" and found.active_by_kl not in (None, found.value)
     held = f"{number(found.active_by_kl, cell.metric).text} by KL" if differs else ""
     below = tuple(filter(None, (held, label, biased, published)))
-    return Datum(ours.text + spread, ours.key, below, "smoke" if found.scale == "smoke" else "")
+    gains = tuple((one.verdict, one.text, letters[one.published.source]) for one in compare(found, cell))
+    return Datum(ours.text + spread, ours.key, below, "smoke" if found.scale == "smoke" else "", gains)
 
 
 def _incomparable(found: Found | None, cell: Cell) -> str:

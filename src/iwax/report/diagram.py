@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, FancyBboxPatch, Patch
 
 from iwax.errors import IwaxTypeError
 from iwax.figures import COLOURS, plot
@@ -15,6 +16,7 @@ from iwax.models import VAE, BernoulliBlock, GaussianBlock, Model
 __all__ = ["Node", "architecture", "architecture_diagram"]
 
 BAR, RADIUS = 0.34, 0.36  # width of a layer and radius of a latent, where neighbours are 1 apart
+SHADES = {"data": 0.0, "hidden": 0.35, "heads": 0.75}
 ROW = 1.9  # from the middle line to q's row above and p's below
 Place = tuple["Node", float, float]
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -77,7 +79,7 @@ def architecture_diagram(model: Model, path: str | Path) -> None:
     upwards, downwards = architecture(model)
     columns = max(len(upwards), len(downwards))
     largest = max(node.size for node in (*upwards, *downwards)) ** 0.5
-    with plot(path, width=0.48 * (columns + 0.9), height=3.5) as axis:
+    with plot(path, width=0.6 * (columns + 0.9), height=4.6) as axis:
         axis.set(xlim=(-0.5, columns - 0.1), ylim=(-2 * ROW + 0.1, 2 * ROW - 0.1), aspect="equal")
         axis.axis("off")
         above = [(float(i), ROW) for i in range(len(upwards))]
@@ -93,24 +95,33 @@ def architecture_diagram(model: Model, path: str | Path) -> None:
             for node, x, y in placed:
                 _draw(axis, node, x, y, node.size**0.5 / largest, colour)
             side = places[1][1] or places[0][1]
-            axis.text(columns - 1.0, side, density, ha="center", va="center", color=colour, size=9)
+            axis.text(columns - 1.0, side, density, ha="center", va="center", color=colour, size=10)
+        axis.figure.legend(handles=_handles(), loc="outside lower center", ncols=2, fontsize=8)
+
+
+def _handles() -> list[Any]:
+    """The legend: what is drawn from, and what the shades of the bars are."""
+    names = {"data": "data", "hidden": "hidden layer", "heads": "parameters of a density"}
+    circle = {"marker": "o", "ms": 8, "linestyle": "none", "markerfacecolor": "white", "markeredgecolor": "black"}
+    faces = [(kind, "white" if kind == "data" else (*_rgb(COLOURS[0]), SHADES[kind])) for kind in names]
+    boxes = [Patch(facecolor=face, edgecolor=COLOURS[0], label=names[kind]) for kind, face in faces]
+    return [*boxes, Line2D([], [], label="latent, drawn", **circle)]
 
 
 def _draw(axis: Any, node: Node, x: float, y: float, height: float, colour: str) -> None:
     """One node: a circle if it is drawn from, else a bar of this height (of the tallest's)."""
     if node.kind == "latent":
         axis.add_patch(Circle((x, y), RADIUS, facecolor="white", edgecolor="black", lw=1.2, zorder=3))
-        axis.text(x, y, node.label, ha="center", va="center", zorder=4, size=9)
-        axis.text(x, y - RADIUS - 0.12, str(node.size), ha="center", va="top", size=7)
+        axis.text(x, y, node.label, ha="center", va="center", zorder=4, size=10)
+        axis.text(x, y - RADIUS - 0.12, str(node.size), ha="center", va="top", size=8)
         return
     half = 0.2 + 1.05 * height
-    shade = {"data": 0.0, "hidden": 0.35, "heads": 0.75}[node.kind]
     style = "round,pad=0,rounding_size=0.08"
     box = FancyBboxPatch((x - BAR / 2, y - half), BAR, 2 * half, boxstyle=style, lw=1, edgecolor=colour, zorder=3)
-    box.set_facecolor("white" if node.kind == "data" else (*_rgb(colour), shade))
+    box.set_facecolor("white" if node.kind == "data" else (*_rgb(colour), SHADES[node.kind]))
     axis.add_patch(box)
-    axis.text(x, y + half + 0.1, node.label, ha="center", va="bottom", size=7)
-    axis.text(x, y - half - 0.12, str(node.size), ha="center", va="top", size=7)
+    axis.text(x, y + half + 0.1, node.label, ha="center", va="bottom", size=8)
+    axis.text(x, y - half - 0.12, str(node.size), ha="center", va="top", size=8)
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:

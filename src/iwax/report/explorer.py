@@ -60,8 +60,14 @@ def pack(model: VAE, x: np.ndarray, key: jax.Array, *, num_images: int = 10) -> 
 
 
 def _layer(variances: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> dict[str, Any]:
-    """The sliders of a layer: its most active units, each from three standard deviations below to three above."""
-    order = np.argsort(-variances)[:SLIDERS]
+    """The sliders of a layer: its most active units, each from three standard deviations below to three above.
+
+    If all of these are active and others are not, the deadest of these comes last, to be seen moving nothing.
+    """
+    every = np.argsort(-variances)
+    order = every[:SLIDERS]
+    if variances[order[-1]] > ACTIVE >= variances[every[-1]]:
+        order = np.append(order, every[-1])
     return {
         "size": len(variances),
         "active": int(np.sum(variances > ACTIVE)),

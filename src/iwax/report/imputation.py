@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from iwax.extras import check_installed
 from iwax.figures import COLOURS, plot
@@ -76,7 +78,7 @@ def _pictures(done: Completion) -> list[tuple[Markup, str]]:
         ):  # fmt: skip
             path = Path(folder) / f"{name}.svg"
             if draw(done, path):
-                found.append((inline_svg(path, name), caption))
+                found.append((inline_svg(path, name, caption), caption))
         return found
 
 
@@ -100,6 +102,8 @@ def _draw_values(done: Completion, path: Path) -> bool:
             tables = done.imputation.multiple or [done.imputation.completed]
             imputed = np.concatenate([table[j][missing[j]] for table in tables])
             _histograms(axis, done.fitted.columns[j], done.imputation.completed[j][~missing[j]], imputed)
+        flat[0].set_ylabel("share of the values", fontsize=8)
+        flat[0].legend(handles=[Patch(color=COLOURS[0], label="observed"), Patch(color=COLOURS[1], label="imputed")])
     return True
 
 
@@ -134,6 +138,8 @@ def _draw_held_out(done: Completion, path: Path) -> bool:
             ends = [min(error.truth.min(), error.imputed.min()), max(error.truth.max(), error.imputed.max())]
             axis.plot(ends, ends, color=COLOURS[-1], lw=0.8)
             axis.set_title(error.name, fontsize=9)
+            axis.set(xlabel="held out", ylabel="imputed")
+        flat[0].legend(handles=[Line2D([], [], color=COLOURS[-1], lw=0.8, label="equal")])
     return True
 
 
@@ -144,6 +150,7 @@ def _draw_khat(done: Completion, path: Path) -> bool:
         return False
     with plot(path, width=4.8, height=2.4) as axis:
         axis.hist(np.clip(khat, -1, 2), np.linspace(-1, 2, 61), color=COLOURS[0])
-        axis.axvline(0.7, color=COLOURS[1])
-        axis.set(xlabel="k-hat", ylabel="rows")
+        axis.axvline(0.7, color=COLOURS[1], label="0.7, above which a few samples count")
+        axis.set(xlabel="Pareto k-hat", ylabel="rows")
+        axis.legend(fontsize=7)
     return True

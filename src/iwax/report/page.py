@@ -10,6 +10,10 @@ import jinja2
 from markupsafe import Markup, escape
 
 from iwax.files import dumps
+from iwax.report.against import MARKS, WORDS
+from iwax.report.format import counted
+from iwax.report.tables import Sheet
+from iwax.report.verdicts import outcome
 
 __all__ = ["inline_svg", "picture_data", "render"]
 
@@ -21,13 +25,14 @@ def render(content: Mapping[str, Any]) -> str:
 
     Arguments:
         content: "title", "own", "summary", "progress", "studies", "cost", "sheets", "models", "diagrams", "runs",
-            "made_by".
+            "made_by", "answers", "verdicts".
     """
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["prose"] = _prose
+    environment.filters |= {"prose": _prose, "compares": _compares, "inside": _inside, "outcome": outcome}
+    environment.globals |= {"marks": MARKS, "words": WORDS}
     script = "\n".join((TEMPLATES / name).read_text() for name in ("decoder.js", "page.js"))
     models = [model | {"packed": Markup(_json(model["packed"]))} for model in content["models"]]
     return environment.get_template("page.html").render(
@@ -41,18 +46,23 @@ def render(content: Mapping[str, Any]) -> str:
     )
 
 
-def inline_svg(path: Path, name: str) -> Markup:
-    """A figure of matplotlib as part of the page: its own IDs, the page's ink and paper instead of black and white."""
+def inline_svg(path: Path, name: str, alt: str = "") -> Markup:
+    """A figure of matplotlib as part of the page: its own IDs, the page's ink and paper instead of black and white.
+
+    `alt` is what it is for those who do not see it; its name, if that is left out.
+    """
     text = path.read_text()
     text = text[text.index("<svg") :]
     width = re.search(r'width="([\d.]+)pt"', text)
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
     pixels = round(float(width[1]) * 4 / 3) if width else 0
-    style = f' style="width: {pixels}px; min-width: min({pixels}px, 30rem)"'
+    style = f' style="width: {pixels}px; min-width: min({pixels}px, 30rem)" aria-label="{escape(alt or name)}"'
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL).replace("<svg", f'<svg{style} role="img"', 1)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(url\(#|href="#)', rf"\1{name}-", text)
-    return Markup(text.replace("#000000", "currentColor").replace("#ffffff", "var(--paper)"))
+    for fixed, own in (("#000000", "currentColor"), ("#ffffff", "var(--paper)"), ("#0072b2", "var(--blue)")):
+        text = text.replace(fixed, own)
+    return Markup(text)
 
 
 def picture_data(path: Path) -> str:
@@ -70,11 +80,29 @@ def _json(value: Any) -> str:
     return dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
+def _compares(sheet: Sheet) -> bool:
+    """Whether anything in the table is beside a published number."""
+    return any(datum.gains for row in sheet.rows for datum in row)
+
+
+def _inside(study: Mapping[str, Any]) -> str:
+    """What a folded study holds."""
+    counts = {"table": study["tables"], "figure": study["figures"], "demonstration": study["shown"]}
+    return ", ".join(counted(len(parts), noun) for noun, parts in counts.items() if parts) or "What is not yet there"
+
+
 def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The anchors of what is there, with their names."""
-    studies = [(study["name"], study["name"]) for study in content["studies"]]
-    parts = {"cost": "Cost", "sheets": "Pictures", "models": "Explorer", "diagrams": "Architectures"}
-    anchors = {"models": "explorer", "diagrams": "architectures"}
-    there = [(anchors.get(name, name), title) for name, title in parts.items() if content[name]]
-    own = [("own", "Your runs")] if content["own"] else []
-    return [*own, ("summary", "Summary"), *studies, *there, ("runs", "Runs")]
+    """The anchors of what is there, with their names, in the order of the page."""
+    answers = content["answers"]
+    parts = [
+        ("own", "Your runs", content["own"]),
+        ("answers", "Best models", answers["best"] or answers["figures"]),
+        ("explorer", "Explorer", content["models"]),
+        ("sheets", "Pictures", content["sheets"]),
+        ("claims", "Claims", content["verdicts"]),
+        *((study["name"], study["name"], True) for study in content["studies"]),
+        ("cost", "Cost", content["cost"]),
+        ("architectures", "Architectures", content["diagrams"]),
+        ("runs", "What was run", True),
+    ]
+    return [(anchor, title) for anchor, title, there in parts if there]

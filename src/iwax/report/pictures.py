@@ -29,6 +29,11 @@ PICTURED = {
     "reconstructions": ("reconstructions",),
     "across": ("across",),
 }
+SHOWN = {
+    "samples": "samples from the prior",
+    "reconstructions": "test images, and below each row its reconstructions",
+    "across": "another data set's images, and below each row their reconstructions",
+}
 NOT_IN_LINE_NAMES = (  # elsewhere than in the name of a line, or of no effect on it
     *("seed", "dataset", "model", "split", "batch_size", "held_out", "backward", "num_resampled"),
     *ALONG,
@@ -60,17 +65,17 @@ class Parts:
             found = [run for cell in cells if (run := self._pictured(find_all(study, cell, records), kinds))]
             drawn = [(run, kind) for kind in kinds for run in found if kind in pictures(run)]
             sheets = {caption(run.record, kind): pictures(run)[kind] for run, kind in drawn}
-            return self._draw(name, figure.title, partial(sheets_figure, sheets)) if sheets else None
+            return self.draw(name, figure.title, partial(sheets_figure, sheets)) if sheets else None
         groups = [list(one.records) for cell in cells if (one := find(study, cell, records))]
         draw, needs = FIGURES.get(figure.kind, (None, None))
         groups = [group for group in groups if needs and all(needs(record) for record in group)]
-        return self._draw(name, figure.title, partial(draw, line_names(groups))) if draw and groups else None
+        return self.draw(name, figure.title, partial(draw, line_names(groups))) if draw and groups else None
 
     def _snr(self, study: Study, figure: Figure) -> dict[str, Any] | None:
         (demonstration,) = (one for one in study.demonstrations if one.name == figure.name)
         found = read_shown(study, demonstration, self.results)
         name = f"{study.name}-{figure.name}"
-        return self._draw(name, figure.title, partial(snr_figure, found["rows"])) if found else None
+        return self.draw(name, figure.title, partial(snr_figure, found["rows"])) if found else None
 
     def own_curves(self) -> list[dict[str, Any]]:
         """Training curves of the runs without a record, and their test numbers along training; seeds in one band."""
@@ -82,16 +87,16 @@ class Parts:
                 )
         names = line_names(list(groups.values())[:LINES])  # the best, since runs are in that order
         title = "Training" if len(groups) <= LINES else f"Training: the best {LINES} of {len(groups)} lines"
-        drawn = [self._draw("own-training", title, partial(FIGURES["training"][0], names))] if names else []
+        drawn = [self.draw("own-training", title, partial(FIGURES["training"][0], names))] if names else []
         if any(record.along for records in names.values() for record in records):
             title = "Test images along training"
-            drawn.append(self._draw("own-along", title, partial(FIGURES["along"][0], names)))
+            drawn.append(self.draw("own-along", title, partial(FIGURES["along"][0], names)))
         return drawn
 
     def cost(self) -> dict[str, Any] | None:
         """-log p against arithmetic, of the runs judged on all test images whose whole price is known."""
         records = priced([run.record for run in self.runs if run.nll is not None])
-        return self._draw("cost", worth(records), partial(cost_figure, records)) if records else None
+        return self.draw("cost", worth(records), partial(cost_figure, records)) if records else None
 
     def sheets(self) -> list[dict[str, Any]]:
         """The pictures of the best runs of each data set, one for each objective and model, side by side."""
@@ -107,7 +112,7 @@ class Parts:
         names = [name for name in ARCHITECTURES if any(run.record.config["model"] == name for run in self.runs)]
         models = {name: ARCHITECTURES[name](key=jax.random.key(0)) for name in names}
         return [
-            self._draw(
+            self.draw(
                 f"architecture-{name}",
                 f"{name}: {model.num_parameters:,} parameters. Heights go with the square root of the number of units.",
                 partial(architecture_diagram, model),
@@ -115,10 +120,11 @@ class Parts:
             for name, model in models.items()
         ]
 
-    def _draw(self, name: str, caption: str, function: Callable[[Path], None]) -> dict[str, Any]:
+    def draw(self, name: str, caption: str, function: Callable[[Path], None]) -> dict[str, Any]:
+        """What the page shows of the figure that `function` draws, which is written as .svg and .pdf, too."""
         for suffix in SUFFIXES:
             function(self.folder / (name + suffix))
-        return {"title": caption, "svg": inline_svg(self.folder / f"{name}.svg", name)}
+        return {"title": caption, "svg": inline_svg(self.folder / f"{name}.svg", name, caption)}
 
     def _pictured(self, found: Sequence[Found], kinds: Sequence[str]) -> Run | None:
         """The first run that has any of those pictures."""
@@ -165,7 +171,10 @@ def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _shown(run: Run) -> list[dict[str, str]]:
     found = sorted(pictures(run).items(), reverse=True)  # samples first
-    return [{"data": picture_data(path), "alt": f"{kind}: {run.title}"} for kind, path in found]
+    return [
+        {"data": picture_data(path), "alt": f"{kind}: {run.title}", "label": SHOWN.get(kind, kind)}
+        for kind, path in found
+    ]
 
 
 def _order(run: Run) -> tuple[str, float]:

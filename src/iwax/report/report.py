@@ -7,6 +7,8 @@ from typing import Any
 from iwax.errors import IwaxError
 from iwax.experiments import Record, Study
 from iwax.files import make_folder, write_whole
+from iwax.report.against import comparisons, tally
+from iwax.report.answers import answers
 from iwax.report.cells import numbers, overview
 from iwax.report.demonstrations import shown, unshown
 from iwax.report.effects import effects
@@ -62,6 +64,7 @@ def write_report(
     content = {
         "title": "iwax report",
         "own": own_runs([run.folder for run in found if run.folder is not None], parts, places=folders),
+        "answers": answers(studies, found, parts),
         "summary": summary(studies, found),
         "progress": progress(studies, records) if studies else None,
         "verdicts": verdicts(studies, records),
@@ -89,6 +92,7 @@ def _study(study: Study, records: Sequence[Record], parts: Parts, results: str |
             {"overview": overview(study, table, records), "numbers": numbers(study, table, records)}
             for table in study.tables
         ],
+        "tally": tally(comparisons(study, records)),
         "effects": effects(study, records),
         "shown": shown(study, results),
         "unshown": unshown(study, results),
@@ -103,4 +107,5 @@ def _tables(content: Mapping[str, Any]) -> list[Sheet]:
     choices = [study["effects"] for study in content["studies"] if study["effects"]]
     own = [content["own"]["table"], content["own"]["comparison"]] if content["own"] else []
     findings += filter(None, own)
-    return [*pairs, *choices, *findings, *filter(None, [content["progress"], content["verdicts"]]), content["runs"]]
+    others = [content["answers"]["best"], content["progress"], content["verdicts"]]
+    return [*pairs, *choices, *findings, *filter(None, others), content["runs"]]

@@ -15,12 +15,16 @@ NUMBER = re.compile(r"[−+]?[\d,.]+(·10\S+)?( ± [\d.]+)?")
 
 @dataclasses.dataclass(frozen=True)
 class Datum:
-    """An entry of a table: its text, what it sorts by, small lines below; if "open", of a "smoke" test, or "best"."""
+    """An entry of a table: its text, what it sorts by, small lines below; if "open", of a "smoke" test, or "best".
+
+    `gains` are, for the page alone, by how much it is better than each published number: verdict, amount, its mark.
+    """
 
     text: str
     key: float | int | str = ""
     below: tuple[str, ...] = ()
     kind: str = ""
+    gains: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from iwax.report.cells import OPEN, count, number
 from iwax.report.format import counted
 from iwax.report.tables import Datum, Sheet
 
-__all__ = ["verdicts"]
+__all__ = ["outcome", "verdicts"]
 
 NOTE = (
     "Each claim orders pairs of numbers: in which it does not hold, and in how many of those compared it does. Runs of "
@@ -30,6 +30,18 @@ def verdicts(studies: Sequence[Study], records: Sequence[Record]) -> Sheet | Non
     rows = tuple(_row(study, claim, of_scale) for study in studies for claim in study.claims)
     columns = ("study", "claim", "fails in", "holds", "unequal", "open")
     return Sheet("verdicts", "Claims", columns, rows, (NOTE,), labels=3) if rows else None
+
+
+def outcome(sheet: Sheet) -> str:
+    """How many of the claims of that table hold wherever their numbers could be compared, in words."""
+    where, holds = sheet.columns.index("fails in"), sheet.columns.index("holds")
+    compared = [row for row in sheet.rows if row[holds].kind != "open"]
+    failed = sum(bool(row[where].text) for row in compared)
+    parts = [f"{len(compared) - failed} of {counted(len(compared), 'claim')} hold in every pair of numbers compared"]
+    parts += [f"{failed} {'fails' if failed == 1 else 'fail'} somewhere"] if failed else []
+    left = len(sheet.rows) - len(compared)
+    parts += [f"{left} cannot be compared yet"] if left else []
+    return "; ".join(parts) + "."
 
 
 def _row(study: Study, claim: Claim, records: Sequence[Record]) -> tuple[Datum, ...]:

@@ -2,8 +2,9 @@
 
 // Tables sort by a click on a header: up, then down; entries without a number come last.
 for (const table of document.querySelectorAll("table.sortable")) {
-  const headers = [...table.querySelectorAll("th")], body = table.tBodies[0];
-  headers.forEach((header, column) => header.querySelector("button")?.addEventListener("click", () => {
+  const headers = [...table.querySelectorAll("thead th")], body = table.tBodies[0];
+  headers.forEach((header) => header.querySelector("button")?.addEventListener("click", () => {
+    const column = header.cellIndex;
     const down = header.getAttribute("aria-sort") === "ascending", sign = down ? -1 : 1;
     headers.forEach((other) => other.removeAttribute("aria-sort"));
     header.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -23,10 +24,31 @@ document.getElementById("theme").addEventListener("click", () => {
   root.dataset.theme = (root.dataset.theme || system) === "dark" ? "light" : "dark";
 });
 
+// Where a link leads, what is folded there unfolds; on paper all does.
+function unfold() {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+  const study = target.querySelector(":scope > details.study");
+  if (study) study.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
+addEventListener("beforeprint", () => document.querySelectorAll("details:not([open])").forEach((folded) => { folded.open = folded.dataset.folded = true; }));
+addEventListener("afterprint", () => document.querySelectorAll("details[data-folded]").forEach((folded) => { folded.open = false; delete folded.dataset.folded; }));
+
+// The entry of the contents whose section is being read.
+const entries = new Map([...document.querySelectorAll("#contents a")].map((link) => [link.hash.slice(1), link]));
+const watch = new IntersectionObserver((seen) => seen.filter(({ isIntersecting }) => isIntersecting).forEach(({ target }) => {
+  entries.forEach((link) => link.removeAttribute("aria-current"));
+  entries.get(target.id)?.setAttribute("aria-current", "true");
+}), { rootMargin: "-10% 0px -85% 0px" });
+document.querySelectorAll("main > section").forEach((section) => watch.observe(section));
+
 if (document.getElementById("explorer")) explore();
 
 function explore() {
-  const TILES = 9, SUBSCRIPT = "₀₁₂₃₄₅₆₇₈₉";
+  const TILES = 9, ACTIVE = .01, SUBSCRIPT = "₀₁₂₃₄₅₆₇₈₉";
   const at = (id) => document.getElementById(id), unpacked = {};
   let model, layer, z, noise, sliders, pending = 0;
 
@@ -83,8 +105,9 @@ function explore() {
   function slider(unit, i) {
     const { activity, low, high } = model.layers[layer];
     const input = element("input", { type: "range", min: low[i], max: high[i], step: (high[i] - low[i]) / 200 });
-    const output = element("output"), canvas = element("canvas");
-    const label = element("label", {}, `unit ${unit} of ${name(layer)}, A = ${activity[i].toFixed(2)}`, output, canvas, input);
+    const output = element("output"), canvas = element("canvas", { ariaHidden: "true" });
+    const ends = element("span", { className: "ends" }, ...[low[i], (low[i] + high[i]) / 2, high[i]].map((value) => element("span", {}, value.toFixed(1))));
+    const label = element("label", {}, `unit ${unit} of ${name(layer)}, A = ${Math.max(activity[i], 0).toFixed(2)}${activity[i] > ACTIVE ? "" : ", dead"}`, output, canvas, ends, input);
     input.addEventListener("input", () => {
       z[layer][unit] = Number(input.value);
       output.textContent = z[layer][unit].toFixed(2);
@@ -128,11 +151,11 @@ function explore() {
     at("images").replaceChildren(...model.images.map((pixels, i) => {
       const canvas = element("canvas");
       paint(canvas, [Array.from(pixels, (value) => value / 255)]);
-      const button = element("button", { type: "button", ariaLabel: `Test image ${i + 1}`, title: "Start from q's mean for this test image" }, canvas);
+      const button = element("button", { type: "button", ariaLabel: `Test image ${i + 1}`, title: "Start from q's mean for this test image" }, canvas, element("span", {}, String(i + 1)));
       button.addEventListener("click", () => startFrom(i));
       return button;
     }));
-    at("about").textContent = model.layers.map(({ active, size }, l) => `${active} of ${size} units of ${name(l)} are active`).join("; ") + ". Weights are kept in half precision.";
+    at("about").textContent = model.layers.map(({ active, size }, l) => `${active} of ${size} units of ${name(l)} are active, ${size - active} dead`).join("; ") + ". Weights are kept in half precision.";
     [z, noise, layer, sliders] = [vectors(() => 0), vectors(() => 0), top, []];
     Decoder.decode(model, z, noise, top);
     chooseLayer(top);
