@@ -84,7 +84,11 @@ def _content(folder):
         **{"own": None, "studies": [], "sheets": []},
         "cost": {"title": "Cost", "svg": inline_svg(folder / "curve.svg", "curve")},
         "models": [{"title": t, "packed": pack(m, x, jax.random.key(0), num_images=3)} for t, m in models.items()],
-        **{"diagrams": [], "runs": Sheet("some", "Some runs", ("name", "value", "words"), rows), "made_by": ["With: care."]},
+        **{
+            "diagrams": [],
+            "runs": Sheet("some", "Some runs", ("name", "value", "words"), rows),
+            "made_by": ["With: care."],
+        },
     }
 
 
