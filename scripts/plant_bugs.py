@@ -576,6 +576,21 @@ BUGS = [
         "    except KeyError as error:\n", "hides_no_other", "iwax itself", where=("tests/runs/test_damaged_folders.py",)),
     Bug("the checkpoint before is judged in place of a damaged one", "runs/folder.py", "else self.last_checkpoint()",
         "else self.checkpoint()", "checkpoint_before", "iwax itself", where=("tests/runs/test_damaged_folders.py",)),
+    # The first screen of the report.
+    Bug("a lower negative log-likelihood than published counts as worse", "report/against.py",
+        'return -difference if self.cell.metric == "nll" else difference', "return difference",
+        "better_is_positive", where=("tests/report/test_answers.py",)),
+    Bug("without a published tolerance every difference counts, however unsure", "report/against.py",
+        "max(self.published.tolerance or 0.0, SURE * self.error)", "(self.published.tolerance or 0.0)",
+        "two_standard_errors", where=("tests/report/test_answers.py",)),
+    Bug("the best model is that of the luckiest seed", "report/answers.py",
+        "key=lambda group: -_mean(group))[:BEST]", "key=lambda group: -max(map(_log_p, group)))[:BEST]",
+        "luckiest", where=("tests/report/test_answers.py",)),
+    Bug("figures of the report have no name for those who do not see them", "report/page.py",
+        ' aria-label="{escape(alt or name)}"', "", "names_of_their_own", "iwax report, 0.1",
+        where=("tests/report/test_answers.py",)),
+    Bug("a caption is written over the images", "figures.py", "paper.paste(image, (0, 0))",
+        "paper.paste(image, (0, paper.height - image.height))", "caption", where=("tests/test_figures.py",)),
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 python scripts/report_pictures.py [build/report/index.html] [docs/figures]
 
 One picture for each width, of a phone (360 pixels) and a screen (1280), and colour scheme, taken in headless Chromium
-and kept in 64 colours: report-phone-light.png, report-phone-dark.png, report-wide-light.png, report-wide-dark.png.
+and kept in 256 colours: report-phone-light.png, report-phone-dark.png, report-wide-light.png, report-wide-dark.png.
 """
 
 import html
@@ -48,7 +48,7 @@ def shoot(browser: str, page: str, path: Path, size: tuple[int, int], scheme: st
         profile = f"--user-data-dir={scratch}/profile"
         command = [browser, *FLAGS, window, profile, f"--screenshot={shot}", outer.as_uri()]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
-        Image.open(shot).convert("RGB").crop((0, 0, width, height)).quantize(64).save(path, optimize=True)
+        Image.open(shot).convert("RGB").crop((0, 0, width, height)).quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -53,3 +53,24 @@ def test_rows_are_drawn_in_colour(tmp_path):
         image_rows({"test": images, "decoded": images}, tmp_path / "a.png")
         found = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
         assert bool((found == [255, 0, 0]).all(axis=2).any()) == is_red
+
+
+def test_a_caption_stands_below_the_images_and_leaves_them_as_they_are(tmp_path):
+    plain = sheet(IMAGES, tmp_path / "a.png")
+    height, width, _ = plain.shape
+    short, long = (sheet(IMAGES, tmp_path / "a.png", caption="three images, black is 0. " * times) for times in (1, 9))
+    assert plain.shape == (12, 14, 3)  # the control: no caption, no strip
+    np.testing.assert_array_equal(short[:height, :width], plain)
+    assert (short[height:].max(), short[height:].min()) == (1.0, 0.0)  # dark on white
+    assert (short[:height, width:] == 1).all()
+    assert len(long) > len(short) > height + 10  # in lines, as many as it takes
+
+
+def test_rows_have_a_title_above_them(tmp_path):
+    rows, shown = {"test": IMAGES[..., 0], "decoded": IMAGES[..., 0]}, []
+    for title in ("", "Test images, and below them what the model makes of them."):
+        image_rows(rows, tmp_path / "a.png", title=title)
+        shown.append(np.asarray(Image.open(tmp_path / "a.png").convert("L")))
+    plain, titled = shown
+    assert len(titled) > len(plain)
+    assert titled[: len(titled) - len(plain)].min() < 100  # words in what was added

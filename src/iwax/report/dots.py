@@ -21,7 +21,7 @@ def dots_figure(found: Sequence[Comparison], path: str | Path) -> None:
     Bars are one standard error of the difference. Dots are hollow where ours is one run, whose spread over seeds
     nobody knows.
     """
-    with plot(path, width=3.5, height=REST + ROW * len(found)) as axis:
+    with plot(path, width=3.4, height=REST + ROW * len(found)) as axis:
         for y, one in enumerate(reversed(found)):
             colour, marker = LOOKS[one.verdict]
             tolerance, single = one.published.tolerance or 0.0, len(one.found.records) == 1
