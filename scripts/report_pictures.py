@@ -48,7 +48,8 @@ def shoot(browser: str, page: str, path: Path, size: tuple[int, int], scheme: st
         profile = f"--user-data-dir={scratch}/profile"
         command = [browser, *FLAGS, window, profile, f"--screenshot={shot}", outer.as_uri()]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
-        Image.open(shot).convert("RGB").crop((0, 0, width, height)).quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
+        screen = Image.open(shot).convert("RGB").crop((0, 0, width, height))
+        screen.quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 if __name__ == "__main__":
