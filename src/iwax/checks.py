@@ -6,7 +6,10 @@ from typing import Any
 
 from iwax.errors import IwaxError
 
-__all__ = ["check_choice", "check_positive_integer", "nearest"]
+__all__ = ["LARGEST", "check_choice", "check_positive_integer", "check_seed", "nearest"]
+
+LARGEST = 2**31 - 1  # of counts and sizes, which are 32 bits wide on a device
+LARGEST_SEED = 2**32 - 1
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
@@ -16,10 +19,18 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
         raise IwaxError(f"Expected {name} to be one of {', '.join(choices)}; got {value!r}.{nearest(value, choices)}")
 
 
-def check_positive_integer(name: str, value: Any, least: int = 1) -> None:
-    """Raises ValueError unless `value` is an integer of at least 1 (or `least`)."""
+def check_positive_integer(name: str, value: Any, least: int = 1, most: int = LARGEST) -> None:
+    """Raises ValueError unless `value` is an integer of at least 1 (or `least`), and at most what counts go up to."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise IwaxError(f"Expected {name} to be an integer of at least {least}; got {value!r}.")
+    if value > most:
+        raise IwaxError(f"Expected {name} to be an integer of at most {most}; got {value!r}.")
+
+
+def check_seed(value: Any, name: str = "seed") -> None:
+    """Raises ValueError for a seed that is none of the 2^32 that there are: JAX would take another in its place."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value <= LARGEST_SEED:
+        raise IwaxError(f"Expected {name} to be an integer from 0 to {LARGEST_SEED}; got {value!r}.")
 
 
 def nearest(value: Any, choices: Iterable[str], otherwise: str = " Choose one of these.") -> str:

@@ -21,7 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-__all__ = ["PURPOSES", "EvaluationKeys", "FormerEvaluationKeys", "TrainingKeys", "recorded", "stream"]
+from iwax.checks import check_seed
+
+__all__ = ["PURPOSES", "EvaluationKeys", "FormerEvaluationKeys", "TrainingKeys", "recorded", "root_key", "stream"]
 
 PURPOSES = {
     "test binarisation": "black and white test examples, once",
@@ -55,6 +57,16 @@ PURPOSES = {
 }
 
 _LISTENERS: list[Callable[[str, Array], None]] = []
+
+
+def root_key(seed: int) -> PRNGKeyArray:
+    """The key of a seed.
+
+    Raises:
+        ValueError: a seed that is no integer from 0 to 2^32 - 1, of which JAX would take the last 32 bits.
+    """
+    check_seed(seed)
+    return jax.random.key(seed)
 
 
 def stream(key: PRNGKeyArray, purpose: str) -> PRNGKeyArray:
@@ -148,7 +160,7 @@ class EvaluationKeys:
 
     @classmethod
     def of_seed(cls, seed: int) -> "EvaluationKeys":
-        return cls(jax.random.key(seed))
+        return cls(root_key(seed))
 
 
 class _Child(_Stream):
@@ -177,22 +189,22 @@ class TrainingKeys:
 
     @classmethod
     def of_seed(cls, seed: int) -> "TrainingKeys":
-        return cls(jax.random.fold_in(jax.random.key(seed), 1))
+        return cls(jax.random.fold_in(root_key(seed), 1))
 
     @staticmethod
     def model(seed: int) -> PRNGKeyArray:
         """For the initial parameters."""
-        return _told("initial parameters", jax.random.fold_in(jax.random.key(seed), 0))
+        return _told("initial parameters", jax.random.fold_in(root_key(seed), 0))
 
     @staticmethod
     def along(seed: int) -> PRNGKeyArray:
         """For the evaluations along training, always the same draws."""
-        return stream(jax.random.key(seed), "evaluation along training")
+        return stream(root_key(seed), "evaluation along training")
 
     @staticmethod
     def model_check(seed: int) -> PRNGKeyArray:
         """For the first look at a model of one's own."""
-        return stream(jax.random.key(seed), "own-model check")
+        return stream(root_key(seed), "own-model check")
 
     @property
     def fixed_binarisation(self) -> PRNGKeyArray:

@@ -28,6 +28,7 @@ from iwax.checks import check_positive_integer
 from iwax.diagnostics import Directional, GroupSNR, flat, gradient_snr
 from iwax.experiments.points import Point, measure_points
 from iwax.files import dumps
+from iwax.keys import root_key
 from iwax.models import DiagonalNormal
 from iwax.objectives import IWAE, MIWAE, Objective
 from iwax.progress import Progress
@@ -179,7 +180,7 @@ def measure(point: Point) -> dict[str, Any]:
     """Moments of the gradient at a point, per parameter; and all gradients of one parameter of each group, "shown"."""
     model, x = toy_of(point)
     # Samples of their own for every point: the signal of one estimator is put above the noise of another.
-    key = jax.random.split(jax.random.key(point["seed"]))[1]
+    key = jax.random.split(root_key(point["seed"]))[1]
     key = jax.random.fold_in(key, zlib.crc32(dumps(point, sort_keys=True).encode()))
     which_mu, which_b = np.random.default_rng(point["seed"]).integers(point["size"], size=2)
     shown: dict[str, list[float]] = {"generative": [], "inference": []}
@@ -198,7 +199,7 @@ def measure(point: Point) -> dict[str, Any]:
 
 def toy_of(point: Point) -> tuple[Toy, Float[Array, "n size"]]:
     """The model of a point, and its data."""
-    key = jax.random.split(jax.random.key(point["seed"]))[0]
+    key = jax.random.split(root_key(point["seed"]))[0]
     return Toy.perturbed(key, **{name: point[name] for name in ("size", "num_examples", "deviation")})
 
 

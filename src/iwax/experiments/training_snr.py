@@ -25,6 +25,7 @@ from iwax.diagnostics import GradientSNR, gradient_snr
 from iwax.errors import IwaxError
 from iwax.experiments.points import Point, measure_points
 from iwax.figures import COLOURS, plot
+from iwax.keys import root_key
 from iwax.models import Model
 from iwax.objectives import OBJECTIVES, AbstractObjective
 from iwax.progress import Progress
@@ -103,7 +104,7 @@ def measure(model: Model, images: np.ndarray, rule: str, point: Point) -> dict[s
     Where the doubly-reparameterized estimator has the same expectation as the plain one, the latter's entry
     "with_doubly_reparameterized_mean" has the former's signal above its own noise.
     """
-    image_key, key = jax.random.split(jax.random.key(point["seed"]))
+    image_key, key = jax.random.split(root_key(point["seed"]))
     chosen = jax.random.choice(image_key, len(images), (min(point["num_examples"], len(images)),), replace=False)
     x = binarize(images[np.asarray(chosen)], rule, jax.random.fold_in(image_key, 1))
     made = estimators(point["objective"], point["num_samples"])

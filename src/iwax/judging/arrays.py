@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from iwax.checks import check_choice, check_positive_integer
+from iwax.checks import LARGEST, check_choice, check_positive_integer
 from iwax.data import Dataset, as_array, positions
 from iwax.errors import IwaxError
 from iwax.evaluation import encode, first_examples, sample_images, sample_values, shown
@@ -20,6 +20,7 @@ from iwax.zoo import open_run
 __all__ = ["encode_run", "sample_run"]
 
 PARTS = ("test", "train")
+VALUES = 10_000  # of an example, as many as one may be expected to have: all of an array is made at once
 
 
 def encode_run(
@@ -105,7 +106,7 @@ def sample_run(
         ValueError: no run, another suffix, or a model without a prior.
     """
     check_suffix(out, ".npy")
-    check_positive_integer("num_images", num_images)
+    check_positive_integer("num_images", num_images, most=LARGEST // VALUES)
     run = open_run(run, data_dir=data_dir, data=data)
     key = EvaluationKeys.of_seed(seed).prior_samples
     found = (sample_values if drawn else sample_images)(run.model, num_images, key)

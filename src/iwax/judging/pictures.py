@@ -13,6 +13,8 @@ from iwax.zoo import open_run
 
 __all__ = ["reconstruction_sheet", "sample_sheet"]
 
+MOST = 10_000  # images that one picture holds
+
 
 def sample_sheet(
     run: str | Path | LoadedRun,
@@ -27,7 +29,7 @@ def sample_sheet(
 
     The data set need not be there, except for a model of one's own, and for values that are not from 0 to 1.
     """
-    check_positive_integer("num_images", num_images)
+    check_positive_integer("num_images", num_images, most=MOST)
     check_installed("PIL", "pictures")  # before anything is computed
     run = open_run(run, data_dir=data_dir, data=data)
     out = out or run.folder.path / "samples.png"
@@ -49,7 +51,7 @@ def reconstruction_sheet(
     data: Dataset | None = None,
 ) -> Path:
     """A picture of test images above what the model of a run makes of them; returns where it is."""
-    check_positive_integer("num_images", num_images)
+    check_positive_integer("num_images", num_images, most=MOST)
     check_installed("matplotlib", "pictures")
     run = open_run(run, data_dir=data_dir, data=data)
     out = out or run.folder.path / "reconstructions.png"

@@ -80,8 +80,8 @@ def new_cohort(
         one.session.folder.check_free(overwrite)
     for one in planned:
         one.session.folder.discard()  # or, interrupted, a former run could be taken for a new one
-    configs = {one.session.folder.path.name: dataclasses.asdict(one.session.resolved.config) for one in planned}
-    RunFolder(path).write_json(COHORT, record | {"configs": configs})
+    kept = {one.session.folder.path.name: dataclasses.asdict(one.session.resolved.config) for one in planned}
+    RunFolder(path).write_json(COHORT, record | {"configs": kept})
     pairs = [one.create(overwrite=overwrite) for one in planned]
     for session, state in pairs:
         session.folder.save(state)  # for runs that do not get their turn
@@ -141,7 +141,8 @@ def _begin_missing(
     data: Dataset | None,
 ) -> Dataset | None:
     """Bring the runs of a cohort whose creation was interrupted to their step 0; the data, if they had to be loaded."""
-    configs, began = record.get("configs", {}), {}
+    configs: dict[str, Any] = record.get("configs", {})
+    began: dict[str, Any] = {}
     for folder in folders:
         began = folder.json(ENVIRONMENT) if folder.has_begun else began
     more = {"cohort": {name: record[name] for name in ("runs", "vectorized")}}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iwax.checks import LARGEST
 from iwax.data import (
     VALIDATION_PART,
     Dataset,
@@ -123,6 +124,7 @@ def prepare(
         precision=run.config.precision,
         devices=run.config.devices or 1,
     )
+    _check_rows(run)
     model = build_model(run, images, own)
     if own is not None:
         if check:
@@ -130,3 +132,13 @@ def prepare(
             own.check(model, binarize(images[:CHECKED], run.binarize, key), key)
         check_likelihood(getattr(model, "real_valued", None), images, run.binarize, "training images")
     return trainer, trainer.start(model, run.objective)
+
+
+def _check_rows(run: ResolvedRun) -> None:
+    """Raises ValueError for more samples in a step than a device can count."""
+    batch, samples = run.recipe.batch_size, run.objective.total_samples
+    if batch * samples > LARGEST:
+        raise IwaxError(
+            f"Expected batch_size times the samples of each image to be at most {LARGEST}; got {batch} times "
+            f"{samples}. Lower --batch-size or --num-samples."
+        )

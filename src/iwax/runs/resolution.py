@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from iwax.checks import check_choice, check_positive_integer
+from iwax.checks import check_choice, check_positive_integer, check_seed
 from iwax.data import BACKGROUNDS, BINARIZATIONS, DATASETS, Dataset, as_validation, check_likelihood
 from iwax.errors import IwaxError
 from iwax.models import ARCHITECTURES, INITS, LIKELIHOODS, PRECISIONS, SCALE_MAPS, is_own
@@ -123,6 +123,7 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
     """
     if isinstance(config, ResolvedRun):
         return config
+    check_seed(config.seed)
     for name, least in COUNTS.items():
         if getattr(config, name) is not None:
             check_positive_integer(name, getattr(config, name), least)
