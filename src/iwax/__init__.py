@@ -17,7 +17,10 @@ _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.1.0"
 
-SHORTER = {"judge_log_weights": "evaluation"}  # public names of rooms that are written iwax.NAME; __all__ is full
+SHORTER = {
+    "judge_log_weights": "evaluation",
+    "encode": "evaluation",
+}  # public names of rooms that are written iwax.NAME; __all__ is full
 
 
 def __getattr__(name: str) -> Any:

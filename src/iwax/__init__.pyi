@@ -12,7 +12,6 @@ from . import data as data
 from . import objectives as objectives
 from .diagnostics import gradient_snr as gradient_snr
 from .evaluation import Evaluation as Evaluation
-from .evaluation import encode as encode
 from .evaluation import evaluate as evaluate
 from .evaluation import log_likelihood as log_likelihood
 from .models import ARCHITECTURES as ARCHITECTURES
@@ -37,3 +36,4 @@ from .zoo import load as load
 
 # iwax.NAME for iwax.evaluation.NAME; no import, which attach_stub would count.
 judge_log_weights = iwax.evaluation.judge_log_weights
+encode = iwax.evaluation.encode
