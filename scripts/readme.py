@@ -1,27 +1,38 @@
-"""Write the generated parts of README.md afresh: the table of objectives, and the demo's output.
+"""Write what is generated in README.md and on two pages: the peers' table, the table of objectives, the demo's output.
 
 python scripts/readme.py [OUTPUT]     OUTPUT: what `make demo` printed on its standard output
 """
 
+import json
 import re
+import runpy
 import sys
 from pathlib import Path
 
 from iwax.objectives.catalog import describe
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+HEAD = "| name | bound | reference |\n| --- | --- | --- |\n"
+
+
+def with_peers(text: str) -> str:
+    """The README with the table that scripts/compare_peers.py printed."""
+    script = runpy.run_path(str(ROOT / "scripts" / "compare_peers.py"))
+    table = script["table"](json.loads(script["ANSWERS"].read_text()))
+    pattern = r"(<!-- peers: [^\n]*-->\n).*?(<!-- end of peers -->)"
+    return re.sub(pattern, lambda match: match[1] + table + match[2], text, flags=re.DOTALL)
 
 
 def with_objectives(text: str) -> str:
-    """The README with its table of objectives read off the code."""
+    """The page of objectives with its table read off the code."""
     cells = [(f"`{row.name}`", _cell(row.bound), _cell(row.reference.split("; ")[0])) for row in describe()]
     rows = ["| " + " | ".join(row) + " |" for row in cells]
-    head = "| name | bound | reference |\n| --- | --- | --- |\n"
-    return re.sub(re.escape(head) + r"(\|.*\n|<!-- objectives -->\n)*", lambda _: head + "\n".join(rows) + "\n", text)
+    return re.sub(re.escape(HEAD) + r"(\|.*\n|<!-- objectives -->\n)*", lambda _: HEAD + "\n".join(rows) + "\n", text)
 
 
 def with_demo(text: str, output: str) -> str:
-    """The README with what the demo printed."""
+    """The demo's page with what the demo printed."""
     kept = "\n".join(line.rstrip() for line in output.strip("\n").splitlines())
     pattern = r"(<!-- demo: [^\n]*-->\n```text\n).*?(```)"
     return re.sub(pattern, lambda match: match[1] + kept + "\n" + match[2], text, flags=re.DOTALL)
@@ -32,7 +43,7 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    text = with_objectives(README.read_text())
+    README.write_text(with_peers(README.read_text()))
+    (DOCS / "objectives.md").write_text(with_objectives((DOCS / "objectives.md").read_text()))
     if len(sys.argv) > 1:
-        text = with_demo(text, Path(sys.argv[1]).read_text())
-    README.write_text(text)
+        (DOCS / "demo.md").write_text(with_demo((DOCS / "demo.md").read_text(), Path(sys.argv[1]).read_text()))

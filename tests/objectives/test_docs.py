@@ -119,7 +119,7 @@ def test_the_page_to_its_end(tmp_path):
     assert pages == "make pages\n"
     tree.run("make", "-o", ".venv/installed", f"BIN={pathlib.Path(sys.executable).parent}", "pages")
     assert "\n## power-mean: `PowerMean`\n" in (tmp_path / "docs" / "gradients.md").read_text()
-    assert "\n| `power-mean` | The log of the mean of order p" in (tmp_path / "README.md").read_text()
+    assert "\n| `power-mean` | The log of the mean of order p" in (tmp_path / "docs" / "objectives.md").read_text()
     shown, trained = (
         tree.python("-c", "from iwax.cli import main; main()", *shlex.split(line)[1:]) for line in commands.splitlines()
     )

@@ -17,7 +17,7 @@ __all__ = ["reproduce"]
 
 @click.command()
 @click.argument("study", required=False)
-@click.option("--scale", default="smoke", show_default=True, help="smoke (seconds), short (two cores) or full.")
+@click.option("--scale", default="smoke", show_default=True, help="smoke (seconds), trial, short (two cores) or full.")
 @click.option("--seeds", type=int, help="Seeds of every cell; as the scale has it if left out.")
 @click.option("--only", multiple=True, metavar="TEXT", help="Only runs whose name contains this; may be repeated.")
 @click.option("--set", "fields", multiple=True, metavar="NAME=VALUE", help="A field of the recipe, as of iwax train.")
