@@ -34,7 +34,10 @@ LONG = {  # half the time of all; their names are checked in a second
     "recipes.md",
 }
 ON_OWN_DATA = {"own-data.md", "recipes.md"}
-ELSEWHERE = {"add-an-objective.md"}  # tests/objectives/test_docs.py follows it with a test of its own
+ELSEWHERE = {
+    "add-an-objective.md",
+    "tutorial.md",
+}  # tests/objectives/test_docs.py and tests/test_tutorial.py follow them
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GOES_ON = "# goes on from the blocks above\n"  # the first line of a block that does not run alone
 

@@ -27,6 +27,7 @@ from iwax.cli import (
     training,
     weights,
 )
+from iwax.cli.help import Ordered
 from iwax.cli.outcome import FLAG, outcome, without_flag
 from iwax.cli.startup import keep_compiled_programs
 from iwax.cli.trust import code_is_named
@@ -37,6 +38,7 @@ __all__ = ["iwax", "run"]
 
 
 @click.group(
+    cls=Ordered,
     context_settings={"help_option_names": ["-h", "--help"]},
     commands=[
         training.train,
