@@ -57,6 +57,7 @@ pages: .venv/installed
 	$(BIN)/python scripts/objective_options.py
 	$(BIN)/python scripts/gradients_page.py
 	$(BIN)/python scripts/readme.py
+	$(BIN)/python scripts/which_page.py
 	$(BIN)/python scripts/reproductions_page.py
 	$(BIN)/python scripts/speedrun_page.py
 	$(BIN)/python scripts/imputation_page.py
