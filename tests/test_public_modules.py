@@ -12,7 +12,7 @@ assert iwax.zoo.records()
 assert iwax.evaluation.ACTIVE == 0.01
 assert iwax.evaluation.schedule(1).tolist() == [0, 1]
 assert callable(iwax.evaluation.evaluate) and callable(iwax.load), "a function gave way to the module of its name"
-assert iwax.__all__ == public and len(public) <= 26 and not {"zoo", "evaluation", "judging"} & set(public)
+assert iwax.__all__ == public and len(public) <= 25 and not {"zoo", "evaluation", "judging"} & set(public)
 assert not hasattr(iwax, "zoos") and not hasattr(iwax, "_zoo")
 """
 
