@@ -5,10 +5,12 @@ import json
 import pytest
 from sweeps_here import Here, iwax
 
+from iwax.errors import IwaxError
+from iwax.experiments import STUDIES, executing, reproduce_by_executor
 from iwax.judging import evaluate_run
 from iwax.judging.parts import finished_parts, open_part, part_of
 from iwax.runs import new_run
-from iwax.sweeps import evaluate_by_executor, executors
+from iwax.sweeps import Ended, executors
 from tiny import tiny_config, tiny_data
 
 ASKED = {"num_samples": 128, "rows": 256}  # two images a batch, six batches
@@ -127,9 +129,44 @@ def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     status, _, err = iwax(capsys, "evaluate", tmp_path / "empty", "--executor", "local")
     assert (status, "to be the folder of a run, or to hold some; it holds none." in err) == (2, True), err
-    assert evaluate_by_executor
 
 
+class Recorded(Here):
+    """The record of a run appears without the run."""
+
+    def __init__(self, folder, records):
+        super().__init__()
+        self.folder, self.records = folder, records
+
+    def wait(self, seconds):
+        self.folder.mkdir(exist_ok=True)
+        ended = []
+        for task in self.tasks:
+            (self.folder / f"{self.records[task.name]}.json").touch()
+            ended.append(Ended(task, 0))
+        self.tasks.clear()
+        return ended
+
+
+def test_what_a_study_lacks_is_a_task_each_and_what_has_a_record_is_found(tmp_path):
+    planned = executing._planned(
+        {"study": "dd2434", "scale": "smoke", "seeds": None, "fields": {}, "num_samples": None}
+    )
+    records = {run.name: run.record for run in planned}
+    executor = Recorded(tmp_path / "results", records)
+    executor.slots = 3
+    places = {"runs": tmp_path / "runs", "results": tmp_path / "results", "arguments": ["--scale", "smoke"]}
+    common = {"scale": "smoke", "only": ["iwae-"], **places}
+    outcome = reproduce_by_executor(STUDIES["dd2434"], executor, **common)
+    assert set(outcome.done) == {name for name in records if "iwae-" in name}
+    assert len(outcome.done) > 2
+    assert not outcome.found
+    assert reproduce_by_executor(STUDIES["dd2434"], executor, **common).found == outcome.done
+    with pytest.raises(IwaxError, match="to name runs of dd2434; got"):
+        reproduce_by_executor(STUDIES["dd2434"], executor, **common | {"only": ["nothing"]})
+
+
+@pytest.mark.slow
 def test_the_runs_of_a_study_are_tasks_and_what_is_recorded_is_found(tmp_path, capsys, monkeypatch):
     executor = Here()
     monkeypatch.setitem(executors.EXECUTORS, "local", lambda folder, **options: executor)

@@ -14,6 +14,7 @@ from iwax.runs import RunConfig, RunFolder, identifier, list_runs, new_run, non_
 from iwax.sweeps import SweepFolder, executors, plan, train_member
 
 SEEDS = ["--seeds", "2"]
+POISON = "seed=2 stages=1e30:2"
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +55,13 @@ def test_what_is_done_is_not_done_again_and_a_sweep_can_grow(swept, capsys, monk
 def test_a_poisoned_run_is_reported_with_its_log_once_and_the_rest_finish(tmp_path, capsys, monkeypatch):
     executor, out = Here(), tmp_path / "out"
     monkeypatch.setitem(executors.EXECUTORS, "local", lambda folder, **options: executor)
-    command = ["sweep", *TINY, "--grid", "stages=1e30:2,1e-3:2", "--out", out]
+    (tmp_path / "spec.toml").write_text('[[case]]\nseed = 1\n[[case]]\nseed = 2\nstages = "1e30:2"\n')
+    command = ["sweep", tmp_path / "spec.toml", *TINY, "--out", out]
     status, said, _ = iwax(capsys, *command)
     found = rows(capsys, out)
     assert status == 1
-    assert (found["stages=1e30:2"]["state"], found["stages=1e-3:2"]["state"]) == ("failed", "done")
-    poisoned = found["stages=1e30:2"]
+    assert (found[POISON]["state"], found["seed=1 stages=default"]["state"]) == ("failed", "done")
+    poisoned = found[POISON]
     log = out / "sweep" / "logs" / f"{poisoned['run']}.log"
     assert f"  {poisoned['run']}: Expected a finite loss; got" in said
     assert f"Its log: {log}" in said

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from iwax.progress import Progress
-from iwax.runs import CONFIG, ENVIRONMENT, MODEL, STATUS, RunConfig, RunFolder, new_run, resume_run
+from iwax.runs import CONFIG, STATUS, RunConfig, RunFolder, new_run, resume_run
 from iwax.sweeps.folder import SweepFolder
 
 __all__ = ["train_member"]
-
-LEFTOVERS = (".lock", ENVIRONMENT, MODEL)  # of a folder whose run was killed before it had a configuration
 
 
 def train_member(
@@ -41,13 +39,5 @@ def train_member(
     common: dict[str, Any] = {"data_dir": data_dir, "on_progress": on_progress}
     if any(run.checkpoints()):
         return resume_run(run.path, force=force, **common)
-    begun = (run.path / CONFIG).exists()
-    if not begun and run.path.exists():
-        _clear(run)
+    begun = (run.path / CONFIG).exists()  # and killed before its first checkpoint
     return new_run(RunConfig(**options), run.path, overwrite=begun, **common)
-
-
-def _clear(run: RunFolder) -> None:
-    with run.lock():
-        for name in LEFTOVERS:
-            (run.path / name).unlink(missing_ok=True)
