@@ -61,15 +61,7 @@ def reproduce_by_executor(
     planned = _planned(
         {"study": study.name, "scale": scale, "seeds": seeds, "fields": dict(fields or {}), "num_samples": num_samples}
     )
-    wanted = {run.name for run in planned if _chosen(run.name, only)}
-    wanted |= {run.start for run in planned if run.name in wanted and run.start is not None}
-    chosen = {run.name: run for run in planned if run.name in wanted}
-    made = {run.name: results / f"{run.record}.json" for run in chosen.values()}
-    made |= {
-        shown.name: results / "demonstrations" / f"{study.name}-{shown.name}-{scale}.json"
-        for shown in study.demonstrations
-        if _chosen(shown.name, only)
-    }
+    made = _records(study, planned, scale, results, only)
     own = runs.absolute() / "sweep"
     tasks = [
         Task(
@@ -83,8 +75,21 @@ def reproduce_by_executor(
     if not tasks:
         raise IwaxError(f"Expected --only to name runs of {study.name}; got {tuple(only)}. See --list.")
     with executor:
-        work = _Making(runs, made, {run.name: run.start for run in chosen.values()})
+        work = _Making(runs, made, {run.name: run.start for run in planned})
         return Driver(work, executor, max_failures=max_failures, log=log, on_progress=on_progress).run(tasks)
+
+
+def _records(
+    study: Study, planned: Sequence[StudyRun], scale: str, results: Path, only: Sequence[str]
+) -> dict[str, Path]:
+    """Name -> record of the runs that are wanted, of those that they go on from, and of demonstrations."""
+    wanted = {run.name for run in planned if _chosen(run.name, only)}
+    wanted |= {run.start for run in planned if run.name in wanted and run.start is not None}
+    made = {run.name: results / f"{run.record}.json" for run in planned if run.name in wanted}
+    shown = {
+        one.name: results / "demonstrations" / f"{study.name}-{one.name}-{scale}.json" for one in study.demonstrations
+    }
+    return made | {name: path for name, path in shown.items() if _chosen(name, only)}
 
 
 def _chosen(name: str, only: Sequence[str]) -> bool:
@@ -107,7 +112,9 @@ class _Making:
 
     def is_ready(self, task: Task) -> bool:
         start = self.starts.get(task.name)
-        return start is None or self._status(start).get("state") == "finished"
+        if start is None or start not in self.made or self.made[start].exists():
+            return True
+        return self._status(start).get("state") == "finished"
 
     def hopeless(self, task: Task) -> str:
         return ""

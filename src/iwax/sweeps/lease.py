@@ -40,18 +40,18 @@ def machine() -> str:
 
 
 @contextlib.contextmanager
-def lease(path: str | Path, timeout: float = TIMEOUT, beat: float = BEAT) -> Iterator[None]:
+def lease(path: str | Path, timeout: float = TIMEOUT, beat: float | None = None) -> Iterator[None]:
     """While inside, nobody else has the lease; it is given back at the end.
 
     Arguments:
         path: the lease's file, in a folder that all who ask see.
         timeout: seconds without a touch after which another machine may take it.
-        beat: seconds between two touches.
+        beat: seconds between two touches; `BEAT`, or less where the time-out is short, if left out.
 
     Raises:
         BusyError: somebody has it.
     """
-    path = Path(path)
+    path, beat = Path(path), min(BEAT, timeout / 6) if beat is None else beat
     path.parent.mkdir(parents=True, exist_ok=True)
     with _guard(path, timeout):
         if (owner := holder(path, timeout)) is not None:
@@ -115,7 +115,7 @@ def _keep(file: IO[str], path: Path, timeout: float, beat: float, done: threadin
         try:
             if not _is_own(file, path):
                 os._exit(LOST)
-            os.utime(file.fileno())
+            os.utime(path)
             last = time.monotonic()
         except OSError:
             if time.monotonic() - last > timeout / 2:
