@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from importlib.util import find_spec
 
 import pytest
 
 from iwax.sweeps import BUSY, Task
-from iwax.sweeps.executors import local
+from iwax.sweeps.executors import local, slurm
 from iwax.sweeps.lease import holder, lease
 from iwax.sweeps.process import environment_of, run_process, start_process
 
@@ -105,6 +107,30 @@ def test_each_task_has_a_gpu_or_a_share_that_no_other_has_and_one_too_many_waits
         for process in processes:
             process.kill()
             process.communicate()
+
+
+@pytest.mark.skipif(find_spec("submitit") is None, reason="submitit is not installed")
+def test_a_job_that_is_told_to_go_waits_for_its_process_and_no_longer(tmp_path, monkeypatch):
+    """The signal comes while the job waits for its process, whose lock it then must not wait for."""
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(slurm, "start_process", lambda _: subprocess.Popen(sleeper, stderr=subprocess.DEVNULL))
+    monkeypatch.setattr(slurm, "PATIENCE", 5.0)
+    job, begin = slurm.Job(task(tmp_path)), time.monotonic()
+
+    def told(number, frame):
+        raise SystemExit(str(job.checkpoint().function.task.name))
+
+    before = signal.signal(signal.SIGUSR2, told)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2))
+    timer.start()
+    try:
+        with pytest.raises(SystemExit, match="one"):
+            job()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+        timer.join()
+    assert time.monotonic() - begin < 4
+    assert job._process.wait(5) == -signal.SIGINT
 
 
 def test_gpus_are_found_without_jax(monkeypatch):

@@ -24,7 +24,7 @@ from iwax.runs import BusyError, try_lock
 from iwax.sweeps.executors.protocol import BUSY, Task
 from iwax.sweeps.lease import lease
 
-__all__ = ["environment_of", "interrupt", "main", "run_process", "start_process"]
+__all__ = ["PATIENCE", "environment_of", "interrupt", "main", "run_process", "start_process"]
 
 PATIENCE = 90.0  # seconds that an interrupted process has for its checkpoint
 SET_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl

@@ -5,6 +5,9 @@ checkpoint, and the job is queued again. What has been queued goes on without th
 again finds what is running by its lease, and what is finished by its folder.
 """
 
+import contextlib
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ from typing import Any, Self
 from iwax.errors import IwaxError
 from iwax.extras import missing
 from iwax.sweeps.executors.protocol import Ended, Task
-from iwax.sweeps.process import interrupt, start_process
+from iwax.sweeps.process import PATIENCE, start_process
 
 __all__ = ["Job", "SlurmExecutor"]
 
@@ -40,8 +43,21 @@ class Job:
         from submitit.helpers import DelayedSubmission
 
         if self._process is not None:
-            interrupt([self._process])
+            _interrupt(self._process.pid)
         return DelayedSubmission(Job(self.task))
+
+
+def _interrupt(pid: int) -> None:
+    """Interrupt a child and wait for its end, without `Popen`: its `wait`, within which a signal may call this, holds
+    the lock that its other methods wait for."""
+    deadline = time.monotonic() + PATIENCE
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it has ended
+        os.kill(pid, signal.SIGINT)
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                return
+            time.sleep(PAUSE / 10)
 
 
 class SlurmExecutor:
