@@ -183,7 +183,9 @@ def _draw(
                 axis.set_xlabel(f"$z_{{{first + 1}}}$")
         for axis, title in zip(np.atleast_2d(axes)[0], titles, strict=True):
             axis.set_title(title)
-        np.ravel(axes)[0].figure.legend(handles=_handles(), loc="outside lower center", ncols=2, fontsize=7)
+        np.ravel(axes)[0].figure.legend(
+            handles=_handles(), loc="outside lower center", ncols=2 if len(ks) > 3 else 1, fontsize=7
+        )
 
 
 def _handles() -> list[Any]:
@@ -192,7 +194,7 @@ def _handles() -> list[Any]:
     from matplotlib.patches import Patch
 
     return [
-        Patch(color="#4292c6", label="density, darker is higher; in nats the bound of K, then log p of the pool"),
+        Patch(color="#4292c6", label="density, darker is higher; in nats the bound of K, or log p"),
         Line2D([], [], color=COLOURS[1], lw=1, label="holds 90 % of the posterior"),
     ]
 
