@@ -70,8 +70,9 @@ def evaluate_by_executor(
     jobs = [_Job(run, dict(options)) for run in runs]
     common: dict[str, Any] = {"max_failures": max_failures, "log": log, "on_progress": on_progress}
     work = _Judging()
+    numbers = range(1, count + 1) if count > 1 else ()  # one part is the whole
     with executor:
-        shared = Driver(work, executor, **common).run([job.part(i, count) for job in jobs for i in range(1, count + 1)])
+        shared = Driver(work, executor, **common).run([job.part(i, count) for job in jobs for i in numbers])
         bad = {failure.name.partition(", ")[0] for failure in shared.failed} | {
             name.partition(", ")[0] for name in shared.left
         }
