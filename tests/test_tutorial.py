@@ -10,7 +10,7 @@ from iwax.cli import iwax as command_line
 from parsed import parse
 
 PAGE = (Path(__file__).parents[1] / "docs" / "tutorial.md").read_text()
-STEPS = re.findall(r"```(python|bash)\n(.*?)```", PAGE, re.DOTALL)
+STEPS = re.findall(r"```(python|bash)\n(.*?)```", PAGE.replace("\\\n", ""), re.DOTALL)
 TINY = {
     "--epochs 60": "--epochs 1",
     "--num-samples 1280": "--num-samples 64 --num-images 10",

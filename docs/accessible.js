@@ -1,0 +1,8 @@
+// What the theme leaves out for readers by keyboard and by ear: names of regions, and code that can be scrolled by keys.
+function nameRegions() {
+  document.querySelectorAll(".md-search[role=dialog]").forEach((one) => one.setAttribute("aria-label", "Search"));
+  document.querySelectorAll(".md-code__nav").forEach((one, i) => one.setAttribute("aria-label", `Code ${i + 1}`));
+  document.querySelectorAll("pre > code").forEach((one) => one.setAttribute("tabindex", "0"));
+  document.querySelectorAll(".md-typeset__scrollwrap").forEach((one) => one.setAttribute("tabindex", "0"));
+}
+window.addEventListener("load", () => { nameRegions(); setTimeout(nameRegions, 500); });
