@@ -69,3 +69,39 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path, capsys, arguments, mess
     assert (status, out) == (2, "")
     assert message in next(line for line in err.splitlines() if line.startswith("iwax: "))
     assert not path.exists()
+
+
+@pytest.mark.slow
+def test_a_run_selects_extends_and_is_judged_by_the_command(tmp_path, capsys):
+    path = tmp_path / "run"
+    judged = ["--validation", "0.2", "--eval-images", "4", "--eval-samples", "64", "--keep", "best", "--kl-warmup", "2"]
+    status, out, _ = train(capsys, *RUN, *judged, "--learning-rate", "1e-4", "--out", path)
+    assert status == 0
+    assert "finished after 3 of 3 epochs, " in out
+    assert "is the best, IWAE-64 of 4 validation images -" in out
+    records = RunFolder(path).metrics()
+    assert [record["step"] for record in records] == [3, 6, 9]  # of 32 images
+    assert records[0]["learning_rate"] == pytest.approx(1e-4)
+    assert [record["kl_weight"] for record in records] == pytest.approx([2 / 6, 5 / 6, 1.0])
+    status, out, _ = train(capsys, "--resume", path, "--epochs", "4")
+    assert (status, "finished after 4 of 4 epochs" in out) == (0, True)
+    for arguments, said in (([], "The checkpoint of epoch "), (["--checkpoint", "last"], "")):
+        with pytest.raises(SystemExit) as exit_:
+            main(["evaluate", str(path), "--num-samples", "64", "--num-images", "3", *arguments])
+        assert exit_.value.code == 0
+        assert ("The checkpoint of epoch " in capsys.readouterr().err) is bool(said)
+    status, _, err = train(capsys, "--resume", path, "--epochs", "2")
+    assert status == 2
+    assert "Expected epochs to be more than the 4 that" in err
+
+
+@pytest.mark.slow
+def test_a_batch_size_that_fits_is_said_once_for_all_seeds(tmp_path, capsys):
+    options = ["--dataset", "mnist-sample", "--train-images", "40", "--objective", "elbo", "--epochs", "1"]
+    status, _, err = train(capsys, *options, "--seeds", "2", "--out", tmp_path / "runs")
+    assert status == 0
+    said = [line for line in err.splitlines() if line.startswith("iwax: ")]
+    assert said == [
+        "iwax: Batches of 4 examples, a tenth of the 40 there are, in place of the 250 of the recipe fast; batch_size "
+        "sets another number."
+    ]

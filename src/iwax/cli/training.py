@@ -33,7 +33,12 @@ __all__ = ["train"]
     help="Of several seeds: one program for all, shared out among the devices; or each by itself, one on each core.  "
     "[default: what is quicker, the one on a GPU, the other on a CPU]",
 )
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a stopped run instead.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a stopped run instead, or with --epochs N extend a finished one.",
+)
 @click.option("--force", is_flag=True, help="With --resume: go on with other versions of the code or libraries, too.")
 @click.option("--time-limit", type=float, metavar="MINUTES", help="Stop at a checkpoint after this time.")
 @data_dir_option
