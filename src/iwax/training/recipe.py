@@ -241,15 +241,18 @@ def check_optimizer(given: Any) -> None:
     """Raise ValueError or TypeError for what is no `Optimizer`; None is left out."""
     if given is None or isinstance(given, optax.GradientTransformation):
         return
-    what = "a transformation of optax, such as optax.adam(1e-3), a schedule of rates, or a rate"
-    if callable(given):
-        try:
-            given = given(0)
-        except TypeError:
-            given = None
-        if jax.numpy.ndim(given) != 0 if isinstance(given, int | float | jax.Array | np.ndarray) else True:
-            raise IwaxTypeError(f"Expected optimizer to be {what}; got a function that gives no rate. Call it first.")
-    elif isinstance(given, bool) or not isinstance(given, int | float | np.number):
-        raise IwaxTypeError(f"Expected optimizer to be {what}; got {type(given).__name__}.")
-    if not 0 <= float(given) < float("inf"):
-        raise IwaxError(f"Expected the rate of optimizer to be finite and not negative; got {float(given)!r}.")
+    form = "a transformation of optax, such as optax.adam(1e-3), a schedule of rates, or a rate"
+    rate = _first_rate(given) if callable(given) else given
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number | jax.Array) or np.ndim(rate):
+        got = "a function that gives no rate. Call it first" if callable(given) else type(given).__name__
+        raise IwaxTypeError(f"Expected optimizer to be {form}; got {got}.")
+    if not 0 <= float(rate) < float("inf"):
+        raise IwaxError(f"Expected the rate of optimizer to be finite and not negative; got {float(rate)!r}.")
+
+
+def _first_rate(schedule: Callable[[Any], Any]) -> Any:
+    """Of a schedule; None for a function that takes no step alone."""
+    try:
+        return schedule(0)
+    except TypeError:
+        return None
