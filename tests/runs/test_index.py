@@ -7,10 +7,14 @@ import sqlite3
 import pytest
 from benchmarks.many_runs import age, make_run, make_runs
 
+import iwax.report.cost as cost
 from iwax.console import print_table
-from iwax.runs import RunFolder
+from iwax.judging import best_group, group_runs
+from iwax.report.gather import gather
+from iwax.runs import RunConfig, RunFolder
 from iwax.runs.index import INDEX, RunIndex, scan_runs
 from iwax.runs.listing import list_runs
+from made import record
 
 COUNT = 16
 
@@ -160,6 +164,31 @@ def test_a_value_is_computed_once_and_what_fails_is_not_kept(tmp_path):
     for read in (lambda: {"x": float("nan")}, lambda: 1 / 0):  # the second is not called
         with RunIndex(tmp_path, COUNT) as index:
             assert index.value("what", "key", "of files", read) == {"x": None}
+
+
+def test_a_report_takes_from_the_index_what_the_folders_hold(runs, monkeypatch):
+    def content():
+        groups = group_runs([runs])
+        numbers = [[group.number(name) for name in ("log_p", "iwae_64", "active_units")] for group in groups]
+        return [run.record for run in gather(None, runs)], numbers, best_group(groups, "log_p")
+
+    content()
+    read, config = [], RunFolder.config
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "config", lambda self: read.append(self.path) or config(self))
+        found = content()
+    assert not read
+    monkeypatch.setattr("iwax.runs.index.LEAST", 10**9)
+    assert content() == found
+    assert len(found[0]) == COUNT
+    assert all(number.data_error for numbers in found[1] for number in numbers[:2])
+
+
+def test_a_figure_of_very_many_runs_has_an_artist_for_each_kind_and_not_for_each_run(monkeypatch):
+    records = [record(RunConfig(objective=name, seed=seed)) for seed in range(3) for name in ("iwae", "elbo")]
+    assert [len(alike) for alike in cost._alike(records)] == [1] * 6
+    monkeypatch.setattr(cost, "MANY", 5)
+    assert [[one.config["seed"] for one in alike] for alike in cost._alike(records)] == [[0, 1, 2]] * 2
 
 
 def test_a_long_table_reads_as_a_short_one(capsys):

@@ -214,7 +214,10 @@ def _is_ahead(first: SeedGroup, other: SeedGroup, name: str) -> bool:
             return True
         if difference < (1 - ROUNDING) * CLEAR * math.hypot(least, math.sqrt(seeds)):
             return False
-    d = np.subtract(first.per_example(name), other.per_example(name))
+    of_first, of_other = first.per_example(name), other.per_example(name)
+    assert of_first is not None
+    assert of_other is not None
+    d = of_first - of_other
     return bool(np.mean(d) > CLEAR * math.sqrt(standard_error(d) ** 2 + seeds))
 
 

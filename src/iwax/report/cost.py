@@ -18,6 +18,7 @@ from iwax.report.format import arithmetic, nats, objective_name
 __all__ = ["cost_figure", "pareto", "priced", "worth"]
 
 WORSE = 6.0  # nats above the best: what failed is not drawn
+MANY = 500  # runs
 ROOM = (1.2, 0.18)  # a factor of arithmetic and nats, between two labels
 
 
@@ -50,11 +51,12 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
     objectives, models = (list(dict.fromkeys(r.config[name] for r in records)) for name in ("objective", "model"))
     with plot(path, columns=len(drawn), width=5.2 * len(drawn), height=4.4) as axes:
         for axis, (dataset, here) in zip(np.ravel(axes), drawn.items(), strict=True):
-            for r in here:
-                colour = COLOURS[objectives.index(r.config["objective"]) % len(COLOURS)]
-                marker = MARKERS[models.index(r.config["model"]) % len(MARKERS)]
+            for alike in _alike(here):
+                colour = COLOURS[objectives.index(alike[0].config["objective"]) % len(COLOURS)]
+                marker = MARKERS[models.index(alike[0].config["model"]) % len(MARKERS)]
                 edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
-                axis.plot(*_point(r), marker=marker, ms=5, color=colour, linestyle="none", **edge)
+                points = zip(*map(_point, alike), strict=True)
+                axis.plot(*points, marker=marker, ms=5, color=colour, linestyle="none", **edge)
             front = np.array(pareto(list(_averages(here))))
             axis.plot(*front.T, color="black", lw=0.8, linestyle="--", drawstyle="steps-post", zorder=1)
             for r in _labelled(here):
@@ -88,6 +90,16 @@ def _drawn(records: Sequence[Record]) -> dict[str, list[Record]]:
         by_data[r.config["dataset"]].append(r)
     best = {dataset: min(_point(r)[1] for r in here) for dataset, here in by_data.items()}
     return {dataset: [r for r in here if _point(r)[1] <= best[dataset] + WORSE] for dataset, here in by_data.items()}
+
+
+def _alike(records: Sequence[Record]) -> list[list[Record]]:
+    """Those that are drawn at once: each alone; of very many all of one objective and model, which is quicker."""
+    if len(records) <= MANY:
+        return [[record] for record in records]
+    kinds: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        kinds[record.config["objective"], record.config["model"]].append(record)
+    return list(kinds.values())
 
 
 def _labelled(records: Sequence[Record]) -> list[Record]:

@@ -21,7 +21,7 @@ from iwax.report.page import inline_svg, picture_data
 
 __all__ = ["Parts", "caption", "line_names"]
 
-LINES = 28  # of a figure: as many as colours and styles tell apart
+LINES = 14  # of a figure: as many as its legend has room for
 PICTURES = 12  # runs whose sheets the page shows
 SUFFIXES = (".svg", ".pdf")
 PICTURED = {

@@ -12,9 +12,9 @@ import sqlite3
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads
@@ -38,6 +38,21 @@ TABLES = """
 
 FoundRun = tuple[Path, str]
 """A run's folder, and the signature of its files; "" while they change."""
+
+
+class _Statement(NamedTuple):
+    """A statement of SQL with its values; of `many` rows of them, which are written."""
+
+    text: str
+    values: Sequence[Any]
+    many: bool = False
+
+    def on(self, connection: sqlite3.Connection) -> list[Any]:
+        if not self.many:
+            return connection.execute(self.text, self.values).fetchall()
+        with connection:
+            connection.executemany(self.text, self.values)
+        return []
 
 
 class RunIndex:
@@ -93,7 +108,7 @@ class RunIndex:
     def _known(self, what: str, key: str, signature: str) -> str | None:
         """The text that is kept, if it is of these files, and whole."""
         query = "SELECT signature, value, checksum FROM found WHERE what = ? AND key = ?"
-        rows = self._do(lambda connection: connection.execute(query, (what, key)).fetchall())
+        rows = self._do(_Statement(query, (what, key)))
         if not rows or rows[0][0] != signature or not isinstance(rows[0][1], str):
             return None
         return rows[0][1] if rows[0][2] == _checksum(what, key, *rows[0][:2]) else None
@@ -101,26 +116,22 @@ class RunIndex:
     def _write(self) -> None:
         new, self._new = self._new, []
         if new:
-            self._do(lambda c: c.executemany("REPLACE INTO found VALUES (?, ?, ?, ?, ?)", new), commit=True)
+            self._do(_Statement("REPLACE INTO found VALUES (?, ?, ?, ?, ?)", new, many=True))
 
     def _forget(self) -> None:
         """Take out what is of no run any more: of each kind asked for, what was not."""
-        delete = "DELETE FROM found WHERE what = ? AND key = ?"
         for what, seen in self._seen.items():
-            rows = self._do(lambda c, what=what: c.execute("SELECT key FROM found WHERE what = ?", (what,)).fetchall())
+            rows = self._do(_Statement("SELECT key FROM found WHERE what = ?", (what,)))
             gone = [(what, key) for (key,) in rows or [] if key not in seen]
             if gone:
-                self._do(lambda c, gone=gone: c.executemany(delete, gone), commit=True)
+                self._do(_Statement("DELETE FROM found WHERE what = ? AND key = ?", gone, many=True))
 
-    def _do(self, what: Callable[[sqlite3.Connection], Any], commit: bool = False) -> Any:
-        """Something with the file, or None where that fails; where it fails for good, the index is done without."""
+    def _do(self, statement: "_Statement") -> Any:
+        """The rows that a statement finds, or None where it fails; where the file is damaged it is made afresh."""
         if self._connection is None:
             return None
         try:
-            found = what(self._connection)
-            if commit:
-                self._connection.commit()
-            return found
+            return statement.on(self._connection)
         except sqlite3.DatabaseError as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.rollback()
