@@ -13,6 +13,7 @@ import iwax
 from example_modules import load_script
 from iwax.cli import main
 from iwax.diagnostics.flops import training_flop
+from iwax.errors import IwaxError
 from iwax.experiments import STUDIES
 from iwax.experiments.study import Cell, Demonstration, Figure, Published, Study, Table
 from iwax.figures import image_sheet
@@ -149,9 +150,16 @@ def test_a_figure_of_a_demonstration(tmp_path, monkeypatch):
     parts = Parts([], tmp_path, tmp_path)
     assert parts.figure(study, figure) is None
     (tmp_path / "demonstrations").mkdir()
-    (tmp_path / "demonstrations" / "rainforth2018-snr-short.json").write_text(json.dumps({"rows": rows}))
+    path = tmp_path / "demonstrations" / "rainforth2018-snr-short.json"
+    shown = {"name": "snr", "title": "SNR", "scale": "short", "seed": 0, "finding": "", "date": "", "command": ""}
+    shown |= {"columns": ["M", "K", "inference", "generative"], "rows": rows}
+    path.write_text(json.dumps(shown))
     drawn = parts.figure(study, figure)["svg"]
     assert all(text in drawn for text in ("K (M = 1)", "M (K = 1)", "generative network"))
+    for damage, message in (({"rows": [[1]]}, "what snr has shown; got another"), ({"name": "../x"}, "got another")):
+        path.write_text(json.dumps(shown | damage))
+        with pytest.raises(IwaxError, match=message):
+            parts.figure(study, figure)
 
 
 @pytest.mark.slow

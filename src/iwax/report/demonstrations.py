@@ -2,14 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from iwax.errors import IwaxError
 from iwax.experiments import Demonstration, Study, demonstration_path
-from iwax.files import read_json
+from iwax.reading import read_typed
 from iwax.report.cell_runs import SCALES
 from iwax.report.tables import Datum, Sheet
 
 __all__ = ["read_shown", "shown", "unshown"]
+
+AGAIN = "Delete it: `iwax reproduce` makes it again."
+
+
+class Shown(TypedDict):
+    """A file of results/demonstrations."""
+
+    name: str
+    title: str
+    finding: str
+    columns: list[str]
+    rows: list[list[Any]]
+    seed: int
+    scale: str
+    date: str
+    command: str
 
 
 def shown(study: Study, results: str | Path) -> list[tuple[str, Sheet]]:
@@ -28,7 +45,10 @@ def read_shown(study: Study, demonstration: Demonstration, results: str | Path) 
     for scale in reversed(SCALES):
         path = demonstration_path(Path(results), study, demonstration, scale)
         if path.exists():
-            return read_json(path)
+            found = read_typed(path, Shown, AGAIN)
+            if found["name"] != demonstration.name or any(len(row) != len(found["columns"]) for row in found["rows"]):
+                raise IwaxError(f"Expected {path} to be what {demonstration.name} has shown; got another. {AGAIN}")
+            return found
     return {}
 
 
