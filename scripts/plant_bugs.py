@@ -517,7 +517,7 @@ BUGS = [
     Bug("an edited model is the run it was", "sweeps/planning.py", '{"model": f"{own.sha256}:{own.function}"}',
         '{"model": own.function}', "known_by_its_code", where=("tests/sweeps/test_sweep_command.py",)),
     Bug("a gap between parts of an evaluation is closed", "judging/parts.py", "        if begin == start:\n",
-        "        if begin >= start:\n", "lacks or not_whole", where=("tests/sweeps/test_evaluating.py",)),
+        "        if begin >= start:\n", "not_whole", where=("tests/sweeps/test_evaluating.py",)),
     Bug("a part goes on into the next", "judging/evaluate.py", "            if examples.start >= these.stop:\n", "            if False:\n",
         "others_computed", where=("tests/sweeps/test_evaluating.py",)),
     Bug("an evaluation on other data over the run's own", "judging/other_data.py",

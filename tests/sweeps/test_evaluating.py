@@ -80,6 +80,8 @@ def test_a_part_that_is_not_whole_ends_what_is_taken_up(tmp_path):
             file.append({"log_likelihood": np.arange(rows, dtype=float)})
     assert [len(values["log_likelihood"]) for values in finished_parts(tmp_path, {"a": 1}, 0)] == [2]
     assert [len(values["log_likelihood"]) for values in finished_parts(tmp_path, {"a": 1}, 6)] == [2]
+    (tmp_path / "2-6.partial").unlink()  # a gap
+    assert [len(values["log_likelihood"]) for values in finished_parts(tmp_path, {"a": 1}, 0)] == [2]
     assert list(finished_parts(tmp_path, {"a": 2}, 0)) == []
 
 
