@@ -193,7 +193,7 @@ def _captioned(image: Any, caption: str) -> Any:
 
     font = ImageFont.load_default(CAPTION)
     width = max(image.width, LEAST_WIDTH)
-    lines, line = [], ""
+    lines, line = list[str](), ""
     for word in caption.split():
         longer = f"{line} {word}".strip()
         if line and font.getlength(longer) > width - CAPTION:
