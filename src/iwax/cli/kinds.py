@@ -48,7 +48,7 @@ class Run(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
+        path = Path(str(super().convert(value, param, ctx)))
         if not path.exists() and not str(value).startswith("hf:"):
             trained = [file.stem for file in (Path(__file__).parent.parent / "trained").glob("*.json")]
             if str(value) not in trained:

@@ -102,7 +102,13 @@ def architecture_diagram(model: Model, path: str | Path) -> None:
 def _handles() -> list[Any]:
     """The legend: what is drawn from, and what the shades of the bars are."""
     names = {"data": "data", "hidden": "hidden layer", "heads": "parameters of a density"}
-    circle = {"marker": "o", "ms": 8, "linestyle": "none", "markerfacecolor": "white", "markeredgecolor": "black"}
+    circle: dict[str, Any] = {
+        "marker": "o",
+        "ms": 8,
+        "linestyle": "none",
+        "markerfacecolor": "white",
+        "markeredgecolor": "black",
+    }
     faces = [(kind, "white" if kind == "data" else (*_rgb(COLOURS[0]), SHADES[kind])) for kind in names]
     boxes = [Patch(facecolor=face, edgecolor=COLOURS[0], label=names[kind]) for kind, face in faces]
     return [*boxes, Line2D([], [], label="latent, drawn", **circle)]

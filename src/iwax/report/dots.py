@@ -57,7 +57,7 @@ def _handles(found: Sequence[Comparison]) -> list[Any]:
         for name, (colour, marker) in looks.items()
     ]
     if any(len(one.found.records) == 1 for one in found):
-        hollow = {"color": "#777777", "markerfacecolor": "none", "linestyle": "none"}
+        hollow: dict[str, Any] = {"color": "#777777", "markerfacecolor": "none", "linestyle": "none"}
         handles.append(Line2D([], [], marker="o", ms=4.5, label="hollow: one run", **hollow))
     if any(one.published.tolerance for one in found):
         handles.append(Patch(color="#888888", alpha=0.22, lw=0, label="published tolerance"))
