@@ -652,9 +652,6 @@ BUGS = [
     Bug("a store that lags behind is taken for the truth", "sweeps/mirror.py",
         "if self._is_trained_here(id) and not self._is_ahead(id):", "if self._is_trained_here(id) and id == '':",
         "only_where_it_is_ahead", "iwax itself", where=("tests/sweeps/test_mirror.py",)),
-    Bug("a mark of the best without pairing where pairing is needed", "judging/table.py",
-        'abs(one["error"] - two["error"]), one["error"] + two["error"]', '0.0, abs(one["error"] - two["error"])',
-        "paired_difference_only", "iwax itself", where=("tests/judging/test_table.py",)),
     Bug("the help of commands has lost its examples", "cli/help.py", "if name in EXAMPLES:", "if name in SECTIONS:",
         "examples_that_are_commands", "iwax itself", where=("tests/cli/test_help.py",)),
 ]  # fmt: skip
