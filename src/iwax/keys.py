@@ -207,6 +207,11 @@ class TrainingKeys:
         return stream(root_key(seed), "own-model check")
 
     @property
+    def validation(self) -> "EvaluationKeys":
+        """For judging validation examples along `iwax.fit`, always the same draws."""
+        return EvaluationKeys(stream(self.key, "evaluation along training"))
+
+    @property
     def fixed_binarisation(self) -> PRNGKeyArray:
         """For black and white training images that are drawn once; no epoch and no step reaches it."""
         return _told("fixed binarisation", jax.random.fold_in(self.key, 2**31 - 1))

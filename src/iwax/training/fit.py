@@ -138,7 +138,7 @@ def fit(
     return course.result(state)
 
 
-def _check(images: PyTree, name: str, is_stored: bool, model: Any, binarize: str) -> None:
+def _check(images: PyTree, name: str, is_stored: bool, model: Model | FitResult, binarize: str) -> None:
     """Raises ValueError for examples that do not fit the rule or the likelihood; None are left out."""
     if images is None:
         return

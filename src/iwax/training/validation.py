@@ -11,7 +11,7 @@ from iwax.checks import check_choice, check_positive_integer
 from iwax.data import VALIDATION_PART, Dataset, as_examples, as_validation, hold_out, num_examples
 from iwax.errors import IwaxError
 from iwax.evaluation import evaluate_batches, test_examples
-from iwax.keys import EvaluationKeys, stream
+from iwax.keys import TrainingKeys
 from iwax.models import Model
 
 __all__ = ["NUMBER", "Judge", "judge_of", "split_off"]
@@ -84,7 +84,7 @@ def judge_of(
             name = "patience" if patience is not None else "keep='best'"
             raise IwaxError(f"Expected validation together with {name}; got none. Give it, such as 0.1.")
         return None
-    keys, count = EvaluationKeys(stream(key, "evaluation along training")), num_examples(held_out)
+    keys, count = TrainingKeys(key).validation, num_examples(held_out)
     chosen = np.linspace(0, count - 1, min(MOST, count)).round().astype(int)
     x = test_examples(held_out, "fixed" if rule == "dynamic" else rule, keys.binarisation)
     return Judge(jax.tree.map(lambda leaf: leaf[chosen], x), keys.samples, every)
