@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 
 import jax
 import pytest
@@ -18,5 +19,7 @@ def x64():
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_surprises_from_the_environment():
-    """A user's data folder must not change what the tests see."""
+    """A user's data folder must not change what the tests see, nor a shell that has its background ignore Ctrl-C."""
     os.environ.pop("IWAX_DATA", None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -25,6 +25,7 @@ NEEDS = {
     "trackers.md": "tensorboardX",
 }
 LONG = {  # half the time of all; their names are checked in a second
+    "index.md",
     "cohorts.md",
     "evaluation.md",
     "imputation.md",
@@ -111,6 +112,7 @@ def test_a_block_that_leans_on_what_ran_before_it_would_fail_here(monkeypatch):
         exec(last.replace("import iwax, jax\n", ""), {})
 
 
+@pytest.mark.slow
 def test_every_name_of_iwax_on_the_pages_is_there_after_import_iwax_alone():
     """In a process that has imported nothing else; and no module has become a public name by it."""
     pages = [path for path in DOCS.glob("*.md") if path.name not in ELSEWHERE]
@@ -143,6 +145,7 @@ def test_what_is_not_there_is_an_attribute_error():
             getattr(iwax, name)
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_warnings(tmp_path):
     """And every link leads somewhere: mkdocs is strict."""
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]

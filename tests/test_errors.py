@@ -144,7 +144,8 @@ def run_folder(path):
 def of_judgement(path, patch, fault):
     for name in ("plot_evaluation", "evaluate_run"):
         patch.setattr(iwax.judging.judgement, name, lambda *a, **o: {"state": "finished", "num_examples": 1})
-    patch.setattr(iwax.judging.judgement, "load_run", lambda *a, **o: types.SimpleNamespace(folder=RunFolder(path)))
+    loaded = types.SimpleNamespace(folder=RunFolder(path), made_from={})
+    patch.setattr(iwax.judging.judgement, "open_run", lambda *a, **o: loaded)
     patch.setattr(iwax.judging.judgement, "pruned_run", raising(fault))
     iwax.judging.judgement.judge_run(path)
 

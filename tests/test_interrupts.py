@@ -62,7 +62,7 @@ def test_a_signal_while_training_writes_a_checkpoint_and_the_run_goes_on_to_the_
 
     def on_progress(progress):
         if progress.step == 1:
-            os.kill(os.getpid(), signum)
+            signal.raise_signal(signum)
 
     with pytest.raises(Interrupted) as error, handled():
         new_run(tiny_config(), tmp_path / "run", data=DATA, on_progress=on_progress)
@@ -81,7 +81,7 @@ def test_a_signal_while_training_writes_a_checkpoint_and_the_run_goes_on_to_the_
 def test_a_signal_elsewhere_ends_the_process_with_one_line(ended, capfd):
     for signum, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         with handled(), pytest.raises(Ended, match=str(status)):
-            os.kill(os.getpid(), signum)
+            signal.raise_signal(signum)
         (line,) = capfd.readouterr().err.splitlines()
         assert line.startswith("iwax: interrupted; `iwax train --resume RUN` goes on")
 
@@ -89,8 +89,8 @@ def test_a_signal_elsewhere_ends_the_process_with_one_line(ended, capfd):
 @POSIX
 def test_the_second_signal_does_not_wait_for_a_checkpoint(ended):
     with handled(), pytest.raises(Ended, match="143"), finishing():  # noqa: PT012
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
 
 
 @POSIX
@@ -99,7 +99,7 @@ def test_a_signal_that_a_library_swallows_is_not_lost():
 
     def library():
         with contextlib.suppress(BaseException):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             time.sleep(0.01)
 
     library()  # the control: nothing is left of it
@@ -113,7 +113,7 @@ def test_a_signal_that_a_library_swallows_is_not_lost():
 def test_where_it_is_said_a_signal_is_an_exception_at_once():
     reached = []
     with handled(), pytest.raises(Interrupted) as error, raising():  # noqa: PT012
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         reached.append("the next line")
     assert not reached
     assert error.value.signum == signal.SIGTERM
@@ -125,7 +125,7 @@ def test_ignored_signals_stay_ignored_and_handlers_are_given_back():
     try:
         of_term = signal.getsignal(signal.SIGTERM)
         with handled():
-            os.kill(os.getpid(), signal.SIGHUP)  # as `nohup` has it
+            signal.raise_signal(signal.SIGHUP)  # as `nohup` has it
             assert signal.getsignal(signal.SIGTERM) is not of_term
         assert signal.getsignal(signal.SIGTERM) is of_term
     finally:
@@ -153,7 +153,7 @@ def test_a_cohort_side_by_side_stops_with_all_its_runs(tmp_path, monkeypatch):
 
     def on_progress(progress):
         if not sent:
-            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))  # to the process, as this is no main thread
 
     with pytest.raises(Interrupted), handled():
         new_cohort(configs, tmp_path / "runs", data=DATA, on_progress=on_progress)

@@ -64,8 +64,8 @@ def number(value: float | None, digits: str = ".3f") -> str:
 def duration(seconds: float | None) -> str:
     """Seconds as a table shows them.
 
-    >>> duration(42), duration(754), duration(30251), duration(None)
-    ('42 s', '12 min', '8.4 h', '')
+    >>> duration(42), duration(780), duration(30251), duration(None)
+    ('42 s', '13 min', '8.4 h', '')
     """
     if seconds is None:
         return ""

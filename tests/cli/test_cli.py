@@ -275,6 +275,7 @@ def test_every_objective_trains_every_model(capsys, tmp_path, objective, model):
     assert json.loads(out)["neg_kl"] <= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["one-layer", pytest.param("two-layer", marks=pytest.mark.slow)])
 def test_continuous_vectors_with_a_gaussian_likelihood(capsys, tmp_path, model):
     x = save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32))

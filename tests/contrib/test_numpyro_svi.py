@@ -120,6 +120,7 @@ def positive_svi():
     return SVI(positive_model, positive_guide, numpyro.optim.Adam(0.02), loss=loss)
 
 
+@pytest.mark.slow
 def test_svi_updates_and_evaluates():
     svi = positive_svi()
     state = svi.init(jax.random.key(0), X)

@@ -27,6 +27,7 @@ def z_scores(values, expected, tolerance):
     return (values.mean() - expected) / np.hypot(values.std(ddof=1) / np.sqrt(values.size), tolerance)
 
 
+@pytest.mark.slow
 def test_iwae_has_the_bias_of_the_closed_form(curves):
     reference = 0.90672 / 2 / NUM_SAMPLES  # what log p^ itself lacks
     for size, gap in GAPS.items():
@@ -35,6 +36,7 @@ def test_iwae_has_the_bias_of_the_closed_form(curves):
         assert abs(z_scores(values, gap / 2, 5e-4)) > 4  # negative control
 
 
+@pytest.mark.slow
 def test_the_first_jackknife_has_the_bias_of_its_two_bounds(curves):
     """E[JVI-1(2)] = 2 L_2 - L_1: -0.0013, where IWAE-2 lacks 0.2289."""
     values = curves.bias["JVI-1"][1]
@@ -42,6 +44,7 @@ def test_the_first_jackknife_has_the_bias_of_its_two_bounds(curves):
     assert abs(z_scores(values, GAPS[2], 2e-3)) > 4
 
 
+@pytest.mark.slow
 def test_the_second_jackknife_takes_the_next_order_away(curves):
     """E[JVI-2(3)] = 9/2 L_3 - 4 L_2 + 1/2 L_1, with L_3 from the same run's IWAE-3."""
     expected = 4.5 * curves.bias["IWAE"][2].mean() - 4 * GAPS[2] + 0.5 * GAPS[1]
@@ -49,6 +52,7 @@ def test_the_second_jackknife_takes_the_next_order_away(curves):
     assert abs(z_scores(curves.bias["JVI-2"][2], curves.bias["IWAE"][2].mean(), 5e-3)) > 4
 
 
+@pytest.mark.slow
 def test_spread_falls_as_theory_says(curves):
     """Var(L_K) -> gamma_2 / K = 0.90672 / K, for the jackknives too, which pay in the second order only."""
     for name in ORDERS:
@@ -57,6 +61,7 @@ def test_spread_falls_as_theory_says(curves):
         assert variance != pytest.approx(0.90672 / 16, rel=0.15)
 
 
+@pytest.mark.slow
 def test_what_too_few_samples_cannot_give_is_missing(curves):
     assert np.isnan(curves.bias["JVI-1"][0]).all()
     assert np.isnan(curves.bias["JVI-2"][:2]).all()

@@ -30,6 +30,7 @@ def one_dimensional(scale=0.5):
     return iwax.LinearGaussian(zero, one, zero, zero, one / 2, zero + 0.3, zero + jnp.log(scale))
 
 
+@pytest.mark.slow
 def test_the_density_integrates_to_one_and_its_elbo_lies_above_the_bound():
     """By quadrature over z, at K = 1, 2, 8: ELBO = L_1 <= L_K <= E_q_IW[log p - log q_IW] <= log p(x)."""
     model, x = one_dimensional(), jnp.array([[0.8]])

@@ -123,6 +123,7 @@ def test_reconstruction_rules():
     np.testing.assert_allclose(reconstruct(model, x[:7], KEY), reconstruct(model, x, KEY)[:7], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_posterior_means_of_layers():
     """One layer: the encoder's mean, exactly. Two: averages, that many draws make exact."""
     x = (jax.random.uniform(KEY, (4, 12)) < 0.4).astype(float)
@@ -209,7 +210,8 @@ def test_pictures_of_real_numbers_are_black_and_white_where_the_data_end(real, t
     assert np.asarray(Image.open(tmp_path / "a.png"))[1:3, 1:3].ravel().tolist() == [0, 0, 255, 255]
     reconstruction_sheet(path, num_images=4, data=data, out=tmp_path / "rows.png")
     grey = np.asarray(Image.open(tmp_path / "rows.png").convert("L"))
-    assert np.mean((grey > 100) & (grey < 155)) > 0.1  # the middle of the range, where most values are
+    pictured = grey[grey < 255]  # not the paper around them
+    assert np.mean((pictured > 100) & (pictured < 155)) > 0.1  # the middle of the range, where most values are
 
 
 class Density(eqx.Module):

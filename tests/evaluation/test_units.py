@@ -120,6 +120,7 @@ def test_a_unit_that_follows_the_layer_above_varies_and_holds_nothing():
     np.testing.assert_allclose(divergences[2], (0.02 / 0.3) ** 2 / 2, atol=0.005)
 
 
+@pytest.mark.slow
 def test_a_dead_unit_is_replaced_without_a_trace():
     """x does not depend on unit 2: drawn from the prior, the ELBO is that of a q which has the prior there."""
     w, zeros = jnp.array([[1.0, 0.0], [0.5, 0.0]]), jnp.zeros(2)

@@ -28,6 +28,7 @@ def test_the_least_mean_square_is_found():
     assert minimum_mean_square_beta(moments_of(elbo, jnp.ones_like(iwae))) == 0  # a clean gradient needs no help
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "direction"),
     [

@@ -69,6 +69,7 @@ def test_what_stands_under_the_mask_is_never_looked_at(data):
     assert np.array_equal(model.posterior(x).loc, model.posterior(dirty).loc)
 
 
+@pytest.mark.slow
 def test_the_bound_of_what_is_observed_lies_below_its_log_p_by_the_known_bias(data, truth):
     """E[IWAE-k] = log p - Var(w) / (2 k p^2) + ...: close with many samples, and far below with one (the ELBO)."""
     x = jax.tree.map(jnp.asarray, as_x(*data))

@@ -100,6 +100,7 @@ def test_held_out_values_are_unknown_to_training_and_their_errors_are_measured(f
     assert np.isclose(length.error, rms / kept.std(ddof=0))
 
 
+@pytest.mark.slow
 def test_arrays_go_through_a_pipeline_and_keep_their_precision():
     rng = np.random.default_rng(1)
     X = (rng.normal(size=(40, 1)) + 0.1 * rng.normal(size=(40, 2))).astype(np.float32)

@@ -97,6 +97,7 @@ class _Forgotten(eqx.Module):
         return self.right.log_prob(z) + self.right.log_scale.sum(axis=-1)
 
 
+@pytest.mark.slow
 def test_check_model_says_so():
     report = iwax.check_model(ForgottenScale.isotropic(3), X, KEY)
     (problem,) = report.problems

@@ -142,6 +142,7 @@ class MapsOverZ(OneZ):
         return prior + DiagonalNormal(jax.vmap(self.generative)(z), jnp.zeros_like(z)).log_prob(x)
 
 
+@pytest.mark.slow
 def test_the_shape_of_z_within_batched_is_named_where_it_was_mistaken():
     parts = eqx.nn.Linear(3, 3, key=KEY), jnp.full(3, 0.5)
     (problem,) = iwax.check_model(iwax.batched(OneZ(*parts)), X, KEY).problems

@@ -78,8 +78,9 @@ MODELS = {
     "batched equinox": lambda: iwax.batched(SingleModel()),
 }
 quick_models = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "vae" else []) for name in MODELS]
-)  # which the one of two layers has in it
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("vae", "batched equinox") else []) for name in MODELS],
+)  # what the one of two layers has in it, and what is tried below
 
 
 @quick_models
@@ -152,6 +153,11 @@ def test_a_lifted_model_has_the_prior_and_the_likelihood_of_the_single_one():
     assert sample.shape == mean.shape == (6, 5, 3)
     assert sample_images(lifted, 7, KEY).shape == (7, 3)
     assert reconstruct(lifted, np.asarray(X), KEY).shape == (5, 3)
+
+
+@pytest.mark.slow
+def test_a_lifted_model_with_a_prior_is_checked_and_judged_by_its_divergence():
+    lifted = iwax.batched(Decoding())
     assert iwax.check_model(lifted, X, KEY).ok
     assert iwax.evaluate(lifted, np.asarray(X), KEY, num_samples=64, binarize="none").kl is not None
 

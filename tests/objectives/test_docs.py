@@ -82,6 +82,7 @@ def copied(folder, *names):
     return Tree(folder)
 
 
+@pytest.mark.slow
 def test_an_objective_in_a_program_of_ones_own():
     """The page's program; its bound is VR-IWAE's, by another name of the order."""
     names = {}

@@ -78,6 +78,7 @@ def test_elbo_gradients_of_two_layers(gradient):
     assert flat(grad)["l"] == pytest.approx(-1.116728, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_a_detached_mean_and_scale_would_be_caught():
     """Negative control: the usual coding of DReG is wrong for the first of two layers, by exactly this much."""
     objective = iwax.IWAE(num_samples=2, gradient="doubly-reparameterized")
@@ -174,6 +175,7 @@ def test_one_interval_of_thermodynamic_integration_is_the_elbo():
     assert flat(grad) == pytest.approx({"b": 1.8, "rho": 1 - 2 * 0.81}, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", ["score-function", pytest.param("doubly-reparameterized", marks=pytest.mark.slow)])
 def test_wake_phi_of_two_layers(gradient):
     _, grad = expectation(TwoLayerModel(), RWS(num_samples=2, gradient=gradient), 32, num_noises=2)

@@ -203,6 +203,7 @@ def test_a_users_own_bound_has_them_and_a_users_own_coefficients_have_not():
         jax.eval_shape(jax.hessian(function), at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "objective",
     [PLAIN["iwae"], *(pytest.param(o, marks=pytest.mark.slow) for o in (VIMCO(num_samples=3), REFUSED[1]))],

@@ -66,6 +66,7 @@ def test_nothing_to_report_is_one_line(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "build").exists()
 
 
+@pytest.mark.slow
 def test_from_records_alone(results, tmp_path, monkeypatch):
     monkeypatch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
     page = write_report(results, tmp_path / "none", tmp_path / "out", studies=[STUDY]).read_text()

@@ -55,6 +55,7 @@ def singles(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_as_one_program_each_run_is_the_run_alone(undisturbed, singles):
     assert states(undisturbed) == ["finished", "finished"]
     for name in CONFIGS:

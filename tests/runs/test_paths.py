@@ -28,6 +28,7 @@ def exact(x):
     return -0.5 * (square + np.linalg.slogdet(2 * math.pi * covariance)[1])
 
 
+@pytest.mark.slow
 def test_none_leaves_counts_as_they_are_on_every_path():
     """The control: counts divided by 255, whose log p is nats away."""
     model, k = iwax.LinearGaussian.isotropic(2), 20_000

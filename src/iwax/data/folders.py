@@ -101,9 +101,17 @@ def _read_image(path: Path, background: str) -> tuple[np.ndarray, bool]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            image.load()
-            return pixels_of(image, background)
+        image = Image.open(path)
+        image.load()  # all that a damaged file can go wrong in
     except (*FOREIGN, Image.DecompressionBombError) as error:
-        said = str(error) or type(error).__name__
-        raise IwaxError(f"Expected {path} to be an 8-bit image; got {said}. Remove or replace it.") from error
+        raise _no_image(path, error) from error
+    with image:
+        try:
+            return pixels_of(image, background)
+        except IwaxError as error:
+            raise _no_image(path, error) from error
+
+
+def _no_image(path: Path, error: Exception) -> IwaxError:
+    said = str(error) or type(error).__name__
+    return IwaxError(f"Expected {path} to be an 8-bit image; got {said}. Remove or replace it.")
