@@ -107,6 +107,7 @@ def printed(capsys, *arguments):
     return captured.out
 
 
+@pytest.mark.slow
 def test_a_degenerate_evaluation_is_strict_json_as_written_and_as_printed(run, capsys):
     """One test image has no error over test images: NaN, which was printed and written as such."""
     assert math.isnan(iwax.evaluation.standard_error(np.ones(1)))  # the control: there is something to replace

@@ -202,6 +202,7 @@ def test_some_samples_backward_have_the_expected_gradient_of_all(name, gradient,
     assert largest_z() > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["one-layer", pytest.param("two-layer", marks=pytest.mark.slow)])
 def test_training_and_evaluation_run_clean_under_jax_s_own_checks(architecture):
     """NaN must not be the mark of anything in a healthy run, and no key may be used twice."""

@@ -18,6 +18,7 @@ before = dict(matplotlib.rcParams)
 import iwax.judging
 iwax.judging.evaluate_run
 import numpy as np
+import pytest
 from iwax.figures import image_sheet, plot
 from iwax.judging.plots import trust_plot, unit_plot
 trust_plot(np.linspace(0, 1, 9), np.arange(1.0, 10), 64, sys.argv[1] + "/trust.svg")
@@ -30,6 +31,7 @@ assert "matplotlib.pyplot" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_a_users_backend_and_settings_are_left_alone(tmp_path):
     done = subprocess.run([sys.executable, "-c", DRAW, tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

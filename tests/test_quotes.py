@@ -109,6 +109,7 @@ def test_what_a_page_quotes_is_what_the_records_hold(page):
         assert sentence in text, f"{page} should say: {sentence}"
 
 
+@pytest.mark.slow
 def test_a_record_that_moves_makes_its_page_stale(monkeypatch):
     """The control: of other numbers, other sentences."""
     monkeypatch.setitem(globals(), "records", lambda: tuple(moved(one) for one in read_records(ROOT / "results")))

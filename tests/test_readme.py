@@ -83,6 +83,7 @@ def test_the_table_of_peers_is_what_the_script_printed():
     assert SCRIPT["with_peers"](forged) == README
 
 
+@pytest.mark.slow
 def test_the_column_of_iwax_is_still_so():
     """The column of the package as it is now; those of the others are of the versions that the table names."""
     script = runpy.run_path(str(ROOT / "scripts" / "compare_peers.py"))

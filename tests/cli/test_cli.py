@@ -93,6 +93,7 @@ def test_evaluate(trained, capsys):
     assert "active units" in out
 
 
+@pytest.mark.slow
 def test_sample_and_reconstruct(trained, capsys):
     for command in ("sample", "reconstruct"):
         status, out, _ = run(capsys, command, trained, "--num-images", 7)
@@ -258,6 +259,7 @@ QUICK = [("piwae", "two-layer")]  # the tests above train the ELBO with one laye
 OTHERS = [(o, m) for o in SYSTEMS for m in ("one-layer", "two-layer", "larger") if (o, m) not in QUICK]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "model"), QUICK + [pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS]
 )

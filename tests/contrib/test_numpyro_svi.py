@@ -67,6 +67,7 @@ def detached_guide(x):
     two_layer_guide(x, jax.lax.stop_gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "gradient", [pytest.param("sticking-the-landing", marks=pytest.mark.slow), "doubly-reparameterized"]

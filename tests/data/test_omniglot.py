@@ -177,6 +177,7 @@ def test_own_chardata_is_taken_instead(chardata):
         load("omniglot", "dd2434", data_dir=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -41,6 +41,7 @@ def backward():
     return anneal(MODEL, X, jax.random.key(3), z=Z, **FEW)
 
 
+@pytest.mark.slow
 def test_weights_are_unbiased_from_either_end(forward, backward):
     """E[w] = p(x) forward, from q and from the prior; E[1 / w] = 1 / p(x) backward (4 temperatures, 128 examples)."""
     for result in (*forward.values(), backward):
@@ -48,6 +49,7 @@ def test_weights_are_unbiased_from_either_end(forward, backward):
         assert 0.4 < result.acceptance.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_bounds_lie_on_their_sides(forward, backward):
     """Below and above log p(x) in the mean, within noise; far from the exact answer, beyond it."""
     for result in (*forward.values(), backward):
@@ -60,6 +62,7 @@ def test_bounds_lie_on_their_sides(forward, backward):
         assert plain.upper == (z is not None)
 
 
+@pytest.mark.slow
 def test_shifted_weights_are_caught(forward):
     """log w from the very same chains, but with the steps t_{j+1} - t_j of the next temperature: E[w] is off."""
     inner = jnp.asarray(schedule(4)[1:-1], jnp.float32)

@@ -80,6 +80,7 @@ def test_the_size_of_chunks_and_batches_changes_rounding_only(rows):
     assert np.abs(other_draws - reference).max() > 1e-3  # negative control
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [64, pytest.param(1000, marks=pytest.mark.slow)])
 def test_in_double_precision_rounding_is_tiny(rows, x64):
     model, x = toy(size=3, num_examples=7)

@@ -148,6 +148,7 @@ SOME = [([1, 1, 0], [0, 1]), ([0, 0, 0], [0, 0])]
 OTHERS = [pytest.param(units, marks=pytest.mark.slow) for units in (([1, 0, 1], [1, 1]), ([1, 1, 1], [1, 1]))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("active", SOME + OTHERS)
 def test_pruned_weights_have_the_evidence_as_their_mean(active):
     """For any choice of units of two layers: z-scores of 30 examples against log p(x)."""
@@ -196,6 +197,7 @@ def test_weights_with_the_density_of_another_proposal_fail():
     assert abs(z.mean()) > 4 / np.sqrt(30) or z.std() > 2
 
 
+@pytest.mark.slow
 def test_a_pruned_model_keeps_the_draws_of_its_active_units():
     model = two_layers()
     whole, _ = draw(model.posterior(jnp.asarray(data(3))), KEY, 5)

@@ -140,6 +140,7 @@ def test_in_the_units_of_a_table_densities_are_of_its_values_and_all_else_scales
     assert (low[mask] == high[mask]).all()
 
 
+@pytest.mark.slow
 def test_sizes_of_batches_change_rounding_only(data):
     x = jax.tree.map(lambda leaf: leaf[:9], as_x(*data))
     whole, cut = (

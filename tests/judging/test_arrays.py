@@ -154,9 +154,9 @@ X = np.array([[-3.0, -2.0, 2.0, 3.0]], np.float32)
     ("density", "how", "expected"),
     [
         ("categorical", CENTRES[1], [2, 2, 0, 0]),  # the likeliest category
-        ("cauchy", CENTRES[3], X[0]),
-        ("beta", CENTRES[0], np.exp(X[0]) / (np.exp(X[0]) + 1)),
-        ("mixture", CENTRES[0], X[0] + 0.5),
+        pytest.param("cauchy", CENTRES[3], X[0], marks=pytest.mark.slow),
+        pytest.param("beta", CENTRES[0], np.exp(X[0]) / (np.exp(X[0]) + 1), marks=pytest.mark.slow),
+        pytest.param("mixture", CENTRES[0], X[0] + 0.5, marks=pytest.mark.slow),
         ("flow", CENTRES[2], np.exp(X[0] + 0.005)),
     ],
 )

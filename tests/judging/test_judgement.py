@@ -63,6 +63,7 @@ def test_units_that_are_inactive_by_decree_are_replaced(run, judged, monkeypatch
     assert abs(pruned["difference"]) > 1e-3
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_named_and_the_rest_is_done(run, monkeypatch):
     def refuse(*args, **options):
         raise IwaxTypeError("Expected the model to have `prior`.\nMore.")

@@ -77,6 +77,7 @@ def test_each_example_of_a_batched_model_has_a_key_of_its_own():
     assert float(eqx.filter_jit(iwax.loss)(lifted, iwax.IWAE(num_samples=3), X, KEY)) > 0
 
 
+@pytest.mark.slow
 def test_such_a_model_is_trained_and_meets_the_contract():
     report = iwax.check_model(model(), X, KEY)
     assert report.ok, report

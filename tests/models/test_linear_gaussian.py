@@ -55,6 +55,7 @@ def test_published_constants_in_twenty_dimensions(shift, elbo, second):
         assert third == pytest.approx(5.4684, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_evidence_is_joint_over_posterior():
     """log p(x) = log p(x, z) - log p(z | x) at any z, for a model with nothing isotropic."""
     model, x, z = general(), jnp.array([0.5, -1.0, 2.0, 0.3]), jnp.array([0.7, -0.1, 1.2])
@@ -66,6 +67,7 @@ def test_the_evidence_is_joint_over_posterior():
     )
 
 
+@pytest.mark.slow
 def test_the_elbo_and_the_second_moment_by_sampling():
     """Within 4.5 standard errors of a million draws; the second moment from q's own weights."""
     model, x = general(), jnp.array([0.5, -1.0, 2.0, 0.3])

@@ -240,8 +240,16 @@ class SummedDensity(NumpyroModel):
             r"Expected model.posterior\(x\) to work; got RuntimeError: no such layer",
         ),
         (SummedJoint, r"Expected model.log_joint\(x, z\) to have the shape of"),
-        (lambda: iwax.batched(Broken("nan")), r"Expected model.log_joint\(x, z\) to be finite"),
-        (lambda: iwax.batched(Broken("still")), "to depend on all of model.inference; no gradient in"),
+        pytest.param(
+            lambda: iwax.batched(Broken("nan")),
+            r"Expected model.log_joint\(x, z\) to be finite",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda: iwax.batched(Broken("still")),
+            "to depend on all of model.inference; no gradient in",
+            marks=pytest.mark.slow,
+        ),
         (ClosureModel, "Expected the posterior to be a pytree, to be frozen; got an opaque ClosurePosterior"),
         (
             ClosureModel,

@@ -62,6 +62,7 @@ def test_iwae_gradients_of_two_layers(gradient, expected):
     assert flat(grad) == pytest.approx(expected, abs=5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "gradient", [pytest.param("reparameterized", marks=pytest.mark.slow), "doubly-reparameterized"]
 )
@@ -223,6 +224,7 @@ class NoticesNothing(iwax.IWAE):
     needs_independence = False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "expected"),
     [

@@ -60,6 +60,7 @@ def directions(at):
 SLOW = ("elbo", "iwae-antithetic", "jvi", "jvi-2", "miwae", "vr-iwae")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in PLAIN])
 def test_the_hessian_is_that_of_the_bound_on_the_same_noise(name):
     function, at = flat_loss(PLAIN[name])

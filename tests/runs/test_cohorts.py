@@ -80,6 +80,7 @@ def test_side_by_side_each_run_is_the_run_alone_to_the_bit(tmp_path, singles):
     assert "2 runs, epoch 6/6" in seen[-1].note
 
 
+@pytest.mark.slow
 def test_the_folder_of_each_run_serves_as_any_other(undisturbed):
     run = load_run(undisturbed / "b", data=DATA)
     assert run.config.seed == 1

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iwax.runs.config import RunConfig
@@ -20,6 +20,7 @@ from iwax.runs.config import RunConfig
         seed=st.integers(),
     )
 )
+@settings(max_examples=25)
 def test_json_and_back(config):
     assert RunConfig.from_json(config.to_json()) == config
 

@@ -67,6 +67,7 @@ def test_the_default_rule_follows_the_likelihood_and_is_asked_for_by_value():
     assert non_default_fields(RunConfig(binarize="dynamic")) == {}
 
 
+@pytest.mark.slow
 def test_a_run_on_relative_paths_goes_on_and_is_judged_from_another_folder(tmp_path, monkeypatch):
     home, away = tmp_path / "home", tmp_path / "away"
     home.mkdir(), away.mkdir()

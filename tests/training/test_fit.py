@@ -85,6 +85,7 @@ def bounds(binarize, epochs=6):
     return [record["bound"] for record in result.records]
 
 
+@pytest.mark.slow
 def test_dynamic_binarisation_draws_afresh_and_fixed_only_once():
     data = tiny_data()
     grey = data.train.reshape(40, -1).sum(1).mean() / 255

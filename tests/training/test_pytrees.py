@@ -84,6 +84,7 @@ def test_a_pytree_is_judged_as_its_array_is(model, x):
     assert len({alone.test_hash, tree.test_hash, other.test_hash}) == 3  # the mask is part of what was judged
 
 
+@pytest.mark.slow
 def test_loss_takes_a_pytree_and_so_does_check_model(model, x):
     x, key = jax.tree.map(jnp.asarray, masked(x)), jax.random.key(3)
     objective = iwax.IWAE(num_samples=4)

@@ -41,6 +41,7 @@ def test_vectors_have_adam():
     np.testing.assert_allclose(ours, adams, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "max_dimension"), [((7, 3), 3), pytest.param((3, 7), 3, marks=pytest.mark.slow), ((4, 4), 4)]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -100,12 +101,12 @@ def _read_image(path: Path, background: str) -> tuple[np.ndarray, bool]:
     check_installed("PIL", "images in files")
     from PIL import Image
 
-    try:
-        image = Image.open(path)
-        image.load()  # all that a damaged file can go wrong in
-    except (*FOREIGN, Image.DecompressionBombError) as error:
-        raise _no_image(path, error) from error
-    with image:
+    with contextlib.ExitStack() as stack:
+        try:
+            image = stack.enter_context(Image.open(path))
+            image.load()  # all that a damaged file can go wrong in
+        except (*FOREIGN, Image.DecompressionBombError) as error:
+            raise _no_image(path, error) from error
         try:
             return pixels_of(image, background)
         except IwaxError as error:
