@@ -19,6 +19,7 @@ import iwax.judging
 iwax.judging.evaluate_run
 import numpy as np
 import pytest
+import pytest
 from iwax.figures import image_sheet, plot
 from iwax.judging.plots import trust_plot, unit_plot
 trust_plot(np.linspace(0, 1, 9), np.arange(1.0, 10), 64, sys.argv[1] + "/trust.svg")
