@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import iwax
 
 SOURCE = pathlib.Path(iwax.__file__).parent
@@ -18,8 +20,6 @@ before = dict(matplotlib.rcParams)
 import iwax.judging
 iwax.judging.evaluate_run
 import numpy as np
-import pytest
-import pytest
 from iwax.figures import image_sheet, plot
 from iwax.judging.plots import trust_plot, unit_plot
 trust_plot(np.linspace(0, 1, 9), np.arange(1.0, 10), 64, sys.argv[1] + "/trust.svg")
