@@ -694,7 +694,17 @@ def copy_of_tree(copy: pathlib.Path) -> pathlib.Path:
     """A copy of what bugs are planted in, with links to the rest that tests read."""
     for name in ("src", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("docs", "scripts", "examples", "results", "README.md", "Makefile", "conftest.py", "pyproject.toml"):
+    for name in (
+        "docs",
+        "scripts",
+        "examples",
+        "benchmarks",
+        "results",
+        "README.md",
+        "Makefile",
+        "conftest.py",
+        "pyproject.toml",
+    ):
         (copy / name).symlink_to(ROOT / name)
     return copy
 
