@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -190,19 +191,21 @@ def test_a_worker_of_ray_and_then_a_node_are_killed_and_the_runs_go_on(twelve, t
     lost = cluster.add_node(num_cpus=1)
     killed = []
 
-    def log(message):
-        said.append(message)
-        if len(killed) == 0:  # the worker of Ray's that waits for a task
-            _, worker = wait_until(lambda: held(out))
-            os.kill(parent_of(worker), signal.SIGKILL)
-            killed.append("worker")
-        elif len(killed) == 1:
-            killed.append("node")
-            cluster.remove_node(lost, allow_graceful=False)
+    def kill():
+        """Beside the driver, which would start nothing while it waited."""
+        _, worker = wait_until(lambda: (out / "sweep" / "runs").is_dir() and held(out))
+        os.kill(parent_of(worker), signal.SIGKILL)  # the worker of Ray's that waits for a task
+        killed.append("worker")
+        wait_until(lambda: any("was lost" in line for line in said))
+        cluster.remove_node(lost, allow_graceful=False)
+        killed.append("node")
 
+    killer = threading.Thread(target=kill)
+    killer.start()
     try:
-        outcome = run_sweep(planned(), out, RayExecutor(cluster.address, workers=2), log=log)
+        outcome = run_sweep(planned(), out, RayExecutor(cluster.address, workers=2), log=said.append)
     finally:
+        killer.join()
         ray.shutdown()
         cluster.shutdown()
     assert len(outcome.done) == 12
