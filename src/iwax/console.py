@@ -69,13 +69,9 @@ def duration(seconds: float | None) -> str:
     """
     if seconds is None:
         return ""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 100
-        else f"{seconds / 60:.0f} min"
-        if seconds < 6000
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:

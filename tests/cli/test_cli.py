@@ -12,20 +12,13 @@ import numpy as np
 import pytest
 
 import iwax
+from in_process import run_command as run
 from iwax.cli import main
 from iwax.runs.build import OBJECTIVE_FIELDS
 from tiny import values_per_image
 
 TINY = ["--dataset", "mnist-sample", "--train-images", "200", "--epochs", "1", "--batch-size", "100"]
 TINY += ["--recipe", "burda-paper"]  # which compiles faster than the default
-
-
-def run(capsys, *arguments):
-    """Exit status, standard output and standard error of a command."""
-    with pytest.raises(SystemExit) as exit_:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
 
 
 def refused(capsys, *arguments):

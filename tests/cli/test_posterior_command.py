@@ -5,16 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from in_process import run_command
 from iwax.cli import main
 from iwax.judging import posterior as implicit
 from tiny import tiny_data
-
-
-def run_command(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

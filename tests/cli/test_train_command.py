@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from in_process import run_command
 from iwax.cli import main
 from iwax.runs.folder import RunFolder
 
@@ -24,10 +25,7 @@ RUN = [
 
 
 def train(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main(["train", *map(str, arguments)])
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
+    return run_command(capsys, "train", *arguments)
 
 
 def test_a_stopped_run_goes_on(tmp_path, capsys):

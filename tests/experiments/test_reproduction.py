@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import made
-from iwax.cli import main
+from in_process import run_command
 from iwax.experiments import STUDIES, verification
 from iwax.experiments.identity import run_name
 from iwax.experiments.matching import matching_records
@@ -32,10 +32,7 @@ ONE = ["--only", "elbo-1-one-layer"]
 
 
 def command(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main(["reproduce", *map(str, arguments)])
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
+    return run_command(capsys, "reproduce", *arguments)
 
 
 def how(path, **options):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import iwax
-from iwax.cli import main
+from in_process import run_command as run
 from iwax.experiments.rainforth_snr import Linear, Toy
 from iwax.experiments.training_snr import (
     Settings,
@@ -73,13 +73,6 @@ def test_an_objective_that_does_not_fit_the_model_is_recorded_with_its_reason():
     found = measure(model, images, "none", point)["estimators"]
     assert "a model with a prior" in found["reparameterized"]["refused"]
     assert table([{"point": {"epoch": 0, "objective": "elbo-analytic"}, "estimators": found}]).count("\n") == 2
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
 
 
 @pytest.mark.parametrize(

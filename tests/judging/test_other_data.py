@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from iwax.cli import main
+from in_process import run_command as command
 from iwax.evaluation.bits import is_discrete
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.seeds import evaluate_runs
@@ -17,13 +17,6 @@ from tiny import tiny_config, tiny_data, values_per_image
 
 OPTIONS = {"num_samples": 128, "rows": 256}
 FEW = ("--num-samples", 128, "--num-images", 4)
-
-
-def command(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from iwax.cli import main
+from in_process import run_command
 from iwax.runs import cohort_session, session
 from iwax.runs import folder as runs
 from iwax.runs.checkpoint import read_checkpoint
@@ -231,10 +231,7 @@ def test_the_way_follows_the_device(monkeypatch):
 
 
 def train(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main(["train", *map(str, arguments)])
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
+    return run_command(capsys, "train", *arguments)
 
 
 def test_seeds_on_the_command_line(tmp_path, capsys, singles):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import iwax
+from in_process import run_command as command
 from iwax.cli import main
 from iwax.judging.evaluate import evaluate_run
 from iwax.runs import hub
@@ -46,13 +47,6 @@ def make_model(key, data_mean):
     weights = 0.1 * jax.random.normal(key, (2, 16))
     return Mine((weights, data_mean.ravel()), 0.1 * jax.random.normal(key, (16, 2)))
 """
-
-
-def command(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

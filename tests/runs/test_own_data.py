@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iwax.cli import main
+from in_process import run_command
 from iwax.data import load
 from iwax.experiments.identity import explicit_fields, non_default_fields
 from iwax.judging import sample_sheet
@@ -18,10 +18,7 @@ TINY = ("--objective", "elbo", "--recipe", "burda-paper", "--batch-size", "9", "
 
 
 def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main(list(map(str, arguments)))
-    captured = capsys.readouterr()
-    return exit_.value.code, captured.out, captured.err
+    return run_command(capsys, *arguments)
 
 
 def write(folder, images):
