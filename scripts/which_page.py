@@ -39,7 +39,7 @@ def chosen(records: list[Record], row: str, setting: str) -> list[Record]:
         and (*(record.config[name] for name in names), record.training["epochs"]) == wanted
         and (record.config["protocol"], record.config["backward"]) in (("fast", None), ("fast", "all"))
         and record.evaluation["num_samples"] > 4000
-        and not {"beta_rule", "learning_rate", "stages", "init_from", "gradient"} & set(record.asked)
+        and not {"beta_rule", "learning_rate", "stages", "init_from", "gradient", "binarize"} & set(record.asked)
     ]
 
 

@@ -61,7 +61,7 @@ def test_the_list_says_what_a_run_was_judged_with(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "rainforth2018, audit, speedrun, missing; got none."),
+        ([], "burda2016-fixed, rainforth2018, audit, speedrun, missing; got none."),
         (["dd243"], "got 'dd243'. Did you mean 'dd2434'?"),
         (["audit", "--scale", "shorter"], "Expected scale to be one of smoke, trial, short, full; got 'shorter'."),
         (["audit", "--set", "epochs"], "Expected --set NAME=VALUE; got 'epochs'."),

@@ -43,6 +43,36 @@ def test_the_numbers_of_the_documents():
     assert all(number.source for _, cell in cells() for number in cell.published)
 
 
+def test_what_has_been_read_in_the_paper_is_not_called_recalled():
+    """All of Burda et al.; of Rainforth et al. all but what no source at hand quotes."""
+    unread = {
+        (cell.column, cell.metric) for _, cell in cells() for number in cell.published if "recalled" in number.source
+    }
+    metrics = {"iwae_64", "log_p", "minus_kl"}
+    assert unread == {("PIWAE(4, 16)", metric) for metric in metrics} | {
+        (system, metric) for system in ("MIWAE(4, 16)", "CIWAE 0.05") for metric in ("iwae_64", "minus_kl")
+    }
+
+
+def test_the_table_of_fixed_binarisation_is_trained_and_found_apart_from_that_of_the_dynamic_one():
+    """On fewer images, at one seed, whatever the scale."""
+    assert printed("burda2016-fixed", "1 layer, k = 50", "VAE", "Table 3") == 89.05
+    assert printed("burda2016-fixed", "2 layers, k = 50", "IWAE", "Table 3") == 85.32
+    assert printed("burda2016-fixed", "2 layers, k = 50", "VAE active units", "Table 3") == (17, 6)
+    study, dynamic = STUDIES["burda2016-fixed"], STUDIES["burda2016"]
+    for scale in ("short", "full"):
+        runs = plan(study, scale)
+        assert len(runs) == 10  # at k = 1 one run serves both methods
+        assert {(run.binarize, run.train_images, run.seed) for run in runs} == {("fixed", 50_000, 0)}
+        records = [record_of(run) for run in (*runs, *plan(dynamic, scale, 1)) if run.init_from is None]
+        for cell in study.cells:
+            assert [one.asked["binarize"] for one in matching_records(study, cell.config, records)] == ["fixed"]
+        for cell in dynamic.cells:
+            found = matching_records(dynamic, cell.config, records)
+            assert not any("binarize" in one.asked for one in found)
+    assert len(plan(study, "short", 3)) == 30  # as many as are asked for
+
+
 def minus_kl_disagreement(study, table):
     """By how much -KL and IWAE-64 minus log p, as printed, differ at most."""
     values = {}

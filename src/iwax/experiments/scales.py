@@ -58,7 +58,7 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
     Arguments:
         study: whose cells and figures name them.
         scale: "smoke", "trial", "short" or "full".
-        seeds: 0 to this, for every cell; as the scale has it if left out.
+        seeds: 0 to this, for every cell; as the study or the scale has it if left out.
         given: fields of the recipe that the caller decides.
 
     Raises:
@@ -81,6 +81,8 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
 
 def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -> int:
     """How many seeds of a run, and of what it starts from."""
+    if study.seeds is not None:
+        return study.seeds
     small = all(config is None or (config.model == "one-layer" and _samples(config) < MANY) for config in pair)
     return 3 if scale == "full" or (scale == "short" and small and not study.keeps_recipe) else 1
 

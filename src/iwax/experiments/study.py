@@ -123,6 +123,7 @@ class Study:
     Attributes:
         recipe: fields that say how, as the document has it; used at the scale "full".
         keeps_recipe: whether other scales keep them, too, as where the recipe is what is studied.
+        seeds: how many of every run, at any scale; None leaves it to the scale.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Study:
     claims: tuple[Claim, ...] = ()
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     keeps_recipe: bool = False
+    seeds: int | None = None
 
     @property
     def configs(self) -> tuple[tuple[RunConfig, RunConfig | None], ...]:

@@ -127,7 +127,8 @@ def _point(record: Record) -> tuple[float, float]:
 
 
 def _name(record: Record) -> str:
-    return f"{objective_name(dict(record.config) | {'gradient': None})}, {record.config['model']}"
+    fixed = ", binarised once" if record.config.get("binarize") == "fixed" else ""
+    return f"{objective_name(dict(record.config) | {'gradient': None})}, {record.config['model']}{fixed}"
 
 
 def _count(record: Record) -> str:

@@ -37,12 +37,14 @@ RAINFORTH: dict[str, tuple[tuple[float, float], ...]] = {  # (mean, s.d. of 4 ru
     "VAE": ((-86.69, 0.08), (-86.21, 0.19), (-0.47, 0.20)),
 }
 UNCHECKED = ("PIWAE(4, 16)", "MIWAE(4, 16)", "CIWAE 0.05")
+CONFIRMED = {("MIWAE(4, 16)", "log_p"), ("CIWAE 0.05", "log_p")}  # of these, by replications that quote them
 
 
 def published(system: str, metric: str) -> Published:
     """The paper's number of a system."""
     value, error = RAINFORTH[system][METRICS.index(metric)]
-    return Published(value, SOURCE + (RECALLED if system in UNCHECKED else ""), error, tolerance=0.3)
+    recalled = system in UNCHECKED and (system, metric) not in CONFIRMED
+    return Published(value, SOURCE + (RECALLED if recalled else ""), error, tolerance=0.3)
 
 
 CELLS = {
