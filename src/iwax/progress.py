@@ -13,9 +13,9 @@ class Progress:
     Attributes:
         step, total_steps: how much is done, of how much; in steps of training, images, or what else counts.
         note: the same in words, with what else is worth seeing now.
-        numbers: what the note says of training: runs; epoch and epochs; bound of the latest step in nats; seconds, in
-            all sessions; rate, in steps per second. Of several runs at once, steps, epochs and rates are of all of
-            them, and the bound is their mean.
+        numbers: what the note says of training: runs; epoch and epochs; bound of the latest step in nats; samples of
+            that bound, where there are fewer early in a run; seconds, in all sessions; rate, in steps per second. Of
+            several runs at once, steps, epochs and rates are of all of them, and the bound is their mean.
     """
 
     step: int

@@ -14,8 +14,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Data": ("dataset", "data_dir", "split", "columns", "grey", "background", "binarize", "train_images", "held_out"),
     "Recipe": (
         *("protocol", "epochs", "batch_size", "learning_rate", "stages", "schedule_scale", "decay", "warm_up"),
-        *("kl_warmup", "algorithm", "clip", "parts", "gradient_scale", "beta1", "beta2", "epsilon", "epsilon_hat"),
-        *("second_moment", "previous_moments", "shuffle", "precision", "devices"),
+        *("early_samples", "early_part", "kl_warmup", "algorithm", "clip", "parts", "gradient_scale", "beta1", "beta2"),
+        *("epsilon", "epsilon_hat", "second_moment", "previous_moments", "shuffle", "precision", "devices"),
     ),
     "Judging along the way": ("validation", "eval_every", "eval_images", "eval_samples", "keep", "patience"),
 }

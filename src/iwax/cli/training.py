@@ -113,6 +113,7 @@ def _result(folder: Any) -> dict[str, Any]:
 def _line(result: dict[str, Any]) -> str:
     """A run's state in words."""
     bound = "" if result.get("bound") is None else f", training bound {result['bound']:.3f} nats"
+    bound += f" of {result['samples']} samples" if "samples" in result and bound else ""
     if "state" not in result:
         return f"{result['run']}: not yet begun"
     early = f" ({result['stopped_early']} judgements without a better one)" if "stopped_early" in result else ""

@@ -17,6 +17,7 @@ from .reproduction import Reproduction as Reproduction
 from .reproduction import reproduce as reproduce
 from .scales import SCALES as SCALES
 from .scales import SHORT as SHORT
+from .scales import SHORT_OF_MANY as SHORT_OF_MANY
 from .scales import plan as plan
 from .studies import STUDIES as STUDIES
 from .study import ALONG as ALONG

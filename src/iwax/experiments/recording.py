@@ -26,8 +26,8 @@ from iwax.files import make_folder
 from iwax.judging import ssim_run
 from iwax.keys import EvaluationKeys
 from iwax.numpy_files import open_archive, read_arrays
-from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, RunFolder, cores, load_run
-from iwax.sweeps import step_flop
+from iwax.runs import ENVIRONMENT, EVALUATIONS, STATUS, LoadedRun, RunFolder, cores, load_run, resolve
+from iwax.sweeps import run_flop
 
 __all__ = ["SETTING", "folder_record", "machine", "make_record"]
 
@@ -64,7 +64,10 @@ def make_record(
         id=id,
         scale=scale,
         asked=asked,
-        flop=step_flop(run.resolved, run.model, run.objective, run.example_shape) * status["step"],
+        flop=run_flop(
+            *(run.resolved, run.model, run.objective, run.example_shape, status["step"]),
+            len(run.training_images) // run.resolved.recipe.batch_size,
+        ),
         started_from=started_from,
         config={**vars(run.config), "init_from": asked.get("init_from")},
         evaluation=_evaluation(folder, evaluation)
@@ -133,6 +136,8 @@ def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:
     curves = {"curve": [[r["epoch"], r["bound"]] for r in kept]}
     if records and "beta" in records[-1]:
         curves["beta"] = [[r["epoch"], r["beta"]] for r in kept]
+    if folder.config().early_samples and (early := resolve(folder.config()).early) is not None:
+        curves["early_epochs"] = early.epochs
     return {
         "epochs": status.get("epoch", 0),
         "steps": status.get("step"),

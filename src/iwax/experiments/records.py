@@ -31,6 +31,7 @@ class Training(TypedDict, total=False):
     final_bound: float | None
     curve: Required[Curve]
     beta: Curve
+    early_epochs: Count
 
 
 class Judgement(TypedDict, total=False):
@@ -87,7 +88,8 @@ class Record:
         asked: the fields of the configuration that are not as they would be if left out.
         started_from: the same of the run whose model this one started from, if any.
         config: the whole configuration, every default filled in.
-        training: epochs, steps, seconds, flop, final_bound (nats), curve: [[epoch, bound], ...], at most 200 of them.
+        training: epochs, steps, seconds, flop, final_bound (nats), curve: [[epoch, bound], ...], at most 200 of them;
+            early_epochs, the first of them, whose bounds have the early_samples of the configuration, if there are any.
         evaluation: num_images, num_samples, binarize, seed; values, mc_error and data_error of log_p, iwae_64, elbo
             and minus_kl in nats; active_units by layer, and holding_units, those active by KL given the layer
             above, where known; khat_quantiles, khat_above_0.5 and khat_above_0.7 in newer ones; seconds, of all images
@@ -118,6 +120,11 @@ class Record:
     ssim: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sheets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     checks: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+
+    @property
+    def curve(self) -> list[tuple[float, float | None]]:
+        """The training bound against the epoch, without those of the fewer samples of an early part."""
+        return [point for point in self.training["curve"] if point[0] > self.training.get("early_epochs", 0)]
 
     def value(self, metric: str, judged_on: str = "") -> float | tuple[int, ...] | None:
         """The number of a cell's metric; None if the record has none."""

@@ -10,7 +10,7 @@ from iwax.experiments.matching import BY_SMOKE
 from iwax.experiments.study import SAMPLE, Study
 from iwax.runs import RunConfig, resolve
 
-__all__ = ["SCALES", "SHORT", "Scale", "plan"]
+__all__ = ["SCALES", "SHORT", "SHORT_OF_MANY", "Scale", "plan"]
 
 MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the recipe of the scale "short"
@@ -22,7 +22,11 @@ EPOCHS_OF_LARGE_MODELS = {
 SECOND_STAGE = 0.03  # of 2187 epochs: 66
 RESAMPLED = {"backward": "resampled", "num_resampled": 8}
 RESAMPLED_FROM = 32  # samples, from which that halves an IWAE's time; others rest on more samples, and lose by it
-SLOWER = {"one-layer": {"stages": "0.004:300"}}  # than the rate chosen at one sample: docs/speedrun.md
+SHORT_OF_MANY = "fast-many"  # the same, of objectives of dozens of samples
+OF_MANY = {  # as docs/speedrun.md has it for many samples
+    "one-layer": {"stages": "0.004:300"},  # trained before there was a recipe for it; slower than at one sample
+    "two-layer": {"protocol": SHORT_OF_MANY},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +116,7 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
     if config.stages is not None:  # of the study's own, in batches of the recipe
         return own | lighter | {"schedule_scale": SECOND_STAGE}
     if fewer:
-        return lighter | {"protocol": SHORT} | SLOWER.get(config.model, {})
+        return lighter | {"protocol": SHORT} | OF_MANY.get(config.model, {})
     if many and compares:
         lighter |= EPOCHS_OF_LARGE_MODELS.get(config.model, {}) if _samples(config) >= RESAMPLED_FROM else FIGURE
     return lighter | {"protocol": SHORT}

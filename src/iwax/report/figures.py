@@ -21,12 +21,15 @@ SHEET = 2.7  # inches, the width of one
 
 
 def training_figure(runs: Runs, path: str | Path) -> None:
-    """The training loss, -bound in nats, against the epoch; a panel for each data set and model, a band over seeds."""
+    """The training loss, -bound in nats, against the epoch; a panel for each data set and model, a band over seeds.
+
+    Of a run with an early part of fewer samples, from its end on: another bound is no part of the same line.
+    """
     panels = _panels(runs)
     with plot(path, columns=len(panels), width=max(4.6, 3.5 * len(panels)), height=3.2) as axes:
         for axis, (title, lines) in zip(np.ravel(axes), panels.items(), strict=True):
             for name, records in lines.items():
-                curves = [np.array(record.training["curve"], float) for record in records]
+                curves = [np.array(record.curve, float) for record in records]
                 _line(axis, list(runs).index(name), name, [(curve[:, 0], -curve[:, 1]) for curve in curves])
             axis.set(title=title, xlabel="epoch", xscale=_scale(axis))
             axis.legend(**LEGEND)
@@ -100,7 +103,7 @@ def snr_figure(rows: Sequence[Sequence[int | float]], path: str | Path) -> None:
 
 
 FIGURES: dict[str, tuple[Callable[[Runs, str | Path], None], Callable[[Record], Any]]] = {
-    "training": (training_figure, lambda record: record.training["curve"]),
+    "training": (training_figure, lambda record: record.curve),
     "along": (along_figure, lambda record: record.along),
     "betas": (betas_figure, lambda record: record.training.get("beta") and record.along),
 }

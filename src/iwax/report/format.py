@@ -7,7 +7,17 @@ from typing import Any
 
 from iwax.objectives import OBJECTIVES, options
 
-__all__ = ["METRICS", "arithmetic", "backward", "counted", "nats", "objective_name", "processor", "signed"]
+__all__ = [
+    "METRICS",
+    "arithmetic",
+    "backward",
+    "counted",
+    "early_words",
+    "nats",
+    "objective_name",
+    "processor",
+    "signed",
+]
 
 METRICS = {
     "nll": "NLL",
@@ -52,6 +62,7 @@ def objective_name(config: Mapping[str, Any]) -> str:
     words = [text, *_option_words(config)]
     words += [ESTIMATORS[config["gradient"]]] if config.get("gradient") in ESTIMATORS else []
     words += [f"{backward(config)} resampled"] if backward(config) != "all" else []
+    words += [early] if (early := early_words(config)) else []
     words += ["alternating"] if config.get("update") == "alternating" else []
     words += ["from a trained model"] if config.get("init_from") else []
     return ", ".join(words)
@@ -69,6 +80,18 @@ def _option_words(config: Mapping[str, Any]) -> list[str]:
         for option, value in given
         if value is not None and (option.name in objective.reported or value != option.default)
     ]
+
+
+def early_words(config: Mapping[str, Any]) -> str:
+    """The early part of a run, in words; "" for one without.
+
+    >>> early_words({"early_samples": 5, "early_part": 0.8})
+    'first 80 % with 5 samples'
+    """
+    samples, part = config.get("early_samples"), config.get("early_part")
+    if not samples:
+        return ""
+    return f"first {100 * part:g} % with {counted(samples, 'sample')}" if part else f"{samples} early"
 
 
 def backward(config: Mapping[str, Any]) -> str:

@@ -119,13 +119,15 @@ def _fields(folder: RunFolder) -> dict[str, Any]:
 def _record(folder: RunFolder) -> Record:
     config, checkpoint = folder.config(), folder.last_checkpoint()
     own = explicit_fields(config)  # not what it would be known by in a study, which takes much longer to find out
-    steps = folder.json(STATUS).get("step", 0)
+    steps, rows = folder.json(STATUS).get("step", 0), folder.metrics()
+    steps_per_epoch = rows[-1]["step"] // max(rows[-1]["epoch"], 1) if rows else steps
     if (arrays := folder.path / "evaluation.npz").exists():
         read_arrays(arrays)  # or nothing of the run is in the report
-    return folder_record(folder, id=identifier(own, {}), scale=OWN, asked=own, flop=_flop(config, checkpoint, steps))
+    flop = _flop(config, checkpoint, steps, steps_per_epoch)
+    return folder_record(folder, id=identifier(own, {}), scale=OWN, asked=own, flop=flop)
 
 
-def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
+def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int, steps_per_epoch: int) -> int | None:
     """The arithmetic of training; None for a model of one's own, which would have to be run to be known."""
     if is_own(config.model):
         return None
@@ -133,15 +135,18 @@ def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int) -> int | None:
     if config.stages is not None:  # of any rates: a step at another one is as much arithmetic
         same["stages"] = ",".join(f"0.001:{stage.partition(':')[2]}" for stage in config.stages.split(","))
     alike = dataclasses.replace(config, seed=0, dataset="", split=None, **same)
-    return steps * flop_of_step(alike, data_size_of(checkpoint))
+    early = resolve(config).early_steps(steps, steps_per_epoch) if config.early_samples else 0  # resolving takes time
+    size = data_size_of(checkpoint)
+    costly = {True: early, False: steps - early}
+    return sum(count * flop_of_step(alike, size, is_early) for is_early, count in costly.items() if count)
 
 
 @functools.cache
-def flop_of_step(config: RunConfig, data_size: int) -> int:
+def flop_of_step(config: RunConfig, data_size: int, is_early: bool = False) -> int:
     """The arithmetic of one step of a run of one of iwax's own models, the optimiser's with it."""
     from iwax.models import ARCHITECTURES
 
     run = resolve(config)
     options = {"scale_map": run.config.scale_map, "likelihood": run.config.likelihood}
     model = ARCHITECTURES[config.model](key=jax.random.key(0), data_size=data_size, **options)
-    return step_flop(run, model, run.objective, (data_size,))
+    return step_flop(run, model, run.objective, (data_size,), is_early=is_early)

@@ -81,7 +81,7 @@ class Parts:
         """Training curves of the runs without a record, and their test numbers along training; seeds in one band."""
         groups: dict[str, list[Record]] = defaultdict(list)
         for run in self.runs:
-            if run.record.scale == OWN and len(run.record.training["curve"]) > 1:
+            if run.record.scale == OWN and len(run.record.curve) > 1:
                 groups[str(sorted((key, str(v)) for key, v in run.record.config.items() if key != "seed"))].append(
                     run.record
                 )

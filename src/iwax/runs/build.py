@@ -2,15 +2,16 @@
 
 import dataclasses
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from iwax.checks import check_choice
 from iwax.errors import IwaxError
 from iwax.objectives import IWAE, MIWAE, OBJECTIVES, PIWAE, REPARAMETERIZED, AbstractObjective
 from iwax.runs.config import OBJECTIVE_FIELDS, RunConfig
-from iwax.training import RECIPES, UPDATES, Alternating, Recipe, Stages, Update
+from iwax.training import RECIPES, UPDATES, Alternating, Recipe, Stages, Update, with_fewer
 
-__all__ = ["as_long_as", "build_objective", "build_update", "published_recipe", "with_overrides"]
+__all__ = ["as_long_as", "build_objective", "build_update", "published_recipe", "with_early", "with_overrides"]
 
 RECIPE_FIELDS = tuple(
     field.name
@@ -65,6 +66,32 @@ def with_overrides(recipe: Recipe, config: RunConfig) -> Recipe:
         given["stages"] = _read_stages(given["stages"])
     recipe = dataclasses.replace(recipe, **given)
     return recipe if config.learning_rate is None else recipe.starting_at(config.learning_rate)
+
+
+def with_early(
+    recipe: Recipe, config: RunConfig, objectives: Sequence[AbstractObjective]
+) -> tuple[Recipe, dict[str, Any]]:
+    """A recipe without an early part that is none, and the two fields of a configuration as it has one.
+
+    Raises:
+        ValueError: as many early samples as one of the objectives has, or too few for it; a part of none.
+    """
+    least = min(objective.total_samples for objective in objectives)
+    if (config.early_samples or 0) >= least:
+        raise IwaxError(
+            f"Expected early_samples to be fewer than the {least} samples of the objective; got {config.early_samples}."
+        )
+    if config.early_part is not None and not recipe.early_samples:
+        raise IwaxError(
+            f"Expected early_samples together with early_part; got early_part {config.early_part:g} without it."
+        )
+    if recipe.early_samples == 0 and not published_recipe(config).early_samples:
+        recipe = dataclasses.replace(recipe, early_samples=None)
+    if recipe.early_samples and recipe.early_samples < least:
+        for objective in objectives:
+            with_fewer(objective, recipe.early_samples)
+        return recipe, {"early_samples": recipe.early_samples, "early_part": recipe.early_part}
+    return recipe, {"early_samples": 0 if recipe.early_samples == 0 else None, "early_part": None}
 
 
 def as_long_as(recipe: Recipe, config: RunConfig) -> Recipe:

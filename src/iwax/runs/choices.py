@@ -16,7 +16,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dataset": ('mnist', 'mnist-sample', 'omniglot'),
     "background": ('white', 'black'),
     "binarize": ('dynamic', 'fixed', 'threshold', 'intensities', 'none'),
-    "protocol": ('burda-paper', 'burda-code', 'dd2434', 'tightiwae', 'fast', 'demo'),
+    "protocol": ('burda-paper', 'burda-code', 'dd2434', 'tightiwae', 'fast', 'fast-many', 'demo'),
     "decay": ('stages', 'cosine'),
     "algorithm": ('adam', 'soap'),
     "gradient_scale": ('mean', 'sum'),

@@ -120,6 +120,8 @@ class _Heard:
         with self._lock:
             self._last[index] = progress
             seen = self._last.values()
+            most = max(p.numbers.get("samples", 0) for p in seen)  # a mean of bounds of one number of samples
+            alike = [p.numbers["bound"] for p in seen if p.numbers.get("samples", 0) == most]
             if self.on_progress is not None:
                 self.on_progress(
                     training_progress(
@@ -127,10 +129,11 @@ class _Heard:
                         total_steps=self.runs * progress.total_steps,
                         epoch=sum(int(p.numbers["epoch"]) for p in seen),
                         epochs=self.runs * int(progress.numbers["epochs"]),
-                        bound=float(np.mean([p.numbers["bound"] for p in seen])),
+                        bound=float(np.mean(alike)),
                         seconds=max(p.numbers["seconds"] for p in seen),
                         rate=float(sum(p.numbers["rate"] for p in seen if p.step < p.total_steps)),
                         runs=self.runs,
+                        samples=int(most) or None,
                     )
                 )
 
@@ -151,4 +154,5 @@ def _report(on_progress: OnProgress, alive: dict[int, Session], state: CohortSta
         epochs = runs * session.resolved.epochs
         total, mean = runs * session.total_steps, float(np.mean(bounds))
         epoch = runs * -(-step // per_epoch)
-        on_progress(training_progress(runs * step, total, epoch, epochs, mean, clock.total, rate, runs))
+        samples = None if session.trainer.early is None else session.trainer.num_samples(state.runs)
+        on_progress(training_progress(runs * step, total, epoch, epochs, mean, clock.total, rate, runs, samples))

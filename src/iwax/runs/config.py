@@ -57,6 +57,12 @@ class RunConfig(ObjectiveOptions):
     warm_up: float | None = _field(None, "Part of the epochs in which a cosine's rate rises first.")
     algorithm: str | None = _field(None, "What turns gradients into steps: adam or soap.")
     clip: float | None = _field(None, "Clip gradients of more than this many times the usual norm; 0: none.")
+    early_samples: int | None = _field(
+        None,
+        "Samples of the early part of a run, in one group (IWAE of so many, for miwae and piwae) and all taken "
+        "backward; from its end on the objective has all of its own. 0: throughout.",
+    )
+    early_part: float | None = _field(None, "Which part of the epochs that is; 0.8 if left out.")
     parts: int | None = _field(
         None,
         "Equal parts of a minibatch, one after another through the networks, each with a key of its own; if left out "

@@ -123,6 +123,7 @@ def prepare(
         update=run.update,
         precision=run.config.precision,
         devices=run.config.devices or 1,
+        early=run.early,
     )
     _check_rows(run)
     model = build_model(run, images, own)

@@ -42,6 +42,7 @@ class Epoch(TypedDict, total=False):
     epoch: Required[Count]
     step: Required[Count]
     bound: Number
+    samples: Count
     beta: Number
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from iwax.errors import IwaxError
-from iwax.runs.config import OBJECTIVE_FIELDS
+from iwax.runs.config import OBJECTIVE_FIELDS, RunConfig
 from iwax.runs.folder import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
 from iwax.runs.index import RunIndex, scan_runs
 
 __all__ = ["find_runs", "list_runs"]
 
-OPTIONS = (*OBJECTIVE_FIELDS, "update", "init_from")  # of the objective, and what else its name in a report says
+OPTIONS = (*OBJECTIVE_FIELDS, "early_samples", "early_part", "update", "init_from")
+"""Of the objective, and what else its name in a report says."""
 COLUMNS: tuple[str, ...] = ("objective", "options", "model", "dataset", "seed", "recipe", "state", "epochs", "seconds")
 COLUMNS += ("bound", "log_p", "iwae_64", "problem")
 
@@ -67,7 +68,13 @@ def _parts(folder: RunFolder) -> Iterator[dict[str, Any]]:
         "seconds": round(status["seconds"]) if "seconds" in status else None,
     }
     records = folder.metrics()
-    yield {"bound": records[-1].get("bound") if records else None}
+    yield {"bound": _bound(records, config)}
     judged = folder.judged() or (folder.records(EVALUATIONS) or [{}])[-1]
     yield {name: judged.get(name) for name in ("log_p", "iwae_64")}
     folder.json(ENVIRONMENT)  # of no use here, but a run cannot go on where it is damaged
+
+
+def _bound(records: list[dict[str, Any]], config: RunConfig) -> float | None:
+    """The last training bound; none in an early part, as other runs' are of more samples."""
+    last = records[-1] if records else {}
+    return None if config.early_samples and last.get("samples") == config.early_samples else last.get("bound")

@@ -16,11 +16,12 @@ from iwax.runs.build import (
     build_objective,
     build_update,
     published_recipe,
+    with_early,
     with_overrides,
 )
 from iwax.runs.config import OBJECTIVE_FIELDS, RunConfig
 from iwax.runs.paths import absolute
-from iwax.training import UPDATES, Recipe, Stages, Update
+from iwax.training import UPDATES, EarlyPart, Recipe, Stages, Update, ascended
 
 __all__ = ["AlongTraining", "ResolvedRun", "resolve"]
 
@@ -77,6 +78,15 @@ class ResolvedRun:
     batch_is_free: bool = False
 
     @property
+    def early(self) -> EarlyPart | None:
+        """The first epochs, if they train an objective of fewer samples."""
+        return self.recipe.early(self.epochs, ascended(self.objective, self.update))
+
+    def early_steps(self, steps: int, steps_per_epoch: int) -> int:
+        """How many of the first `steps` are in the early part."""
+        return 0 if self.early is None else min(steps, self.early.epochs * steps_per_epoch)
+
+    @property
     def test_binarize(self) -> str:
         """How test images are binarised: once, where training images are drawn afresh."""
         return "fixed" if self.binarize == "dynamic" else self.binarize
@@ -128,8 +138,9 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
         if getattr(config, name) is not None:
             check_positive_integer(name, getattr(config, name), least)
     unscaled = with_overrides(published_recipe(config), config)
-    recipe = as_long_as(unscaled, config)
     defaults = build_objective(config)
+    unscaled, early = with_early(unscaled, config, ascended(defaults, build_update(config, defaults)))
+    recipe = as_long_as(unscaled, config)
     epochs, binarize = config.epochs or recipe.epochs, config.binarize or _default_binarize(config)
     config = _with_selection(config)
     if config.kl_warmup is not None and not 0 < config.kl_warmup < float("inf"):
@@ -139,6 +150,7 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
         **{name: _plain(getattr(defaults, name)) for name in OBJECTIVE_FIELDS if hasattr(defaults, name)},
         **{name: getattr(unscaled, name) for name in RECIPE_FIELDS},
         **{"stages": _written(unscaled.stages), "epochs": epochs, "binarize": binarize},
+        **early,
         "devices": None if config.devices == 1 else config.devices,
         "likelihood": config.likelihood or "bernoulli",
     }

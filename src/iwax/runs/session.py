@@ -29,15 +29,24 @@ CHECKPOINT_SECONDS = 60.0  # how much work a crash may lose
 
 
 def training_progress(
-    step: int, total_steps: int, epoch: int, epochs: int, bound: float, seconds: float, rate: float, runs: int = 1
+    step: int,
+    total_steps: int,
+    epoch: int,
+    epochs: int,
+    bound: float,
+    seconds: float,
+    rate: float,
+    runs: int = 1,
+    samples: int | None = None,
 ) -> Progress:
-    """The progress of a run, or of several."""
+    """The progress of a run, or of several; with the samples of its bound, where that changes along training."""
     all_runs = "" if runs == 1 else f"{runs} runs, "
+    of, more = ("", {}) if samples is None else (f" of {samples} samples", {"samples": samples})
     return Progress(
         step,
         total_steps,
-        f"{all_runs}epoch {epoch}/{epochs}, {rate:.0f} steps/s, bound {bound:.2f}",
-        {"epoch": epoch, "epochs": epochs, "bound": bound, "seconds": seconds, "rate": rate, "runs": runs},
+        f"{all_runs}epoch {epoch}/{epochs}, {rate:.0f} steps/s, bound {bound:.2f}{of}",
+        {"epoch": epoch, "epochs": epochs, "bound": bound, "seconds": seconds, "rate": rate, "runs": runs, **more},
     )
 
 
@@ -201,7 +210,9 @@ class Session:
             bound = float(np.ravel(state.bounds[(step - 1) % per_epoch])[-1])
             epochs = self.resolved.epochs
             epoch = -(-step // per_epoch)
-            self.on_progress(training_progress(step, self.total_steps, epoch, epochs, bound, clock.total, rate))
+            samples = None if self.trainer.early is None else self.trainer.num_samples(state)
+            numbers = (step, self.total_steps, epoch, epochs, bound, clock.total, rate)
+            self.on_progress(training_progress(*numbers, samples=samples))
 
     def _epochs(self, state: TrainState) -> int:
         return int(state.step) // self.trainer.steps_per_epoch

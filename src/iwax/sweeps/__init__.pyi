@@ -1,3 +1,4 @@
+from .cost import run_flop as run_flop
 from .cost import step_flop as step_flop
 from .driver import Driver as Driver
 from .driver import Failure as Failure

@@ -7,23 +7,40 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from iwax.data import Dataset
 from iwax.diagnostics import training_flop, update_flop
 from iwax.models import Model
 from iwax.runs import ResolvedRun, RunConfig, check_own, load_data, prepare, resolve
 from iwax.sweeps.planning import PlannedRun, Rate
+from iwax.training import Trainer, TrainState
 
-__all__ = ["priced", "step_flop"]
+__all__ = ["priced", "run_flop", "step_flop"]
 
 SECONDS = 2.0  # of steps, for each run that is measured
 CHUNK = 0.25
 
 
-def step_flop(run: ResolvedRun, model: Model, objective: Any, shape: tuple[int, ...]) -> int:
-    """The arithmetic of one step of training on examples of a shape, the optimiser's with it."""
-    batch = jax.ShapeDtypeStruct((run.recipe.batch_size, *shape), "float32")
-    return training_flop(model, objective, batch, run.update) + update_flop(run.recipe.optimiser(1), model)
+def step_flop(run: ResolvedRun, model: Model, objective: Any, shape: tuple[int, ...], *, is_early: bool = False) -> int:
+    """The arithmetic of one step of training on examples of a shape, the optimiser's with it.
+
+    Arguments:
+        is_early: of a step of the run's early part, which has fewer samples; else of one of the rest.
+    """
+    batch, update = jax.ShapeDtypeStruct((run.recipe.batch_size, *shape), "float32"), run.update
+    if is_early and run.early is not None:
+        objective, update = run.early.objective(objective), run.early.update(update)
+    return training_flop(model, objective, batch, update) + update_flop(run.recipe.optimiser(1), model)
+
+
+def run_flop(
+    run: ResolvedRun, model: Model, objective: Any, shape: tuple[int, ...], steps: int, steps_per_epoch: int
+) -> int:
+    """The arithmetic of the first `steps` of a run, those of its early part among them."""
+    early = run.early_steps(steps, steps_per_epoch)
+    counts = {True: early, False: steps - early}
+    return sum(n * step_flop(run, model, objective, shape, is_early=is_early) for is_early, n in counts.items() if n)
 
 
 def priced(
@@ -39,7 +56,7 @@ def priced(
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
     data: dict[Any, Dataset] = {}
-    prepared: dict[Any, tuple[Any, Any, int]] = {}
+    prepared: dict[Any, list[_Steps]] = {}
     of_run = {}
     for run in runs:
         own = RunConfig(**run.options)
@@ -48,34 +65,56 @@ def priced(
             prepared[key] = _prepared(own, data, data_dir)
         of_run[run.id] = prepared[key]
     imported = time.time() - began
-    by_flop = sorted(runs, key=lambda run: of_run[run.id][2])
-    measured = {run.id: _seconds(*of_run[run.id][:2]) for run in (by_flop[0], by_flop[-1])}
+    by_flop = sorted(((run.id, steps) for run in runs for steps in of_run[run.id]), key=lambda pair: pair[1].flop)
+    measured = [(id, steps.flop, *_seconds(steps)) for id, steps in (by_flop[0], by_flop[-1])]
     rate = Rate(
         device=f"{jax.devices()[0].device_kind}, {cores} core{'s' * (cores > 1)}",
-        startup=imported / len(prepared) + max(first for first, _ in measured.values()),
-        points=tuple((id, of_run[id][2], each) for id, (_, each) in measured.items()),
+        startup=imported / len(prepared) + max(first for _, _, first, _ in measured),
+        points=tuple((id, flop, each) for id, flop, _, each in measured),
     )
-    return [_with_cost(run, *of_run[run.id], rate) for run in runs], rate
+    return [_with_cost(run, of_run[run.id], rate) for run in runs], rate
 
 
-def _prepared(config: RunConfig, data: dict[Any, Dataset], data_dir: str | None) -> tuple[Any, Any, int]:
-    """What trains a run, its state before the first step, and the arithmetic of a step."""
+@dataclasses.dataclass(frozen=True)
+class _Steps:
+    """Steps of a run that cost the same: all of them, or those of its early part, or those after it."""
+
+    trainer: Trainer
+    state: TrainState
+    """Before the first of them, as far as the cost of steps depends on it."""
+    count: int
+    flop: int
+    """Of one."""
+
+
+def _prepared(config: RunConfig, data: dict[Any, Dataset], data_dir: str | None) -> list[_Steps]:
+    """The steps of a run, by their cost."""
     run = resolve(config)
     source = (config.dataset, config.split, config.columns, config.grey, config.background)
     if source not in data:
         data[source] = load_data(config, data_dir)
     run = run.on(data[source])
     trainer, state = prepare(run, data[source], check_own(run.config))
-    shape = tuple(trainer.images.shape[1:])
-    return (trainer, run.epochs), state, step_flop(run, state.model, state.objective, shape)
+    shape, total = tuple(trainer.images.shape[1:]), run.epochs * trainer.steps_per_epoch
+    early = run.early_steps(total, trainer.steps_per_epoch)
+    kinds = [(True, 0, early), (False, early, total - early)]
+    return [
+        _Steps(
+            trainer,
+            dataclasses.replace(state, step=jnp.asarray(first, state.step.dtype)),
+            count,
+            step_flop(run, state.model, state.objective, shape, is_early=is_early),
+        )
+        for is_early, first, count in kinds
+        if count
+    ]
 
 
-def _seconds(trainer_and_epochs: Any, state: Any) -> tuple[float, float]:
+def _seconds(steps: _Steps) -> tuple[float, float]:
     """Seconds until the first steps are done, which compile; and of a step after that, in the best chunk of several."""
-    trainer, epochs = trainer_and_epochs
     begin = last = time.monotonic()
-    step, first, best = 0, None, float("inf")
-    for after in trainer.chunks(state, epochs * trainer.steps_per_epoch, CHUNK):
+    step, first, best = int(steps.state.step), None, float("inf")
+    for after in steps.trainer.chunks(steps.state, step + steps.count, CHUNK):
         now = time.monotonic()
         if first is None:
             first = now - begin
@@ -88,7 +127,10 @@ def _seconds(trainer_and_epochs: Any, state: Any) -> tuple[float, float]:
     return first, best if best < float("inf") else first
 
 
-def _with_cost(run: PlannedRun, trainer_and_epochs: Any, state: Any, flop: int, rate: Rate) -> PlannedRun:
-    trainer, epochs = trainer_and_epochs
-    steps = epochs * trainer.steps_per_epoch
-    return dataclasses.replace(run, steps=steps, flop=steps * flop, seconds=rate.startup + steps * rate.seconds(flop))
+def _with_cost(run: PlannedRun, parts: list[_Steps], rate: Rate) -> PlannedRun:
+    return dataclasses.replace(
+        run,
+        steps=sum(part.count for part in parts),
+        flop=sum(part.count * part.flop for part in parts),
+        seconds=rate.startup + sum(part.count * rate.seconds(part.flop) for part in parts),
+    )

@@ -1,6 +1,7 @@
 """Training: `fit`, its steps, recipes and optimisers, validation, several runs as one program. No files."""
 
 from iwax.training.cohort import VARYING, Cohort, CohortState
+from iwax.training.early import EarlyPart, with_fewer
 from iwax.training.fit import FitResult, NonFiniteLossError, Trainer, fit
 from iwax.training.recipe import Recipe, Stages
 from iwax.training.recipes import RECIPES, get_recipe
@@ -8,7 +9,7 @@ from iwax.training.selection import BY, Selection
 from iwax.training.soap import soap
 from iwax.training.steps import TrainState
 from iwax.training.trainer import WarmUp
-from iwax.training.updates import UPDATES, Alternating, Update, phases
+from iwax.training.updates import UPDATES, Alternating, Update, ascended, phases
 
 __all__ = [
     "BY",
@@ -18,6 +19,7 @@ __all__ = [
     "Alternating",
     "Cohort",
     "CohortState",
+    "EarlyPart",
     "FitResult",
     "NonFiniteLossError",
     "Recipe",
@@ -27,8 +29,10 @@ __all__ = [
     "Trainer",
     "Update",
     "WarmUp",
+    "ascended",
     "fit",
     "get_recipe",
     "phases",
     "soap",
+    "with_fewer",
 ]

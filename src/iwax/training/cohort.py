@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, PyTree
 from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.models import matrix_precision
 from iwax.objectives import OBJECTIVES, every_option
+from iwax.training.early import in_form_of
 from iwax.training.optimisers import Decay
 from iwax.training.recipe import Recipe, Stages
 from iwax.training.steps import TrainState, steps
@@ -102,9 +103,12 @@ class Cohort:
         rule = "none" if first.binarize == "fixed" else first.binarize
         keys = jnp.stack([trainer.key for trainer in self.trainers])
         numbers = _numbers([trainer.recipe for trainer in self.trainers])
-        program = (first.update, first.recipe, first.batch_size, rule, first.binarize == "fixed", first.kl_weight)
+        update, runs = first.climbing(state.runs)  # the early part of all is as long
+        program = (update, first.recipe, first.batch_size, rule, first.binarize == "fixed", first.kl_weight)
+        stop, climbing = first.stop(int(state.step), num_steps), dataclasses.replace(state, runs=runs)
         with matrix_precision(first.precision):
-            return _run(state, images, keys, numbers, first.stop(int(state.step), num_steps), program, self.mesh)
+            after = _run(climbing, images, keys, numbers, stop, program, self.mesh)
+        return in_form_of(after, state)
 
     def chunks(self, state: CohortState, total_steps: int, seconds: float | None = None) -> Iterator[CohortState]:
         """As those of a `Trainer`."""

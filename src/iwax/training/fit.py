@@ -16,7 +16,7 @@ from iwax.training.recipe import Optimizer, Recipe
 from iwax.training.recipes import get_recipe
 from iwax.training.steps import TrainState
 from iwax.training.trainer import Trainer
-from iwax.training.updates import Update
+from iwax.training.updates import Update, ascended
 from iwax.training.validation import judge_of, split_off
 
 __all__ = ["FitResult", "NonFiniteLossError", "TrainState", "Trainer", "fit"]
@@ -62,7 +62,7 @@ def fit(
             log p with the least arithmetic (docs/speedrun.md), and it clips what would make it diverge.
         key: seed of everything random: shuffling, binarisation, samples of z.
         epochs: passes over the data, more of them after a result; the whole schedule of the recipe if left out, else
-            it is cut off there.
+            it is cut off there. Of a recipe with an early part of fewer samples, that is a part of these.
         batch_size: if left out the recipe's, or a tenth of the examples where there are fewer (a `NoticeWarning` says
             so).
         binarize: "dynamic" (afresh at each visit), "fixed", "threshold", "intensities" (grey values / 255) or "none"
@@ -93,7 +93,8 @@ def fit(
 
     Returns:
         The trained model and objective, the optimiser's state, and a record per epoch: epoch, step, mean bound in nats
-        (the generative network's, and with `Alternating` also the inference network's), learning rate unless
+        (the generative network's, and with `Alternating` also the inference network's), with `early_samples` the
+        number of samples of that bound, learning rate unless
         `optimizer` is a transformation, the KL weight and the validation numbers where there are any, and beta where
         there is one.
 
@@ -127,6 +128,7 @@ def fit(
         optimizer=optimizer,
         kl_weight=kl_weight,
         devices=devices,
+        early=chosen.early(total, ascended(objective, update)),
     )
     course = Course(before, judge_of(held_out, binarize, key, eval_every, keep, patience), keep, patience, on_epoch)
     state = resumed(model, trainer, objective) if isinstance(model, FitResult) else trainer.start(model, objective)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -13,7 +13,9 @@ from jaxtyping import PyTree
 from iwax.checks import check_choice, check_positive_integer
 from iwax.data import num_examples
 from iwax.errors import IwaxError, IwaxTypeError, NoticeWarning
+from iwax.objectives import AbstractObjective
 from iwax.training.clipping import clip_outliers
+from iwax.training.early import EarlyPart
 from iwax.training.optimisers import adam
 from iwax.training.soap import soap
 
@@ -57,6 +59,11 @@ class Recipe:
     """What turns gradients into steps: "adam", or "soap"."""
     clip: float = 0.0
     """A gradient of more than this many times the usual norm is clipped to it (`iwax.training.clipping`); 0: none."""
+    early_samples: int | None = None
+    """How many samples of each image an objective of more has in the early part of a run, in one group and all taken
+    backward (`iwax.training.early`), and all of its own from then on. None or 0: no early part."""
+    early_part: float = 0.8
+    """Which part of a run's epochs that is, where there are `early_samples`."""
     parts: int | None = None
     """Into how many equal parts a minibatch goes through the networks, one after another, each with a key of its own;
     None: as many as keep one in a CPU's cache (`iwax.training.steps.num_parts`), on every device, so that draws do not
@@ -110,6 +117,10 @@ class Recipe:
             raise IwaxError(f"Expected second_moment to be finite and not negative; got {self.second_moment!r}.")
         if not (self.clip == 0 or 1 <= self.clip < float("inf")):
             raise IwaxError(f"Expected clip to be 0, or finite and at least 1; got {self.clip!r}.")
+        if self.early_samples is not None:
+            check_positive_integer("early_samples", self.early_samples, least=0)
+        if not 0 < self.early_part < 1:
+            raise IwaxError(f"Expected early_part to be above 0 and below 1; got {self.early_part!r}.")
         check_choice("gradient_scale", self.gradient_scale, GRADIENT_SCALES)
         check_choice("shuffle", self.shuffle, SHUFFLES)
         check_choice("output_bias", self.output_bias, OUTPUT_BIASES)
@@ -195,6 +206,17 @@ class Recipe:
         if self.decay == "stages" or epochs == self.epochs:
             return self
         return dataclasses.replace(self, stages=((self.stages[0][0], epochs),))
+
+    def early(self, epochs: int, objectives: Sequence[AbstractObjective]) -> EarlyPart | None:
+        """The early part of a run of so many epochs, of which at least the last is not in it; None for none.
+
+        Arguments:
+            objectives: what it climbs; one of as few samples anyhow has no early part.
+        """
+        length = min(round(self.early_part * epochs), epochs - 1)
+        if not self.early_samples or length < 1 or any(o.total_samples <= self.early_samples for o in objectives):
+            return None
+        return EarlyPart(length, self.early_samples)
 
     def fitting(self, num_examples: int) -> "Recipe":
         """The recipe with a batch size that fits so few training examples: a tenth of them, where its own is larger.

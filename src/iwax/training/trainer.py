@@ -18,9 +18,10 @@ from iwax.keys import TrainingKeys
 from iwax.models import PRECISIONS, Model, matrix_precision
 from iwax.objectives import AbstractObjective, check_kl_weight
 from iwax.training.devices import at_home, check_devices, everywhere, mesh_of
+from iwax.training.early import EarlyPart, in_form_of
 from iwax.training.recipe import Optimizer, Recipe, check_optimizer
 from iwax.training.steps import TrainState, num_parts, run_steps, start
-from iwax.training.updates import Alternating, Update
+from iwax.training.updates import Update, ascended
 
 __all__ = ["Record", "Trainer", "WarmUp", "in_chunks"]
 
@@ -55,6 +56,7 @@ class Trainer:
         optimizer: in place of the recipe's: a transformation of optax, or a rate or schedule for the recipe's own.
         kl_weight: of log p(z) - log q(z | x) in the log-weights; a number, or a function of the step, from 0.
         devices: how many share each minibatch; between calls the state is on the first of them.
+        early: the first epochs, if they train an objective of fewer samples; the state has that of the rest throughout.
     """
 
     images: PyTree
@@ -67,6 +69,7 @@ class Trainer:
     optimizer: Optimizer | None = None
     kl_weight: int | float | Callable[[Any], Any] | None = None
     devices: int = 1
+    early: EarlyPart | None = None
 
     def __post_init__(self) -> None:
         check_optimizer(self.optimizer)
@@ -94,16 +97,12 @@ class Trainer:
             ValueError: a KL weight for a model or an objective that cannot take one, or parts of a minibatch that the
                 devices cannot share.
         """
-        for own in self._ascended(objective):
-            check_devices(self.devices, self.batch_size, self._parts(own))
-        if self.kl_weight is not None:
-            for one in self._ascended(objective):
+        own = ascended(objective, self.update)
+        for one in own if self.early is None else (*own, *map(self.early.objective, own)):
+            check_devices(self.devices, self.batch_size, self._parts(one))
+            if self.kl_weight is not None:
                 check_kl_weight(model, one)
         return start(model, objective, self.update, self.recipe, self.steps_per_epoch, self.optimizer)
-
-    def _ascended(self, objective: AbstractObjective) -> tuple[AbstractObjective, ...]:
-        update = self.update
-        return (update.inference, update.generative) if isinstance(update, Alternating) else (objective,)
 
     def _parts(self, objective: AbstractObjective) -> int:
         return self.recipe.parts or num_parts(self.batch_size, objective.total_samples)
@@ -115,11 +114,24 @@ class Trainer:
         record = {"epoch": step // self.steps_per_epoch, "step": step, "bound": float(np.ravel(means)[-1])}
         if np.ndim(means):
             record["inference_bound"] = float(means[0])
+        if self.early is not None:
+            record["samples"] = self.num_samples(state)
         if not isinstance(self.optimizer, optax.GradientTransformation):  # which alone knows its rate
             record["learning_rate"] = float(self.recipe.learning_rate(self.steps_per_epoch, self.optimizer)(step - 1))
         if self.kl_weight is not None:
             record["kl_weight"] = float(self.kl_weight(step - 1) if callable(self.kl_weight) else self.kl_weight)
         return record | {name: float(getattr(state.objective, name)) for name in state.objective.reported}
+
+    def num_samples(self, state: TrainState) -> int:
+        """How many samples the bound of the last step has, that of the generative network if there are two."""
+        update, before = self.climbing(dataclasses.replace(state, step=state.step - 1))
+        return ascended(before.objective, update)[-1].total_samples
+
+    def climbing(self, state: TrainState) -> tuple[Update, TrainState]:
+        """What the next step updates, and the state with the objective that it climbs: early, one of fewer samples."""
+        if self.early is None or not self.early.has(int(state.step), self.steps_per_epoch):
+            return self.update, state
+        return self.early.update(self.update), self.early.state(state)
 
     def on_device(self) -> PyTree:
         """The images as the program takes them; black and white already, if they are to be drawn once."""
@@ -137,14 +149,14 @@ class Trainer:
         """
         rule = "none" if self.binarize == "fixed" else self.binarize
         stop, key, mesh = self.stop(int(state.step), num_steps), self.key, mesh_of(self.devices)
+        update, climbing = self.climbing(state)
         if mesh is not None:
-            state, stop, key = everywhere((state, stop, key), mesh)
-        fixed = (self.update, self.recipe, self.batch_size, rule)
+            climbing, stop, key = everywhere((climbing, stop, key), mesh)
+        fixed = (update, self.recipe, self.batch_size, rule)
         own: dict[str, Any] = {"optimizer": self.optimizer, "kl_weight": self.kl_weight}
         with matrix_precision(self.precision):
-            after, finite = run_steps(state, images, key, stop, *fixed, **own, mesh=mesh)
-        if mesh is not None:
-            after = at_home(after)
+            after, finite = run_steps(climbing, images, key, stop, *fixed, **own, mesh=mesh)
+        after = in_form_of(after if mesh is None else at_home(after), state)
         self.check_finite(after, bool(finite))
         return after
 

@@ -10,7 +10,7 @@ from iwax.errors import IwaxError, IwaxTypeError
 from iwax.models import Model
 from iwax.objectives import AbstractObjective
 
-__all__ = ["UPDATES", "Alternating", "Phase", "Update", "phases", "trainable"]
+__all__ = ["UPDATES", "Alternating", "Phase", "Update", "ascended", "phases", "trainable"]
 
 UPDATES = ("joint", "alternating")
 
@@ -51,6 +51,11 @@ class Alternating(eqx.Module):
 
 Update = str | Alternating
 """What `fit` takes: "joint", or an `Alternating`."""
+
+
+def ascended(objective: AbstractObjective, update: Update) -> tuple[AbstractObjective, ...]:
+    """The objectives that the phases of a step climb, in their order; the bound of the last is the one reported."""
+    return (update.inference, update.generative) if isinstance(update, Alternating) else (objective,)
 
 
 class Phase(NamedTuple):

@@ -45,9 +45,15 @@ OF_FIFTY = (
     _attempt("the same, at two thirds of the rate", **FIFTY, **EIGHT, stages="0.004:300"),
 )
 SIXTY_FOUR: dict[str, Any] = {"precision": "bfloat16", "epochs": 30}
+EARLY: dict[str, Any] = {"epochs": 30, "early_samples": 5, **EIGHT}
 OF_SIXTY_FOUR = (
     _attempt("IWAE(64) by fast, 30 epochs", "iwae", 64, **SIXTY_FOUR),
     _attempt("the same, eight of the 64 taken backward", "iwae", 64, **SIXTY_FOUR, **EIGHT),
+    _attempt("the first 24 epochs with five samples, all taken backward", "iwae", 64, **EARLY),
+    _attempt("the first 27 epochs with five samples", "iwae", 64, **EARLY, early_part=0.9),
+    _attempt(
+        "the first 24 epochs with five samples, at two thirds of the rate", "iwae", 64, **EARLY, stages="0.004:30"
+    ),
     _attempt("PIWAE(8, 8) by fast, 30 epochs", "piwae", 8, num_groups=8, **SIXTY_FOUR),
     _attempt("the same, eight of the 64 taken backward", "piwae", 8, num_groups=8, **SIXTY_FOUR, **EIGHT),
 )
