@@ -37,6 +37,8 @@ def test_each_field_of_a_recipe_can_be_overridden():
         "algorithm": "adam",  # SOAP has none of its variants
         "clip": 3.0,
         "batch_size": 8,
+        "early_samples": 3,
+        "early_part": 0.5,
         "parts": 4,
         "stages": "0.01:2,0.001:3",
         "decay": "cosine",
