@@ -11,7 +11,7 @@ from example_modules import ROOT
 from iwax.experiments.identity import non_default_fields
 from iwax.experiments.records import read_records
 from iwax.experiments.study import Cell, Published, Study, Table
-from iwax.report.cell_runs import cells_done, find
+from iwax.report.cell_runs import cells_done, find, find_all
 from iwax.report.cells import numbers, overview
 from iwax.report.effects import effects
 from iwax.report.tables import Datum, Sheet, as_csv, as_latex, as_markdown
@@ -123,6 +123,15 @@ def test_of_equally_long_runs_the_one_nearest_to_the_recipe_counts_however_good_
     assert [find(STUDY, TABLE.cells[0], each).value for each in (records, records[::-1])] == [86.0, 86.0]
 
 
+def test_a_run_of_the_recipe_of_today_takes_the_place_of_those_of_former_ones():
+    """However many seeds and epochs those have, and however good they are; of other scales nothing changes."""
+    long = record(IWAE).training | {"epochs": 400}
+    former = seeds(dataclasses.replace(IWAE, protocol="burda-paper"), [-80.0, -80.0], training=long)
+    assert find(STUDY, TABLE.cells[0], former).value == 80.0
+    assert find(STUDY, TABLE.cells[0], [*former, record(IWAE, log_p=-86.0)]).value == 86.0
+    assert find(STUDY, TABLE.cells[0], [*former, record(IWAE, log_p=-86.0, scale="smoke")]).value == 80.0
+
+
 def test_a_run_judged_twice_is_no_second_seed():
     """The evaluation with the most samples counts."""
     often = record(IWAE, log_p=-86.0)
@@ -186,8 +195,10 @@ def test_the_order_of_methods_is_that_after_as_many_epochs():
     records = [record(config, log_p=log_p) for config, log_p in systems.values()]
     longer = record(dataclasses.replace(ELBO, epochs=400), log_p=-80.0, training={**records[1].training, "epochs": 400})
     assert overview(study, table, [*records, longer]).notes[-1] == (
-        "log p, highest first, after 40 epochs each: CIWAE −85.00, IWAE −86.00, VAE −87.00. A paper: IWAE, CIWAE."
+        "log p, highest first, after 40 epochs each: CIWAE −85.00 ≈ IWAE −86.00 ≈ VAE −87.00. A paper: IWAE, CIWAE."
     )
+    known = [*records, *(record(dataclasses.replace(ELBO, seed=i), log_p=-87.0 - 0.01 * i) for i in (1, 2))]
+    assert "CIWAE −85.00 > IWAE −86.00 > VAE −87.01." in overview(study, table, known).notes[-1]  # far beyond 0.01
     assert overview(study, table, records[:1]).notes == ("ᵃ A paper.",)  # one method is no order
     assert overview(study, dataclasses.replace(table, ranked=False), records).notes == ("ᵃ A paper.",)
 
@@ -229,3 +240,17 @@ def test_cells_of_a_biased_backward_pass_say_so():
     committed = {other.id for other in read_records(ROOT / "results") if other.has_biased_backward}
     assert committed == {"d91c083c5048", "a25a1d66350b"}
     assert "biased backward pass" in (ROOT / "docs" / "reproductions.md").read_text()
+
+
+def test_a_run_of_a_biased_backward_pass_is_history_once_there_is_another():
+    """Even where the other is shorter and has fewer seeds; but no smoke test takes its place."""
+    config = dataclasses.replace(IWAE, model="two-layer", backward="resampled")
+    cell = Cell("k = 5", "IWAE", config, "nll")
+    study = Study("s", "A study", "a source", (Table("t", "A table", (cell,)),))
+    former = [record(dataclasses.replace(config, seed=i), log_p=-80.0) for i in range(2)]
+    keys = former[0].evaluation | {"keys": "EvaluationKeys"}
+    anew = record(dataclasses.replace(config, epochs=20), evaluation=keys, training=former[0].training | {"epochs": 20})
+    smoke = record(config, scale="smoke", evaluation=keys)
+    assert find(study, cell, former).is_biased
+    assert find(study, cell, [*former, smoke]).is_biased
+    assert [one.records for one in find_all(study, cell, [*former, anew])] == [(anew,)]

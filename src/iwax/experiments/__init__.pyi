@@ -8,6 +8,7 @@ from .identity import run_name as run_name
 from .matching import matching_records as matching_records
 from .overview import run_rows as run_rows
 from .overview import study_rows as study_rows
+from .per_image import PerImage as PerImage
 from .rainforth_snr import ToyStudy as ToyStudy
 from .recording import folder_record as folder_record
 from .records import SCALE_NAMES as SCALE_NAMES
@@ -18,6 +19,7 @@ from .reproduction import reproduce as reproduce
 from .scales import SCALES as SCALES
 from .scales import SHORT as SHORT
 from .scales import SHORT_OF_MANY as SHORT_OF_MANY
+from .scales import is_planned as is_planned
 from .scales import plan as plan
 from .studies import STUDIES as STUDIES
 from .study import ALONG as ALONG

@@ -13,7 +13,7 @@ from iwax.files import dumps, loads, read_text
 from iwax.reading import Count, check_type
 from iwax.runs import RunConfig
 
-__all__ = ["SCALE_NAMES", "SCHEMA", "Record", "read_records"]
+__all__ = ["SCALE_NAMES", "SCHEMA", "Record", "read_record", "read_records"]
 
 SCHEMA = 1
 SCALE_NAMES = ("smoke", "trial", "short", "full")  # from the least to be trusted
@@ -194,14 +194,15 @@ def read_records(folder: str | Path, left_out: Callable[[str], None] | None = No
 def _read(paths: Iterable[Path], left_out: Callable[[str], None] | None) -> Iterable[Record]:
     for path in paths:
         try:
-            yield _one(path)
+            yield read_record(path)
         except IwaxError as error:
             if left_out is None:
                 raise
             left_out(f"Left out a record. {error}")
 
 
-def _one(path: Path) -> Record:
+def read_record(path: Path) -> Record:
+    """The record of a file. Raises ValueError for a file that is no record, or whose name is not its ID."""
     text = read_text(path)
     try:
         record = Record.from_json(text)

@@ -13,7 +13,9 @@ from iwax.data import Dataset, load
 from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.experiments.demonstrate import demonstration_path, run_demonstration
 from iwax.experiments.identity import identifier, non_default_fields, run_name
+from iwax.experiments.per_image import keep_per_image, per_image_path
 from iwax.experiments.recording import make_record
+from iwax.experiments.records import read_record
 from iwax.experiments.scales import SCALES
 from iwax.experiments.study import Study
 from iwax.extras import check_installed
@@ -177,6 +179,10 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
     config, path = by_name[name], how.runs / name
     id = record_id(config, how)
     if (how.results / f"{id}.json").exists():
+        if (
+            not per_image_path(how.results, id).exists() and (path / "evaluation.npz").exists()
+        ):  # a record of before they were kept
+            keep_per_image(how.results, read_record(how.results / f"{id}.json"), path / "evaluation.npz")
         return RunReport(name, "found", f"results/{id}.json")
     if RunFolder(path).is_locked:
         raise BusyError
@@ -199,6 +205,7 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
         started_from=None if before is None else non_default_fields(before), data_dir=how.data_dir,
     )  # fmt: skip
     make_folder(how.results)
+    keep_per_image(how.results, record, path / "evaluation.npz")
     write_whole(how.results / f"{id}.json", record.to_json())
     value = record.evaluation["values"]["log_p"]
     return RunReport(name, "made", f"log p {value:.2f} nats, results/{id}.json")

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from iwax.checks import check_choice
-from iwax.experiments.identity import explicit_fields, run_name
+from iwax.experiments.identity import explicit_fields, non_default_fields, run_name
 from iwax.experiments.matching import BY_SMOKE
-from iwax.experiments.study import SAMPLE, Study
+from iwax.experiments.study import ALONG, SAMPLE, Study
 from iwax.runs import RunConfig, resolve
 
-__all__ = ["SCALES", "SHORT", "SHORT_OF_MANY", "Scale", "plan"]
+__all__ = ["SCALES", "SHORT", "SHORT_OF_MANY", "Scale", "is_planned", "plan"]
 
 MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the recipe of the scale "short"
@@ -81,6 +81,13 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
                     run = dataclasses.replace(run, init_from=run_name(before))
                 runs.setdefault(run_name(run), run)
     return list(runs.values())
+
+
+def is_planned(study: Study, config: RunConfig, asked: Mapping[str, Any], scale: str) -> bool:
+    """Whether that is asked for where a cell's configuration is trained at the scale today, whatever the seed."""
+    by_run = {"seed", "init_from", *ALONG}
+    planned = non_default_fields(_at(study, config, scale, 0, {}))
+    return all(planned.get(name) == asked.get(name) for name in (planned.keys() | asked.keys()) - by_run)
 
 
 def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -> int:

@@ -80,11 +80,13 @@ class Claim:
         pairs: (this, that), where this is at least as good as that: two cells of one metric, or a cell and a number,
             which is met within its tolerance.
         slack: by how many nats this may be worse all the same.
+        within_error: whether it holds, too, where the difference is within its error; else that leaves it open.
     """
 
     text: str
     pairs: tuple[tuple[Cell | Published, Cell | Published], ...]
     slack: float = 0.0
+    within_error: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

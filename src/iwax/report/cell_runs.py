@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from iwax.experiments import SAMPLE, SCALE_NAMES, Cell, Record, Study, matching_records
+from iwax.experiments import SAMPLE, SCALE_NAMES, Cell, Record, Study, is_planned, matching_records
 from iwax.files import dumps
 from iwax.report.format import backward, processor
 
@@ -63,6 +63,11 @@ class Found:
         return self.records[0].scale
 
     @property
+    def is_biased(self) -> bool:
+        """Whether a run of these was trained with a biased backward pass."""
+        return any(record.has_biased_backward for record in self.records)
+
+    @property
     def epochs(self) -> int:
         return self.records[0].training.get("epochs", 0)
 
@@ -94,14 +99,16 @@ def find(study: Study, cell: Cell, records: Sequence[Record]) -> Found | None:
 def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]:
     """All that there is for a cell, one for each recipe, scale and k of the evaluation, over its seeds.
 
-    First those of the largest scale, the most seeds, the most epochs, all samples backward, the largest k, the recipe
-    that changes least: how good a run turned out to be never counts.
+    First those of the largest scale, of its recipe of today (others are history), the most seeds, the most epochs, all
+    samples backward, the largest k, the recipe that changes least: how good a run turned out to be never counts. Those
+    that were trained with a biased backward pass are left out once there is another of that scale or a larger one.
     """
 
-    def rank(one: Found) -> tuple[int, int, int, bool, int, int]:
+    def rank(one: Found) -> tuple[int, bool, int, int, bool, int, int]:
         first = one.records[0]
         whole = backward(first.config) == "all"
-        return SCALES.index(one.scale), len(one.records), one.epochs, whole, _k(first), -len(first.asked)
+        today = is_planned(study, cell.config, first.asked, one.scale)
+        return SCALES.index(one.scale), today, len(one.records), one.epochs, whole, _k(first), -len(first.asked)
 
     groups: dict[str, list[Record]] = {}
     for record in matching_records(study, cell.config, records, cell.start):
@@ -110,7 +117,10 @@ def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]
             how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
             groups.setdefault(dumps([record.scale, _k(record), how], sort_keys=True), []).append(record)
     by_seed = (tuple(sorted(group, key=lambda record: record.config["seed"])) for group in groups.values())
-    return sorted((Found(group, cell.metric, cell.judged_on) for group in by_seed), key=rank, reverse=True)
+    found = sorted((Found(group, cell.metric, cell.judged_on) for group in by_seed), key=rank, reverse=True)
+    least = min((SCALES.index(one.scale) for one in found if one.is_biased), default=0)
+    renewed = any(not one.is_biased and SCALES.index(one.scale) >= least for one in found)
+    return [one for one in found if not (one.is_biased and renewed)]
 
 
 def _k(record: Record) -> int:

@@ -8,6 +8,7 @@ from iwax.experiments import Cell, Published, Record, Study, Table
 from iwax.report.against import compare
 from iwax.report.cell_runs import SCALES, Found, find
 from iwax.report.format import METRICS, arithmetic, backward, counted, nats, signed
+from iwax.report.paired import Pairing
 from iwax.report.ranking import orders
 from iwax.report.tables import PLAIN, RAISED, Datum, Sheet
 
@@ -18,13 +19,13 @@ OPEN = Datum("open", kind="open")
 LETTERS, DIGITS = RAISED[PLAIN.index("a") :], RAISED[PLAIN.index("1") : PLAIN.index("9") + 1]
 
 
-def overview(study: Study, table: Table, records: Sequence[Record]) -> Sheet:
+def overview(study: Study, table: Table, records: Sequence[Record], pairing: Pairing | None = None) -> Sheet:
     """The table in the form of its source: rows by columns, ours above what was published."""
     letters = _letters(table)
     rows, columns = (tuple(dict.fromkeys(getattr(cell, name) for cell in table.cells)) for name in ("row", "column"))
     entries = {(cell.row, cell.column): _entry(find(study, cell, records), cell, letters) for cell in table.cells}
     body = tuple((Datum(row), *(entries.get((row, column), Datum("")) for column in columns)) for row in rows)
-    notes = (*_sources(letters), *filter(None, [table.note]), *orders(study, table, records))
+    notes = (*_sources(letters), *filter(None, [table.note]), *orders(study, table, records, pairing))
     return Sheet(f"{study.name}-{table.name}", table.title, ("", *columns), body, notes)
 
 
@@ -80,7 +81,7 @@ def _entry(found: Found | None, cell: Cell, letters: dict[str, str]) -> Datum:
     ours = number(found.value, cell.metric)
     spread = f" ± {found.spread:.{_digits(cell.metric)}f}" if found.spread is not None else ""
     label = "" if found.scale == "full" else f"{found.scale}, {counted(found.epochs, 'epoch')}"
-    biased = BIASED if any(record.has_biased_backward for record in found.records) else ""
+    biased = BIASED if found.is_biased else ""
     differs = cell.metric == "active_units" and found.active_by_kl not in (None, found.value)
     held = f"{number(found.active_by_kl, cell.metric).text} by KL" if differs else ""
     below = tuple(filter(None, (held, label, biased, published)))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from iwax.errors import IwaxError
-from iwax.experiments import Record, Study
+from iwax.experiments import PerImage, Record, Study
 from iwax.files import make_folder, write_whole
 from iwax.report.against import comparisons, tally
 from iwax.report.answers import answers
@@ -16,10 +16,11 @@ from iwax.report.explorable import explorable
 from iwax.report.gather import OWN, gather
 from iwax.report.own_runs import own_runs
 from iwax.report.page import render
+from iwax.report.paired import Pairing
 from iwax.report.pictures import Parts
 from iwax.report.summary import made_by, progress, runs_sheet, summary
 from iwax.report.tables import Sheet, as_csv, as_latex, as_markdown
-from iwax.report.verdicts import verdicts
+from iwax.report.verdicts import claim_sheets
 
 __all__ = ["write_report"]
 
@@ -61,14 +62,17 @@ def write_report(
         make_folder(folder)
     records, parts = [run.record for run in found if run.record.scale != OWN], Parts(found, out / "figures", results)
     log("drawing")
+    pairing = Pairing(studies, records, PerImage("" if results is None else results, log))
+    claims, by_pair = claim_sheets(studies, records, pairing)
     content = {
         "title": "iwax report",
         "own": own_runs([run.folder for run in found if run.folder is not None], parts, places=folders),
         "answers": answers(studies, found, parts),
         "summary": summary(studies, found),
         "progress": progress(studies, records) if studies else None,
-        "verdicts": verdicts(studies, records),
-        "studies": [_study(study, records, parts, parts.results) for study in studies],
+        "verdicts": claims,
+        "claim_pairs": by_pair,
+        "studies": [_study(study, records, parts, pairing) for study in studies],
         "cost": parts.cost(),
         "sheets": parts.sheets(),
         "models": explorable(parts.runs, data_dir, log),
@@ -84,18 +88,18 @@ def write_report(
     return out / "index.html"
 
 
-def _study(study: Study, records: Sequence[Record], parts: Parts, results: str | Path) -> dict[str, Any]:
+def _study(study: Study, records: Sequence[Record], parts: Parts, pairing: Pairing) -> dict[str, Any]:
     figures = [(figure.title, parts.figure(study, figure)) for figure in study.figures]
     return {
         **{name: getattr(study, name) for name in ("name", "title", "source")},
         "tables": [
-            {"overview": overview(study, table, records), "numbers": numbers(study, table, records)}
+            {"overview": overview(study, table, records, pairing), "numbers": numbers(study, table, records)}
             for table in study.tables
         ],
         "tally": tally(comparisons(study, records)),
         "effects": effects(study, records),
-        "shown": shown(study, results),
-        "unshown": unshown(study, results),
+        "shown": shown(study, parts.results),
+        "unshown": unshown(study, parts.results),
         "figures": [picture for _, picture in figures if picture],
         "missing": [title for title, picture in figures if not picture],
     }
@@ -107,5 +111,5 @@ def _tables(content: Mapping[str, Any]) -> list[Sheet]:
     choices = [study["effects"] for study in content["studies"] if study["effects"]]
     own = [content["own"]["table"], content["own"]["comparison"]] if content["own"] else []
     findings += filter(None, own)
-    others = [content["answers"]["best"], content["progress"], content["verdicts"]]
+    others = [content["answers"]["best"], content["progress"], content["verdicts"], content["claim_pairs"]]
     return [*pairs, *choices, *findings, *filter(None, others), content["runs"]]

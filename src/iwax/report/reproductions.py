@@ -4,14 +4,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from iwax.experiments import Record, Study
+from iwax.experiments import PerImage, Record, Study
 from iwax.report.cells import OPEN, numbers, overview
 from iwax.report.demonstrations import shown, unshown
 from iwax.report.effects import effects
 from iwax.report.gather import Run
+from iwax.report.paired import Pairing
 from iwax.report.summary import made_by, progress, summary
 from iwax.report.tables import Sheet, as_markdown
-from iwax.report.verdicts import verdicts
+from iwax.report.verdicts import claim_sheets, outcome
 
 __all__ = ["reproductions_page"]
 
@@ -42,15 +43,17 @@ def reproductions_page(
     """
     records = [run.record for run in runs]
     parts = [HEAD, "\n\n".join(summary(studies, runs)), "\n\n", _table(progress(studies, records))]
-    held = verdicts(studies, records)
-    parts += [f"## {held.title}\n\n{_table(held)}"] if held else []
+    pairing = Pairing(studies, records, PerImage(results))
+    held, by_pair = claim_sheets(studies, records, pairing)
+    parts += [f"## {held.title}\n\n{outcome(held)}\n\n{_table(held)}"] if held else []
+    parts += [_folded("Every pair that a claim orders, with the errors of its difference", by_pair)] if by_pair else []
     parts += [
         f"## What it costs\n\n![−log p against arithmetic]({name})\n\n{title}\n\n"
         for title, name in (figures or {}).items()
     ]
     for study in studies:
         parts.append(f"## {study.name}: {study.title}\n\n{study.source}. {COMMAND.format(name=study.name)}\n\n")
-        parts += [_both(study, records, i) for i in range(len(study.tables))]
+        parts += [_both(study, records, i, pairing) for i in range(len(study.tables))]
         choices = effects(study, records)
         parts += [f"### {choices.title}\n\n{_table(choices)}"] if choices else []
         parts += [f"### {sheet.title}\n\n{finding}\n\n{_table(sheet)}" for finding, sheet in shown(study, results)]
@@ -61,17 +64,21 @@ def reproductions_page(
     return "".join(parts).rstrip() + "\n"
 
 
-def _both(study: Study, records: Sequence[Record], i: int) -> str:
+def _both(study: Study, records: Sequence[Record], i: int, pairing: Pairing) -> str:
     """A table in its source's form, and every number of it that is not open to unfold."""
     table = study.tables[i]
-    text = f"### {table.title[:1].upper() + table.title[1:]}\n\n{_table(overview(study, table, records))}"
+    text = f"### {table.title[:1].upper() + table.title[1:]}\n\n{_table(overview(study, table, records, pairing))}"
     every = numbers(study, table, records)
     done = tuple(row for row in every.rows if OPEN not in row)
     if not done:
         return text
-    lines = as_markdown(dataclasses.replace(every, rows=done)).splitlines()
-    indented = "".join(f"    {line}".rstrip() + "\n" for line in lines)
-    return f'{text}??? note "Every number, with its errors and its price"\n\n{indented}\n'
+    return text + _folded("Every number, with its errors and its price", dataclasses.replace(every, rows=done))
+
+
+def _folded(title: str, sheet: Sheet) -> str:
+    """A table to unfold."""
+    indented = "".join(f"    {line}".rstrip() + "\n" for line in as_markdown(sheet).splitlines())
+    return f'??? note "{title}"\n\n{indented}\n'
 
 
 def _table(sheet: Sheet) -> str:
