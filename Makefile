@@ -61,6 +61,7 @@ pages: .venv/installed
 	$(BIN)/python scripts/reproductions_page.py
 	$(BIN)/python scripts/speedrun_page.py
 	$(BIN)/python scripts/imputation_page.py
+	$(BIN)/python -m benchmarks.gpu_page
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
