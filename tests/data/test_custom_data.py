@@ -1,4 +1,5 @@
 import gzip
+import struct
 
 import numpy as np
 import pytest
@@ -184,6 +185,21 @@ def test_bad_folders_are_refused(tmp_path):
     Image.fromarray(IMAGES[0].astype(np.uint16)).save(tmp_path / "mixed" / "002.png")
     with pytest.raises(ValueError, match=r"002\.png to be an 8-bit image; got mode I;16, more than 8 bits"):
         load_own(tmp_path / "mixed")
+
+
+def test_a_tiff_that_is_damaged_after_its_first_picture_is_refused_and_named(tmp_path):
+    """Pillow reads on only when asked how many pictures there are, and then raises a TypeError."""
+    write(tmp_path, list(IMAGES[:2]))
+    Image.fromarray(IMAGES[0]).save(tmp_path / "000.tif")
+    content = bytearray((tmp_path / "000.tif").read_bytes())
+    (directory,) = struct.unpack("<I", content[4:8])
+    (fields,) = struct.unpack("<H", content[directory : directory + 2])
+    following = directory + 2 + 12 * fields
+    content[following : following + 4] = struct.pack("<I", len(content))
+    content += struct.pack("<HHHIII", 1, 259, 3, 1, 1, 0)  # a directory without height and width
+    (tmp_path / "000.tif").write_bytes(content)
+    with pytest.raises(ValueError, match=r"Expected .*000\.tif to be an 8-bit image; got Missing dimensions\. Remove"):
+        load(tmp_path)
 
 
 def ink(alpha: bool, palette: bool) -> Image.Image:

@@ -7,6 +7,7 @@ python -m torture --step 5 --kills 3 --record      # every fifth file operation;
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from torture import damage, lines, made_runs, mutate, places, tour
 ROOT = Path(__file__).parents[2]
 PAGE, KEPT = ROOT / "docs" / "robustness.md", ROOT / "docs" / "robustness.json"
 BEGIN, END = "<!-- table begins -->\n", "<!-- table ends -->\n"
+SLICE = 2_000  # lines or mutants, after which --keep has them
 PLAIN_USER = "IWAX_TORTURE_PLAIN_USER"
 WHAT = {
     "damage": "damaged files of runs and records, each read by every command that reads it",
@@ -51,9 +53,11 @@ def parts(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, C
     found: dict[str, Callable[[], dict[str, Any]]] = {
         "damage": lambda: damage.hurt(root, scratch, options.seed, lambda n: (n + options.seed) % options.every == 0),
         "plain user": lambda: _as_plain_user(options),
-        "mutants": lambda: mutate.mutate(scratch, options.mutants, options.seed),
+        "mutants": lambda: _sliced("mutants", options.mutants, options, functools.partial(mutate.mutate, scratch)),
         "bombs": lambda: _bombs(scratch),
-        "lines": lambda: lines.type_lines(scratch, options.lines, options.seed),
+        "lines": lambda: _sliced(
+            "lines", options.lines, options, functools.partial(lines.type_lines, scratch / "typed", root)
+        ),
         "at once": lambda: places.at_once(root, scratch),
         "moved": lambda: places.moved_and_out_of_time(root, scratch),
     }
@@ -64,6 +68,25 @@ def parts(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, C
             root, scratch, name, options.kills, options.seed
         )
     return found
+
+
+def _sliced(
+    name: str, total: int, options: argparse.Namespace, do: Callable[[int, int], dict[str, Any]]
+) -> dict[str, Any]:
+    """`do(count, seed)` slice by slice; of those in --keep only those that found a fault are done again."""
+    counts, wrong = 0, []
+    for number in range(0, total, SLICE):
+        kept = None if options.keep is None else options.keep / f"{name}-{options.seed}-{number}.json"
+        found = json.loads(kept.read_text()) if kept is not None and kept.exists() else {"wrong": [""]}
+        if found["wrong"]:
+            done = do(min(SLICE, total - number), options.seed * 1_000_000 + number)
+            tried = sum(value[0] if isinstance(value, list) else value for value in done["counts"].values())
+            found = {"tried": tried, "wrong": done["wrong"]}
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(found))
+        counts, wrong = counts + found["tried"], wrong + found["wrong"]
+    return {"counts": {name: counts}, "wrong": wrong}
 
 
 def _cut_off(found: dict[str, Any]) -> dict[str, Any]:
@@ -121,6 +144,7 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=1, help="only every so many file operations")
     parser.add_argument("--kills", type=int, default=20, help="random kills of each long command")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
+    parser.add_argument("--keep", type=Path, help="folder of lines and mutants done, to go on after")
     parser.add_argument("--record", action="store_true", help="keep the counts, and write them into the page")
     parser.add_argument("--out", type=Path, help="write the counts to this file")
     options = parser.parse_args()
@@ -132,7 +156,7 @@ def main() -> None:
         for name, part in parts(options, root, scratch).items():
             if options.only and not any(name.startswith(only) for only in options.only):
                 continue
-            if not root.exists() and name not in ("mutants", "bombs", "lines", "plain user"):
+            if not root.exists() and name not in ("mutants", "bombs", "plain user"):
                 made_runs.make_all(root)
             if name == "damage":
                 made_runs.with_partial(root)

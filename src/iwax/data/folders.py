@@ -104,7 +104,8 @@ def _read_image(path: Path, background: str) -> tuple[np.ndarray, bool]:
     with contextlib.ExitStack() as stack:
         try:
             image = stack.enter_context(Image.open(path))
-            image.load()  # all that a damaged file can go wrong in
+            image.load()  # all that a damaged file can go wrong in,
+            getattr(image, "n_frames", 1)  # and this, which reads on in a TIFF
         except (*FOREIGN, Image.DecompressionBombError) as error:
             raise _no_image(path, error) from error
         try:
