@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torture import damage, lines, made_runs, mutate, places, tour
+from torture import damage, kills, lines, made_runs, mutate, places, tour
 
 ROOT = Path(__file__).parents[2]
 PAGE, KEPT = ROOT / "docs" / "robustness.md", ROOT / "docs" / "robustness.json"
@@ -34,6 +34,7 @@ WHAT = {
     "lines": "command lines at random",
     "tour": "commands cut off at a file operation, killed or with the disk full from there on, and gone on with",
     "kills": "processes killed at a random moment, and gone on with",
+    "clock": "commands killed and gone on with while the clock jumps by years, and so do the times of all files",
     "at once": "processes at once on one folder",
     "moved": "folders moved, with times of files from 1970 to 2096",
 }
@@ -63,10 +64,11 @@ def parts(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, C
     }
     for name in tour.JOURNEYS:
         found[f"tour {name}"] = lambda name=name: _cut_off(tour.tour(root, scratch, name, options.step))
-    for name in places.LONG:
-        found[f"kills {name}"] = lambda name=name: places.killed_at_any_moment(
+    for name in kills.LONG:
+        found[f"kills {name}"] = lambda name=name: kills.killed_at_any_moment(
             root, scratch, name, options.kills, options.seed
         )
+        found[f"clock {name}"] = lambda name=name: kills.jumping_clock(root, scratch, name)
     return found
 
 

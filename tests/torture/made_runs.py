@@ -3,6 +3,9 @@
 import contextlib
 import io
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from iwax.runs.launch import new_run
 from made import record
 from tiny import tiny_config, tiny_data
 
-__all__ = ["call", "make_all", "make_run"]
+__all__ = ["call", "make_all", "make_run", "start"]
 
 JUDGED = ("--num-samples", 64, "--iwae-samples", 8)
 """Options of an evaluation that takes no time."""
@@ -30,6 +33,13 @@ def call(*arguments: object) -> tuple[int, str, str]:
         except SystemExit as exit_:
             return int(exit_.code or 0), out.getvalue(), err.getvalue()
     raise AssertionError("main returned")
+
+
+def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """A command line in a process of its own, started; with further variables."""
+    command = [sys.executable, "-c", "from iwax.cli import main; main()", *map(str, arguments)]
+    around = {**os.environ, **environment}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=around)
 
 
 def make_run(root: Path, name: str = "run", **fields: object) -> Path:

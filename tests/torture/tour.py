@@ -16,17 +16,17 @@ from faults import Killed, full_from, killed_before, watched
 from iwax.runs import RunFolder
 from torture.made_runs import FAULTS, JUDGED, call
 
-__all__ = ["JOURNEYS", "tour"]
+__all__ = ["ANNEAL", "JOURNEYS", "RECIPE", "fresh", "go", "tour", "trained", "without_hours"]
 
 RECIPE = ("--objective", "elbo", "--recipe", "burda-paper", "--batch-size", 10, "--epochs", 2)
 ANNEAL = ("--images", 2, "--num-distributions", 2, "--num-chains", 2, "--no-sandwich", "--num-samples", 8)
-HOURS = ("seconds", "images_per_second", "found_finished", "date")
+HOURS = ("seconds", "images_per_second", "found_finished", "date", "command")
 
 Journey = tuple[Callable[[Path], list[tuple[Any, ...]]], Callable[[Path], Any]]
 """The commands to try one after another until one succeeds, given the root; and what must be the same in the end."""
 
 
-def _trained(path: Path) -> Any:
+def trained(path: Path) -> Any:
     folder = RunFolder(path)
     bounds = [(record["epoch"], record["bound"]) for record in folder.metrics()]
     return folder.last_checkpoint().sha256, bounds, folder.json("status.json")["state"]
@@ -52,14 +52,20 @@ def _arrays(root: Path) -> Any:
 
 
 def _annealed(root: Path) -> Any:
-    found = json.loads((root / "runs" / "run" / "annealing.json").read_text())
-    return {name: value for name, value in found.items() if name not in HOURS}
+    return without_hours(json.loads((root / "runs" / "run" / "annealing.json").read_text()))
+
+
+def without_hours(value: Any) -> Any:
+    """The same but for what says how long something took, and when."""
+    if isinstance(value, dict):
+        return {name: without_hours(inner) for name, inner in value.items() if name not in HOURS}
+    return [without_hours(inner) for inner in value] if isinstance(value, list) else value
 
 
 JOURNEYS: dict[str, Journey] = {
-    "train": (_train, lambda root: _trained(root / "new")),
-    "train --seeds": (_train_several, lambda root: [_trained(root / "new" / f"seed{seed}") for seed in (0, 1)]),
-    "train --overwrite": (_overwrite, lambda root: _trained(root / "runs" / "run")),
+    "train": (_train, lambda root: trained(root / "new")),
+    "train --seeds": (_train_several, lambda root: [trained(root / "new" / f"seed{seed}") for seed in (0, 1)]),
+    "train --overwrite": (_overwrite, lambda root: trained(root / "runs" / "run")),
     "evaluate": (lambda root: [("evaluate", root / "runs" / "run", "--seed", 1, *JUDGED)], _arrays),
     "anneal": (lambda root: [("anneal", root / "runs" / "run", "--seed", 1, *ANNEAL)], _annealed),
     "sample": (
@@ -77,17 +83,17 @@ def tour(root: Path, scratch: Path, name: str, step: int = 1, first: int = 1) ->
     """
     commands, end = JOURNEYS[name]
     copied = scratch / "tour"
-    _fresh(root, copied)
+    fresh(root, copied)
     with watched(copied) as seen:
-        assert _go(commands(copied)[-1:]) == ""
+        assert go(commands(copied)[-1:]) == ""
     total, expected = len(seen.operations), end(copied)
     wrong: list[str] = []
     places = range(first, total + 1, step)
     for number in places:
         for how, fault in (("killed before", killed_before), ("disk full from", full_from)):
-            _fresh(root, copied)
+            fresh(root, copied)
             problem = _cut_off(commands(copied)[-1], fault(number, copied), copied)
-            problem = problem or _go(commands(copied))
+            problem = problem or go(commands(copied))
             if not problem and end(copied) != expected:
                 problem = "another end than that of the command that nothing disturbed"
             if problem:
@@ -95,7 +101,8 @@ def tour(root: Path, scratch: Path, name: str, step: int = 1, first: int = 1) ->
     return {"counts": {"operations": total, "cut off": 2 * len(places)}, "wrong": wrong}
 
 
-def _fresh(root: Path, copied: Path) -> None:
+def fresh(root: Path, copied: Path) -> None:
+    """A copy of what was made, in place of the one before."""
     shutil.rmtree(copied, ignore_errors=True)
     shutil.copytree(root, copied, ignore=shutil.ignore_patterns("figures", "results", "other"))
 
@@ -117,7 +124,7 @@ def _cut_off(command: tuple[Any, ...], fault: Any, copied: Path) -> str:
     return "" if status in (0, 2) and not any(word in out + err for word in FAULTS) else f"iwax runs: {err[-300:]}"
 
 
-def _go(commands: list[tuple[Any, ...]]) -> str:
+def go(commands: list[tuple[Any, ...]]) -> str:
     """The problem of the last of some commands, of which one succeeds; "" if so."""
     said = ""
     for command in commands:
