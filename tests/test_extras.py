@@ -136,7 +136,12 @@ def test_the_extra_of_a_library_is_named(monkeypatch):
 def test_numbers_are_had_without_the_pictures_beside_them(tmp_path, light, capsys, monkeypatch):
     arrays = {"khat": np.full(2, 0.1), "ess": np.full(2, 9.0), "unit_variances_1": np.full(3, 0.5)}
     np.savez(tmp_path / "evaluation.npz", **arrays)
-    (tmp_path / "evaluation.json").write_text('{"num_samples": 128}')
+    (tmp_path / "evaluation.json").write_text(
+        json.dumps(
+            {"state": "finished", "num_examples": 2, "num_samples": 128, "test_hash": None, "seconds": 1.0}
+            | {"binarize": "fixed"}
+        )
+    )
     summary = {"state": "finished", "log_p": -1.5}
     monkeypatch.setattr("iwax.judging.evaluate_run", lambda *arguments, **options: summary)
     loaded = SimpleNamespace(folder=RunFolder(tmp_path), words=None)

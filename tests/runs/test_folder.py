@@ -17,18 +17,18 @@ def folder(tmp_path):
 
 
 def test_a_record_half_written_is_left_out(folder):
-    folder.append(METRICS, {"epoch": 1, "step": 4})
+    folder.append(METRICS, {"epoch": 1, "step": 4, "bound": -2.0})
     with open(folder.path / METRICS, "a") as file:
         file.write('{"epoch": 2, "st')
-    assert folder.metrics() == [{"epoch": 1, "step": 4}]
+    assert folder.metrics() == [{"epoch": 1, "step": 4, "bound": -2.0}]
     folder.rewind(4, 1)
-    folder.append(METRICS, {"epoch": 2, "step": 8})
+    folder.append(METRICS, {"epoch": 2, "step": 8, "bound": -2.0})
     assert [record["step"] for record in folder.metrics()] == [4, 8]
 
 
 def test_rewinding(folder):
     for epoch in (1, 2, 3):
-        folder.append(METRICS, {"epoch": epoch, "step": 4 * epoch})
+        folder.append(METRICS, {"epoch": epoch, "step": 4 * epoch, "bound": -2.0})
     folder.rewind(9, 2)
     assert [record["epoch"] for record in folder.metrics()] == [1, 2]
     with pytest.raises(ValueError, match=r"to hold the records of epochs 1 to 3, .* got 2 of them"):

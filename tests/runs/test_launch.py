@@ -324,8 +324,8 @@ def test_a_folder_that_exists_is_refused_and_left_alone(finished):
 
 def test_overwriting_replaces_a_run_with_all_its_results(tmp_path):
     folder = new_run(tiny_config(), tmp_path / "run", data=DATA)
-    folder.write_json("evaluation.json", {"log_p": -1.0})
-    folder.append(runs.EVALUATIONS, {"epoch": 1})
+    (folder.path / "evaluation.json").write_text("{}")
+    folder.append(runs.EVALUATIONS, {"epoch": 1, "step": 4})
     new_run(tiny_config(), folder.path, data=DATA, overwrite=True)
     assert folder.json("evaluation.json") == {}
     assert folder.records(runs.EVALUATIONS) == []

@@ -131,3 +131,16 @@ def test_who_died_while_taking_a_lease_bars_it_for_no_longer_than_the_time_out(t
     os.utime(guard, (time.time() - 61,) * 2)
     with lease(tmp_path / "run", 60):
         assert not guard.exists()
+
+
+def test_a_clock_that_was_set_back_keeps_no_lease_of_the_dead(tmp_path):
+    """The last touch is a day ahead then, and nothing would be free until the clock is there again."""
+    path = tmp_path / "leases" / "run"
+    of_another_machine(path, -50)
+    assert holder(path, 120) == "there:7"  # the control: clocks may be a little apart
+    of_another_machine(path, -86_400)
+    assert holder(path, 120) is None
+    (path.parent / ".run.taking").touch()
+    os.utime(path.parent / ".run.taking", (time.time() + 86_400,) * 2)
+    with lease(path, 120):
+        assert holder(path, 120).endswith(f":{os.getpid()}")

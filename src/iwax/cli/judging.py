@@ -186,7 +186,8 @@ def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[li
 
 def _bits(result: dict[str, Any], over_images: str) -> list[list[str]]:
     """log p in bits, where it is that of discrete values; why there are none, where it is not."""
-    if "dimensions" not in result:  # of files of log-weights, and evaluations of before
+    names = {"dimensions", "binarize", "bits_per_dimension", "bits_per_dimension_test_error"}
+    if not names <= set(result):  # of files of log-weights, and evaluations of before
         return []
     if result["bits_per_dimension"] is None:
         return [["  bits per dimension", "none", "as p(x) is a density: log p changes with the units of x"]]

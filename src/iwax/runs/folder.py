@@ -156,6 +156,11 @@ class RunFolder:
                     f"Expected {self.path} to be the folder of a run; its creation was interrupted, and nothing was "
                     "trained. Start it again with --out."
                 ) from error
+            if not (self.path / CONFIG).exists() and any(self.path.glob(f"*/{CONFIG}")):
+                raise IwaxError(
+                    f"Expected {self.path} to be the folder of a run; it holds several, and no {COHORT}, by which "
+                    "`iwax train --resume` goes on with all at once. Name one of them."
+                ) from error
             raise IwaxError(f"Expected {self.path} to be the folder of a run; its {CONFIG}: {error}") from error
 
     def metrics(self) -> list[dict[str, Any]]:

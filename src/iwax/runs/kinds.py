@@ -41,7 +41,7 @@ class Epoch(TypedDict, total=False):
 
     epoch: Required[Count]
     step: Required[Count]
-    bound: Number
+    bound: Required[Number]
     samples: Count
     beta: Number
 
@@ -50,7 +50,7 @@ class Along(TypedDict, total=False):
     """A line of evaluations.jsonl, in nats."""
 
     epoch: Required[Count]
-    step: Count
+    step: Required[Count]
     log_p: Number
     iwae_64: Number
     neg_kl: Number
@@ -106,7 +106,7 @@ Above = TypedDict("Above", {"khat_above_0.5": Number, "khat_above_0.7": Number},
 class Judged(Above, total=False):
     """evaluation.json, in nats."""
 
-    state: str
+    state: Required[str]
     objective: str
     log_p: Number
     log_p_mc_error: Number
@@ -128,14 +128,14 @@ class Judged(Above, total=False):
     ess_quantiles: Quantiles
     khat_quantiles: Quantiles
     active_units: list[Count] | None
-    num_examples: Count
-    num_samples: Count
-    test_hash: str | None
+    num_examples: Required[Count]
+    num_samples: Required[Count]
+    test_hash: Required[str | None]
     notes: list[str]
     advice: str | None
     seed: int
-    binarize: str
-    seconds: float
+    binarize: Required[str]
+    seconds: Required[float]
     found_finished: Count
     settings: dict[str, Any]
     made_from: dict[str, Any]

@@ -84,5 +84,5 @@ def check_same(data: Dataset, place: str, began: Mapping[str, Any]) -> None:
     if other:
         raise IwaxError(
             f"Expected {place} to hold the data that the run was trained on; the checksums differ: {', '.join(other)}. "
-            "Name by --data where they are now."
+            "Name by --data where they are now; those that the run began with are in its environment.json."
         )

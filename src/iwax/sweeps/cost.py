@@ -51,7 +51,7 @@ def priced(
     Measured are the steps of the runs of the least and the most arithmetic in a step, on `cores` cores.
 
     Arguments:
-        began: when this process was started, by `time.time`.
+        began: when this process was started, by `time.monotonic`, which all processes of a machine share.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
@@ -64,7 +64,7 @@ def priced(
         if key not in prepared:
             prepared[key] = _prepared(own, data, data_dir)
         of_run[run.id] = prepared[key]
-    imported = time.time() - began
+    imported = time.monotonic() - began
     by_flop = sorted(((run.id, steps) for run in runs for steps in of_run[run.id]), key=lambda pair: pair[1].flop)
     measured = [(id, steps.flop, *_seconds(steps)) for id, steps in (by_flop[0], by_flop[-1])]
     rate = Rate(

@@ -5,7 +5,8 @@ A lease is a file that its owner holds open, locked, and touches every few secon
 On the owner's own machine the lock decides: it ends with the process that holds it, however that ends, so that the
 lease of a dead one is free at once. From another machine, where locks may not be seen, its age decides: after
 `TIMEOUT` seconds without a touch it is free. Ages are differences of two times that the file system wrote, so that
-the clocks of machines do not matter.
+the clocks of machines do not matter. If the file system's own was set back meanwhile, a touch lies in its future, and
+is as old as it is ahead; else a dead owner would keep a lease until the clock is there again.
 
 An owner that was cut off for longer than that finds at its next touch that the file is another's, and ends on the
 spot, without another write. Until then, for at most `BEAT` seconds, two may work on one run; what they write is the
@@ -131,12 +132,12 @@ def _is_own(file: IO[str], path: Path) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was touched, by the clock of its file system; 0 for one that is gone."""
+    """Seconds from a touch of a file until now, or from now until then, by the file system's clock; 0 without a file."""
     clock = path.parent / ".clock"
     clock.touch()
     os.utime(clock)
     try:
-        return clock.stat().st_mtime - path.stat().st_mtime
+        return abs(clock.stat().st_mtime - path.stat().st_mtime)
     except FileNotFoundError:
         return 0.0
 

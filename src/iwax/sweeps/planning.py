@@ -83,7 +83,7 @@ def plan(
     if "jax" in sys.modules and not cost:
         answer = _answer(request)
     else:
-        answer = ask("iwax.sweeps.planning", request | {"began": time.time()})
+        answer = ask("iwax.sweeps.planning", request | {"began": time.monotonic()})
     if "error" in answer:
         raise IwaxError(answer["error"])
     rate = answer["rate"]
