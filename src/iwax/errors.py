@@ -49,9 +49,13 @@ class OutOfMemoryError(MemoryError):
     """The device, or the machine, has no room for what was asked; the message says what to lower."""
 
 
+OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "bad_alloc", "failed to map segment", "can't start new thread")
+"""What JAX, C++, the loader of libraries and Python say of it; one of them by an ImportError, which is none."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, NumPy or JAX says that memory is full, of the machine or of a device."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "bad_alloc" in str(error)
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 class NoticeWarning(UserWarning):

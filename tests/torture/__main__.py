@@ -35,6 +35,7 @@ WHAT = {
     "tour": "commands cut off at a file operation, killed or with the disk full from there on, and gone on with",
     "kills": "processes killed at a random moment, and gone on with",
     "clock": "commands killed and gone on with while the clock jumps by years, and so do the times of all files",
+    "ctrl-c": "Ctrl-C within 0.4 s of the start, before which it is Python's to answer",
     "at once": "processes at once on one folder",
     "moved": "folders moved, with times of files from 1970 to 2096",
 }
@@ -59,6 +60,7 @@ def parts(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, C
         "lines": lambda: _sliced(
             "lines", options.lines, options, functools.partial(lines.type_lines, scratch / "typed", root)
         ),
+        "ctrl-c": lambda: places.interrupted_early(options.interrupts, seed=options.seed),
         "at once": lambda: places.at_once(root, scratch),
         "moved": lambda: places.moved_and_out_of_time(root, scratch),
     }
@@ -145,6 +147,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="only every so many kinds of damage")
     parser.add_argument("--step", type=int, default=1, help="only every so many file operations")
     parser.add_argument("--kills", type=int, default=20, help="random kills of each long command")
+    parser.add_argument("--interrupts", type=int, default=200, help="of a command that starts, by Ctrl-C")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
     parser.add_argument("--keep", type=Path, help="folder of lines and mutants done, to go on after")
     parser.add_argument("--record", action="store_true", help="keep the counts, and write them into the page")
@@ -158,7 +161,7 @@ def main() -> None:
         for name, part in parts(options, root, scratch).items():
             if options.only and not any(name.startswith(only) for only in options.only):
                 continue
-            if not root.exists() and name not in ("mutants", "bombs", "plain user"):
+            if not root.exists() and name not in ("mutants", "bombs", "ctrl-c", "plain user"):
                 made_runs.make_all(root)
             if name == "damage":
                 made_runs.with_partial(root)

@@ -1,15 +1,19 @@
-"""Several processes on one folder, and a folder that moved."""
+"""Several processes on one folder, a folder that moved, and Ctrl-C in the first moments of a process."""
 
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from torture.made_runs import FAULTS, JUDGED, call, start
 from torture.tour import RECIPE, fresh
 
-__all__ = ["at_once", "moved_and_out_of_time"]
+__all__ = ["STARTS", "at_once", "interrupted_early", "moved_and_out_of_time"]
 
 Found = dict[str, Any]
 
@@ -54,3 +58,32 @@ def moved_and_out_of_time(root: Path, scratch: Path) -> Found:
         if status or word not in " ".join((out + err).split()):
             wrong.append(f"moved: iwax {arguments[0]}: {status}: {(out + err)[-300:]}")
     return {"counts": {"folders": 1}, "wrong": wrong}
+
+
+STARTS = ("from iwax.cli import main; main()", None)
+"""What the console script `iwax` does, and `python -m iwax`."""
+
+
+def interrupted_early(count: int, seconds: float = 0.4, seed: int = 0) -> Found:
+    """Ctrl-C at `count` moments of the first 0.4 s of a command: one line and 130, from iwax's own first line on.
+
+    Before that line, and after the last, Ctrl-C is Python's: it ends the process (status -2, or 1 while `site` is imported), where it starts with a
+    traceback, in which nothing is of iwax. Those are counted, and are not wrong.
+    """
+    rng, wrong, counts = random.Random(seed), list[str](), {"one line": 0, "Python's": 0}
+    for number in range(count):
+        code, wait = STARTS[number % len(STARTS)], (number + rng.random()) / count * seconds
+        words = [sys.executable, *(["-m", "iwax"] if code is None else ["-c", code]), "objectives"]
+        begin = time.monotonic()
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(max(0.0, wait - (time.monotonic() - begin)))
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate()
+        own = [line for line in said.splitlines() if f"{os.sep}iwax{os.sep}" in line or "Exception ignored" in line]
+        if process.returncode == 130 and "iwax: interrupted" in said and "Traceback" not in said:
+            counts["one line"] += 1
+        elif process.returncode in (-signal.SIGINT, 1) and not own and not out:
+            counts["Python's"] += 1
+        else:
+            wrong.append(f"Ctrl-C after {1000 * wait:.0f} ms: {process.returncode}: {said[-500:]}")
+    return {"counts": counts, "wrong": wrong}

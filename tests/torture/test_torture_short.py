@@ -7,9 +7,10 @@ import pytest
 
 from torture.__main__ import BEGIN, KEPT, PAGE, table
 from torture.damage import hurt
+from torture.kills import LONG, jumping_clock, killed_at_any_moment
 from torture.lines import type_lines
 from torture.made_runs import make_all, with_partial
-from torture.places import at_once, killed_at_any_moment, moved_and_out_of_time
+from torture.places import at_once, interrupted_early, moved_and_out_of_time
 from torture.tour import JOURNEYS, tour
 
 
@@ -25,8 +26,8 @@ def test_whatever_is_damaged_a_command_works_or_names_the_file(root, tmp_path):
     assert sum(found["counts"].values()) > 15
 
 
-def test_command_lines_at_random_end_with_a_line(tmp_path):
-    found = type_lines(tmp_path, 40)
+def test_command_lines_at_random_end_with_a_line(root, tmp_path):
+    found = type_lines(tmp_path / "typed", root, 40)
     assert found["wrong"] == []
     assert found["counts"][2] > 20  # the control: most are refused
 
@@ -54,4 +55,12 @@ def test_every_command_cut_off_at_many_places(name, root, tmp_path):
 @pytest.mark.slow
 def test_processes_at_once_and_processes_killed(root, tmp_path):
     assert at_once(root, tmp_path)["wrong"] == []
-    assert killed_at_any_moment(root, tmp_path, "train", 2)["wrong"] == []
+    assert interrupted_early(20)["wrong"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(LONG))
+def test_a_command_killed_at_any_moment_and_with_a_clock_that_jumps_ends_as_it_would_have(name, root, tmp_path):
+    assert killed_at_any_moment(root, tmp_path, name, 1)["wrong"] == []
+    if name in ("train", "evaluate", "sweep"):
+        assert jumping_clock(root, tmp_path, name)["wrong"] == []

@@ -148,7 +148,8 @@ class Session:
 
     def out_of_memory(self, error: BaseException) -> OutOfMemoryError:
         """The error that says what to lower; the run goes on where there is more room."""
-        samples, what = getattr(self.resolved.objective, "num_samples", 1), str(error).partition("\n")[0][:200]
+        samples = getattr(self.resolved.objective, "num_samples", 1)
+        what = str(error).partition("\n")[0][:200].rstrip(".")
         return OutOfMemoryError(
             f"Expected memory for steps with {self.resolved.recipe.batch_size} images and {samples} samples of each; "
             f"got {what or 'none'}. Lower --batch-size or --num-samples, raise --parts, or go on where there is more."

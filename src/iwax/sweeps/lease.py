@@ -132,7 +132,7 @@ def _is_own(file: IO[str], path: Path) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds from a touch of a file until now, or from now until then, by the file system's clock; 0 without a file."""
+    """Seconds between a touch of a file and now, by the file system's clock, which may be back; 0 without a file."""
     clock = path.parent / ".clock"
     clock.touch()
     os.utime(clock)
