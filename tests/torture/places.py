@@ -67,8 +67,8 @@ STARTS = ("from iwax.cli import main; main()", None)
 def interrupted_early(count: int, seconds: float = 0.4, seed: int = 0) -> Found:
     """Ctrl-C at `count` moments of the first 0.4 s of a command: one line and 130, from iwax's own first line on.
 
-    Before that line, and after the last, Ctrl-C is Python's: it ends the process (status -2, or 1 while `site` is imported), where it starts with a
-    traceback, in which nothing is of iwax. Those are counted, and are not wrong.
+    Before that line, and after the last, Ctrl-C is Python's. It ends the process (status -2; 1 where it still imports
+    `site`) with a traceback, in which nothing is of iwax. Those are counted, and are not wrong.
     """
     rng, wrong, counts = random.Random(seed), list[str](), {"one line": 0, "Python's": 0}
     for number in range(count):
