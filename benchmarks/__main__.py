@@ -23,6 +23,7 @@ import numpy as np
 
 import iwax
 from benchmarks.case import ESTIMATOR, Case
+from benchmarks.distances import PRODUCTS
 from benchmarks.iwax_system import make_inputs
 from benchmarks.page import write_page
 from iwax.experiments import recording
@@ -33,7 +34,7 @@ TOLERANCE = 1e-4
 SECONDS = 0.8  # of one turn
 IMAGES = 2000
 
-TRAIN = ("iwax", "iwax in a user's scan", "bare matrix products", "PyTorch, eager", "PyTorch, compiled", "NumPyro")
+TRAIN = ("iwax", "iwax in a user's scan", PRODUCTS, "PyTorch, eager", "PyTorch, compiled", "NumPyro")
 MIXED = ("iwax, bfloat16", "PyTorch, compiled, bfloat16")
 ESTIMATORS = ("sticking-the-landing", "doubly-reparameterized", "miwae", "ciwae", "piwae")
 PYTHAE = ("Pythae, its trainer", "Pythae's model, bare loop")
@@ -47,12 +48,12 @@ def cases(quick: bool) -> dict[Case, tuple[str, ...]]:
             for num_samples in (1, 5, 50):
                 case = Case(layers=layers, num_samples=num_samples, batch=batch)
                 listed[case] = TRAIN + (PYTHAE + MIXED if layers == 1 else ())
-    listed[Case(num_samples=64)] = ("iwax", *(ESTIMATOR + name for name in ESTIMATORS))
+    listed[Case(num_samples=64)] = ("iwax", PRODUCTS, *(ESTIMATOR + name for name in ESTIMATORS))
     for objective in ("miwae", "ciwae"):  # its PIWAE adds the two gradients, and is another estimator
-        listed[Case(num_samples=64).with_estimator(objective)] = ("iwax", *PYTHAE)
+        listed[Case(num_samples=64).with_estimator(objective)] = ("iwax", PRODUCTS, *PYTHAE)
     listed[Case(task="likelihood", num_samples=5000, batch=20)] = (
         "iwax.log_likelihood",
-        "bare matrix products",
+        PRODUCTS,
         "Pythae's get_nll",
     )
     return listed
