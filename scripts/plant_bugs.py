@@ -680,6 +680,21 @@ BUGS = [
     Bug("the study of fixed binarisation draws afresh", "experiments/published/burda2016_fixed.py",
         'binarize="fixed", train_images', "train_images",
         "fixed_binarisation", "iwax itself", where=("tests/experiments/test_studies.py",)),
+    Bug("the early part is a step too long", "training/early.py",
+        "return step < self.epochs * steps_per_epoch", "return step <= self.epochs * steps_per_epoch",
+        "how_long", "iwax itself", where=("tests/training/test_early.py",)),
+    Bug("the early part takes some of its few samples backward", "training/early.py",
+        '"num_groups": 1, "backward": "all", "num_resampled": None}', '"num_groups": 1}',
+        "one_group", "iwax itself", where=("tests/training/test_early.py",)),
+    Bug("few samples are never left", "training/early.py",
+        "return jax.tree.unflatten(jax.tree.structure(other), jax.tree.leaves(state))", "return state",
+        "one_run_stopped", "iwax itself", where=("tests/training/test_early.py",)),
+    Bug("the early part is counted as if it had all samples", "sweeps/cost.py",
+        "if is_early and run.early is not None:", "if run.early is None:",
+        "its_arithmetic", "iwax itself", where=("tests/runs/test_early_runs.py",)),
+    Bug("bounds of few samples and of many are one curve", "experiments/records.py",
+        'if point[0] > self.training.get("early_epochs", 0)]', "if point[0]]",
+        "one_bound_only", "iwax itself", where=("tests/runs/test_early_runs.py",)),
 ]  # fmt: skip
 
 
