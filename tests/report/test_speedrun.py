@@ -31,6 +31,19 @@ def test_what_goes_backward_is_another_line():
     assert [row[0].text for row in rows] == ["IWAE(50), DReG", "IWAE(50), DReG, 1 resampled"]
 
 
+def test_the_recipe_for_many_samples_has_a_table_of_its_own_and_takes_the_place_of_biased_runs():
+    eight = {"objective": "iwae", "num_samples": 50, "model": "two-layer", "backward": "resampled", "num_resampled": 8}
+    biased = whole(RunConfig(**eight))  # of before there were `keys` in an evaluation
+    new = whole(RunConfig(**eight, protocol="fast-many"))
+    new = dataclasses.replace(new, evaluation={**new.evaluation, "keys": "streams"})
+    assert len(recipe_sheet([biased]).rows) == 1
+    assert not recipe_sheet([biased, new]).rows
+    (row,) = recipe_sheet([biased, new], "fast-many").rows
+    assert row[0].text == "IWAE(50), DReG, 8 resampled, first 80 % with 5 samples"
+    other = whole(RunConfig(**eight | {"dataset": "omniglot"}))  # whose cell has no other run
+    assert len(recipe_sheet([biased, new, other]).rows) == 1
+
+
 def test_seeds_of_another_beta_are_another_line():
     halves = [RunConfig(objective="ciwae", num_samples=8, beta=beta) for beta in (0.1, 0.5)]
     assert len(recipe_sheet([whole(config) for config in halves]).rows) == 2

@@ -13,6 +13,7 @@ from iwax.experiments.recording import folder_record
 from iwax.report.format import objective_name
 from iwax.runs import folder as runs
 from iwax.runs import session
+from iwax.runs.card import model_card
 from iwax.runs.config import RunConfig
 from iwax.runs.launch import new_run, resume_run
 from iwax.runs.listing import list_runs
@@ -81,6 +82,12 @@ def test_a_curve_of_the_report_has_one_bound_only(undisturbed):
     assert [epoch for epoch, _ in record.training["curve"]] == [1, 2, 3, 4]
     assert [epoch for epoch, _ in record.curve] == [3, 4]
     assert objective_name(record.config) == "IWAE(6), 2 resampled, first 50 % with 2 samples"
+
+
+def test_its_model_card_says_so(undisturbed):
+    run = load_run(undisturbed[0].path, data=DATA)
+    text = model_card(run, run.config, run.environment, {}, "model.safetensors")
+    assert "epochs: 4, the first 2 of them with 2 samples, batches of 10" in text
 
 
 def test_a_list_of_runs_has_no_bound_of_few_samples_beside_those_of_many(undisturbed, tmp_path):

@@ -53,11 +53,13 @@ def _what(run: LoadedRun, config: RunConfig, environment: dict[str, Any]) -> str
     chosen = f" This is the checkpoint of epoch {best['epoch']}, the best by {best['by']}." if best else ""
     known = options(OBJECTIVES[config.objective])
     given = ", ".join(f"{name}={getattr(config, name)}" for name in known if getattr(config, name) is not None)
+    early = run.resolved.early
+    few = f", the first {early.epochs} of them with {early.num_samples} samples" if early else ""
     return (
         f"# {config.model} trained by {config.objective} on {config.dataset}\n\n"
         f"A latent-variable model p(x, z) with its inference network q(z | x): {model}{likelihood}, {size:,} "
         f"parameters.\n\n"
-        f"Trained by `{config.objective}` ({given}), recipe `{config.protocol}`, epochs: {config.epochs}, "
+        f"Trained by `{config.objective}` ({given}), recipe `{config.protocol}`, epochs: {config.epochs}{few}, "
         f"batches of {run.resolved.recipe.batch_size}, seed {config.seed}.{chosen}\n"
     )
 
