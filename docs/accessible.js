@@ -1,8 +1,10 @@
-// What the theme leaves out for readers by keyboard and by ear: names of regions, and code that can be scrolled by keys.
+// What the theme leaves out for readers by keyboard and by ear: names of regions, code and
+// tables that can be scrolled by keys, and no heading of a column without a word.
 function nameRegions() {
   document.querySelectorAll(".md-search[role=dialog]").forEach((one) => one.setAttribute("aria-label", "Search"));
   document.querySelectorAll(".md-code__nav").forEach((one, i) => one.setAttribute("aria-label", `Code ${i + 1}`));
   document.querySelectorAll("pre > code").forEach((one) => one.setAttribute("tabindex", "0"));
+  document.querySelectorAll("th:empty").forEach((one) => one.replaceWith(document.createElement("td")));
   document.querySelectorAll(".md-typeset__scrollwrap").forEach((one) => one.setAttribute("tabindex", "0"));
 }
 window.addEventListener("load", () => { nameRegions(); setTimeout(nameRegions, 500); });

@@ -14,6 +14,7 @@ from rich.text import Text
 __all__ = ["ProgressBar", "duration", "notices", "number", "print_table", "say_source"]
 
 MANY = 500  # rows, above which a table is not fitted to the terminal, which takes milliseconds a row
+WORDS = 8  # letters, below which no column of words is broken
 notices = Console(stderr=True, highlight=False)
 
 
@@ -77,21 +78,52 @@ def duration(seconds: float | None) -> str:
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
     """A table on the standard output, as wide as its content even where that is no terminal.
 
-    The first `texts` columns are words, which a narrow terminal breaks before it breaks a number.
+    The first `texts` columns are words, which a narrow terminal breaks before it breaks a number. A table that does not
+    fit even so is turned: what was a line is a column, as many of them beside each other as there is room for.
     """
     if len(rows) > MANY:
         _print_long(title, columns, rows, texts)
         return
-    padding = (0, 1, 0, 0) if texts > 1 else (0, 1)
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=padding)
-    for i, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if i < texts else "right", overflow="fold", no_wrap=i >= texts)
-    for row in rows:
-        table.add_row(*map(Text, row))  # names of files may have brackets in them, which mark nothing up
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 200
-    console.print(table)
+    if _least(columns, rows, texts) <= console.width:
+        console.print(_table(title, columns, rows, texts))
+        return
+    for i, piece in enumerate(_beside(columns, rows, console.width)):
+        turned = [list(line) for line in zip(columns[1:], *(row[1:] for row in piece), strict=True)]
+        console.print(_table("" if i else title, [columns[0], *(row[0] for row in piece)], turned, 1, fold=True))
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]], texts: int, *, fold: bool = False) -> Table:
+    """A table; with `fold` its numbers, too, are broken where there is no room, rather than cut."""
+    padding = (0, 1, 0, 0) if texts > 1 else (0, 1)
+    table = Table(title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, padding=padding)
+    for i, column in enumerate(columns):
+        justify, whole = "left" if i < texts else "right", i >= texts and not fold
+        table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=whole)
+    for row in rows:
+        table.add_row(*map(Text, row))  # names of files may have brackets in them, which mark nothing up
+    return table
+
+
+def _least(columns: list[str], rows: list[list[str]], texts: int) -> int:
+    """The width of a table whose words are broken at `WORDS`."""
+    short = [[cell[:WORDS] if i < texts else cell for i, cell in enumerate(row)] for row in [columns, *rows]]
+    widths = [max(map(cell_len, cells)) for cells in zip(*short, strict=True)]
+    return sum(widths) + len(widths) * (1 if texts > 1 else 2) + 2
+
+
+def _beside(columns: list[str], rows: list[list[str]], width: int) -> list[list[list[str]]]:
+    """The lines of a table in groups that fit beside each other, as columns; at least one in each."""
+    pieces, used = list[list[list[str]]](), 0
+    for row in rows:
+        wide = max(map(cell_len, row)) + 2
+        if not pieces or used + wide > width:
+            pieces, used = [*pieces, []], max(map(cell_len, columns)) + 4
+        pieces[-1].append(row)
+        used += wide
+    return pieces
 
 
 def _print_long(title: str, columns: list[str], rows: list[list[str]], texts: int) -> None:

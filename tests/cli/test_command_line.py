@@ -111,6 +111,24 @@ def test_the_bar_says_compiling_until_the_first_steps_and_then_fits_80_columns()
     assert "\n" not in shown()
 
 
+def test_a_table_that_is_wider_than_the_terminal_is_turned_and_keeps_every_number(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    columns = ["model", *(f"quantity {i}" for i in range(10))]
+    rows = [[f"runs/{name}", *(f"{i}-{name}-0.123456" for i in range(10))] for name in ("vae", "iwae")]
+
+    def printed(width):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table("two models", columns, rows)
+        text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        assert max(map(len, text.splitlines())) <= width
+        assert {cell for row in rows for cell in row} <= set(text.split())  # none is cut
+        return [line.split() for line in text.splitlines() if "quantity" in line]
+
+    assert printed(80)[3] == ["quantity", "3", "3-vae-0.123456", "3-iwae-0.123456"]
+    assert printed(35)[13] == ["quantity", "3", "3-iwae-0.123456"]  # one below the other
+    assert len(printed(300)) == 1  # the control: where there is room it stands as it is
+
+
 def test_a_table_of_runs_fits_80_columns_with_its_numbers_whole(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")

@@ -74,7 +74,7 @@ def test_the_best_model_is_the_best_on_average_and_not_the_luckiest_seed(tmp_pat
     sheet = best_models([Run(one, tmp_path) for one in made], [study(Cell("r", "c", IWAE, "nll", (PAPER,)))])
     first, second = (dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows)
     assert (first["objective"].text, first["log p"].text, first["runs"].text) == ("VAE(1)", "−84.00", "1")
-    assert (first["best published"].text, first["ours is better by"].text) == ("−86.00", "+2.00")
+    assert (first["published"].text, first["difference"].text) == ("−86.00", "+2.00")
     assert (second["log p"].text, second["runs"].text) == ("−85.00 ± 7.07", "2")
     assert (first["log p"].kind, second["log p"].kind) == ("best", "")
     assert best_models([]) is None

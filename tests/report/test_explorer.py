@@ -92,6 +92,16 @@ def test_sliders_are_the_units_that_vary_most():
     assert (layer["low"], layer["high"]) == ([-3.0] * 3, [3.0] * 3)
 
 
+@pytest.mark.parametrize(
+    ("example", "shape"), [((9,), (3, 3, 1)), ((9, 1), (9, 1, 1)), ((1, 3, 3), (1, 3, 3)), ((1, 9, 1), (1, 9, 1))]
+)
+def test_a_picture_has_the_shape_of_the_examples_and_is_a_square_only_where_they_have_none(example, shape, monkeypatch):
+    monkeypatch.setattr("iwax.report.explorer.unit_variances", zero_variances)
+    monkeypatch.setattr("iwax.report.explorer._means", lambda model, x: [])
+    packed = pack(small("one"), np.zeros((2, *example), np.float32), jax.random.key(0), num_images=2)
+    assert (packed["height"], packed["width"], packed["channels"]) == shape
+
+
 def test_grey_models_only():
     model = VAE(9, [2], [[3]], key=jax.random.key(0), likelihood="gaussian")
     with pytest.raises(TypeError, match=r"Expected the explorer's model to be an iwax.VAE of binary data; got VAE."):

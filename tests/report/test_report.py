@@ -1,6 +1,8 @@
 """`iwax report` from end to end, and the page of the docs."""
 
+import base64
 import dataclasses
+import io
 import json
 import re
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import iwax
 from example_modules import load_script
@@ -18,8 +21,10 @@ from iwax.experiments import STUDIES
 from iwax.experiments.study import Cell, Demonstration, Figure, Published, Study, Table
 from iwax.figures import image_sheet
 from iwax.models.vae import ARCHITECTURES
+from iwax.report.answers import answers
 from iwax.report.cost import pareto, worth
 from iwax.report.gather import Run, gather
+from iwax.report.page import picture_data, sheet_data
 from iwax.report.pictures import Parts, caption, line_names
 from iwax.report.report import write_report
 from iwax.report.reproductions import reproductions_page
@@ -91,6 +96,37 @@ def test_a_run_judged_at_two_scales_has_two_records(results, tmp_path):
     assert len(parts.runs) == 2  # each run once
     (sheet,) = parts.sheets()  # both seeds are of one objective and model
     assert sheet["title"] == "IWAE(5), one-layer, mnist, seed 0: log p −86.00"  # the better one
+
+
+def test_a_sheet_is_shown_without_the_caption_of_its_file(tmp_path):
+    images = np.random.default_rng(0).random((4, 5, 6))
+    image_sheet(images, tmp_path / "plain.png", columns=2)
+    image_sheet(images, tmp_path / "captioned.png", columns=2, caption="Four images. Black is 0, white is 1.")
+    plain, captioned = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet_data(tmp_path / name).partition(",")[2]))).convert("L"))
+        for name in ("plain.png", "captioned.png")
+    )
+    np.testing.assert_array_equal(captioned, plain)
+    with Image.open(tmp_path / "captioned.png") as whole:
+        assert whole.height > len(plain)  # the control: there is something to leave out
+    assert sheet_data(tmp_path / "plain.png") == picture_data(tmp_path / "plain.png")
+
+
+def test_a_report_of_data_of_ones_own_names_them_without_their_folder_and_draws_their_size(tmp_path, monkeypatch):
+    """And has no table of best models beside that of the reader's runs."""
+    monkeypatch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
+    config = dataclasses.replace(IWAE, dataset="/home/somebody/faces")
+    (tmp_path / "environment.json").write_text(json.dumps({"example_shape": [4, 5]}))
+    parts = Parts([Run(record(config, scale="own"), tmp_path, tmp_path)], tmp_path, None)
+    (diagram,) = parts.diagrams()
+    assert ">20<" in diagram["svg"]
+    assert "784" not in diagram["svg"]
+    shown = [*parts.own_curves(), parts.cost(), {"title": parts.runs[0].title, "svg": "faces"}]
+    assert all("somebody" not in part["title"] + part["svg"] for part in shown)
+    assert all("faces" in part["svg"] for part in shown if "along" not in part["title"])
+    assert answers([], parts.runs, parts)["best"] is None
+    of_study = [Run(record(config), tmp_path)]
+    assert answers([], of_study, parts)["best"].rows[0][0].text == "faces"
 
 
 def test_what_went_on_from_a_trained_model_is_not_drawn_at_the_price_of_its_last_part(tmp_path, monkeypatch):

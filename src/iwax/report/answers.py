@@ -3,26 +3,34 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from iwax.experiments import Published, Record, Study
 from iwax.report.against import comparisons, tally
 from iwax.report.dots import dots_figure
-from iwax.report.format import nats, objective_name, signed
-from iwax.report.gather import Run
+from iwax.report.format import data_name, legend, nats, objective_name, signed
+from iwax.report.gather import OWN, Run
 from iwax.report.pictures import Parts
 from iwax.report.tables import Datum, Sheet
 
 __all__ = ["answers", "best_models"]
 
 BEST = 3  # models of each data set
+COMPARED = (
+    "Published: the highest log p in the tables that are made again here, not in all of the literature; difference: "
+    "ours less it. {}."
+)
 UNTOLD = ("smoke", "trial")  # scales whose numbers are not compared
-COLUMNS = ("data", "model", "objective", "log p", "± images", "best published", "ours is better by", "epochs", "runs")
+COLUMNS = ("data", "model", "objective", "log p", "± images", "published", "difference", "epochs", "runs")
 
 
 def answers(studies: Sequence[Study], runs: Sequence[Run], parts: Parts) -> dict[str, Any]:
-    """What the page says first: "best", a table or None; "tally", a sentence; "figures", the dot plots of studies."""
+    """What the page says first: "best", a table or None; "tally", a sentence; "figures", the dot plots of studies.
+
+    Of the reader's runs alone there is no "best": their own table begins with it.
+    """
     records = [run.record for run in runs]
     found = [(study, compared) for study in studies if (compared := comparisons(study, records))]
     found.sort(key=lambda one: -len(one[1]))  # what says most stands first
@@ -35,7 +43,8 @@ def answers(studies: Sequence[Study], runs: Sequence[Run], parts: Parts) -> dict
         for study, compared in found
     ]
     every = [one for _, compared in found for one in compared]
-    return {"best": best_models(runs, studies), "tally": tally(every), "figures": figures}
+    best = None if all(record.scale == OWN for record in records) else best_models(runs, studies)
+    return {"best": best, "tally": tally(every), "figures": figures}
 
 
 def best_models(runs: Sequence[Run], studies: Sequence[Study] = ()) -> Sheet | None:
@@ -48,10 +57,12 @@ def best_models(runs: Sequence[Run], studies: Sequence[Study] = ()) -> Sheet | N
     for dataset, kinds in sorted(groups.items()):
         ranked = sorted(kinds.values(), key=lambda group: -_mean(group))[:BEST]
         rows += [_row(group, published.get(dataset), is_best=i == 0) for i, group in enumerate(ranked)]
+    compared = {name: one for name, one in published.items() if name in groups}
     notes = (
         "Log p of test images in nats, higher is better; ± is the standard deviation over seeds, of several runs. "
         "± images: the standard error over test images, most of which two models of the same data share.",
-        *(f"Best published on {name}: {one.source}." for name, one in published.items() if name in groups),
+        *([COMPARED.format("; ".join(f"{name}: {one.source}" for name, one in compared.items()))] if compared else []),
+        *filter(None, [legend(row[2].text for row in rows)]),
     )
     return Sheet("best-models", "The best models of each data set", COLUMNS, tuple(rows), notes, 3) if rows else None
 
@@ -71,7 +82,7 @@ def _row(group: Sequence[Record], published: Published | None, *, is_best: bool)
     error = first.evaluation.get("data_error", {}).get("log_p")
     theirs = None if published is None else -float(published.value)  # type: ignore[arg-type]
     return (
-        *(Datum(str(first.config[name])) for name in ("dataset", "model")),
+        *(Datum(data_name(first.config)), Datum(Path(first.config["model"]).name)),
         Datum(objective_name(first.config)),
         Datum(nats(value) + spread, value, kind="best" if is_best else ""),
         Datum("—") if error is None else Datum(f"{error:.2f}", error),

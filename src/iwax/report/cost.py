@@ -13,7 +13,7 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 from iwax.experiments import Record
 from iwax.figures import COLOURS, MARKERS, plot
 from iwax.report.figures import LEGEND
-from iwax.report.format import arithmetic, nats, objective_name
+from iwax.report.format import arithmetic, data_name, nats, objective_name
 
 __all__ = ["cost_figure", "pareto", "priced", "worth"]
 
@@ -36,7 +36,7 @@ def worth(records: Sequence[Record]) -> str:
     for dataset, here in _drawn(records).items():
         averages = _averages(here)
         front = "; ".join(f"{averages[p]}: {nats(p[1])} for {arithmetic(p[0])} FLOP" for p in pareto(list(averages)))
-        sentences.append(f"On {dataset} the Pareto front, means over seeds: {front}.")
+        sentences.append(f"On {data_name({'dataset': dataset})} the Pareto front, means over seeds: {front}.")
     return " ".join(sentences)
 
 
@@ -50,7 +50,7 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
     drawn = _drawn(records)
     objectives, models = (list(dict.fromkeys(r.config[name] for r in records)) for name in ("objective", "model"))
     with plot(path, columns=len(drawn), width=5.2 * len(drawn), height=4.4) as axes:
-        for axis, (dataset, here) in zip(np.ravel(axes), drawn.items(), strict=True):
+        for axis, here in zip(np.ravel(axes), drawn.values(), strict=True):
             for alike in _alike(here):
                 colour = COLOURS[objectives.index(alike[0].config["objective"]) % len(COLOURS)]
                 marker = MARKERS[models.index(alike[0].config["model"]) % len(MARKERS)]
@@ -61,7 +61,7 @@ def cost_figure(records: Sequence[Record], path: str | Path) -> None:
             axis.plot(*front.T, color="black", lw=0.8, linestyle="--", drawstyle="steps-post", zorder=1)
             for r in _labelled(here):
                 axis.annotate(_count(r), _point(r), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
-            axis.set(title=dataset, xscale="log", xlabel="arithmetic of training (FLOP)")
+            axis.set(title=data_name(here[0].config), xscale="log", xlabel="arithmetic of training (FLOP)")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # less than a factor of ten has ticks, too
             axis.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
             axis.xaxis.set_minor_formatter(NullFormatter())  # whose labels run into each other

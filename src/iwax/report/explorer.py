@@ -29,7 +29,8 @@ def pack(model: VAE, x: np.ndarray, key: jax.Array, *, num_images: int = 10) -> 
 
     Arguments:
         model: with a Bernoulli likelihood.
-        x: test images (N, pixels), binarised; the order of the sliders is that of the units' A_u over them.
+        x: test images (N, pixels), (N, height, width) or (N, height, width, channels), binarised; the order of the
+            sliders is that of the units' A_u over them. Pixels without a shape are a square, if they can be one.
         key: for the averages over q, and the ranges of the sliders below the top layer.
         num_images: how many of them the page offers to start from, at the means of q.
 
@@ -46,17 +47,24 @@ def pack(model: VAE, x: np.ndarray, key: jax.Array, *, num_images: int = 10) -> 
         _layer(layer, centre, spread)
         for layer, (centre, spread) in zip(variances, _ranges(model, EvaluationKeys(key).explorer), strict=True)
     ]
-    x = np.asarray(x).reshape(len(x), -1)
-    shown = x[:num_images]
-    height, width = image_shape(model.data_size)
+    height, width, channels = _shape(np.shape(x)[1:], model.data_size)
+    shown = np.asarray(x).reshape(len(x), -1)[:num_images]
     return {
         "height": height,
         "width": width,
+        "channels": channels,
         "blocks": [_block(block) for block in model.generative],
         "layers": layers,
         "images": [_bits(image) for image in shown],
         "means": [[_floats(row) for row in layer] for layer in _means(model, shown)],
     }
+
+
+def _shape(example: tuple[int, ...], size: int) -> tuple[int, int, int]:
+    """Height, width and channels, 1 or 3, of the picture of an example; values of another kind stand in a row."""
+    if len(example) in (2, 3) and (channels := ([*example, 1])[2]) in (1, 3):
+        return example[0], example[1], channels
+    return (*image_shape(size), 1)
 
 
 def _layer(variances: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from iwax.experiments import Record
 from iwax.figures import COLOURS, LINE_STYLES, MARKERS, plot
-from iwax.report.format import METRICS
+from iwax.report.format import METRICS, data_name
 
 __all__ = ["FIGURES", "LEGEND", "sheets_figure", "snr_figure"]
 
@@ -31,7 +31,8 @@ def training_figure(runs: Runs, path: str | Path) -> None:
             for name, records in lines.items():
                 curves = [np.array(record.curve, float) for record in records]
                 _line(axis, list(runs).index(name), name, [(curve[:, 0], -curve[:, 1]) for curve in curves])
-            axis.set(title=title, xlabel="epoch", xscale=_scale(axis))
+            axis.set(title=title, xlabel="epoch")
+            _scale(axis)
             axis.legend(**LEGEND)
         np.ravel(axes)[0].set(ylabel="training loss, −bound (nats)")
 
@@ -47,7 +48,8 @@ def along_figure(runs: Runs, path: str | Path) -> None:
             for i, (name, records) in enumerate(runs.items()):
                 points = [[(epoch, values[metric]) for epoch, values in r.along if metric in values] for r in records]
                 _line(axis, i, name, [tuple(np.array(line, float).T) for line in points if line])
-            axis.set(title=METRICS[metric], xlabel="epoch", xscale=_scale(axis))
+            axis.set(title=METRICS[metric], xlabel="epoch")
+            _scale(axis)
         np.ravel(axes)[0].set(ylabel="test images (nats)")
         np.ravel(axes)[0].legend(**LEGEND)
 
@@ -66,8 +68,10 @@ def betas_figure(runs: Runs, path: str | Path) -> None:
                 betas = [np.array(record.training["beta"], float) for record in records]
                 _line(below, i, name, [(curve[:, 0], curve[:, 1]) for curve in betas])
             above.sharey(axes[0, 0])
-            above.set(title=rule, xscale=_scale(above))
-            below.set(xlabel="epoch", ylim=(-0.03, 1.03), xscale=_scale(below))
+            above.set(title=rule)
+            below.set(xlabel="epoch", ylim=(-0.03, 1.03))
+            _scale(above)
+            _scale(below)
         tenth = [y[len(y) // 10] for axis in axes[0] for y in (line.get_ydata() for line in axis.get_lines())]
         axes[0, 0].set(ylabel="IWAE-64, test images (nats)", ylim=(min(tenth), None))  # after the steep rise
         axes[1, 0].set(ylabel="beta")
@@ -115,7 +119,7 @@ def _panels(runs: Runs) -> dict[str, Runs]:
     panels: dict[str, Runs] = {}
     for name, records in runs.items():
         for record in records:
-            panel = panels.setdefault(f"{record.config['dataset']}, {record.config['model']}", {})
+            panel = panels.setdefault(f"{data_name(record.config)}, {Path(record.config['model']).name}", {})
             panel.setdefault(name, []).append(record)
     return panels
 
@@ -130,9 +134,10 @@ def _line(axis: Any, i: int, name: str, curves: list[tuple[np.ndarray, np.ndarra
         axis.fill_between(x, y.min(axis=0), y.max(axis=0), color=style["color"], alpha=0.2, lw=0)
 
 
-def _scale(axis: Any) -> str:
-    """Epochs by their logarithm where there are many, as schedules are."""
+def _scale(axis: Any) -> None:
+    """Epochs by their logarithm where there are many, as schedules are; else at whole numbers."""
     last = max((line.get_xdata()[-1] for line in axis.get_lines() if len(line.get_xdata())), default=1)
-    if last <= 30:
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return "log" if last > 30 else "linear"
+    if last > 30:
+        axis.set_xscale("log")
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

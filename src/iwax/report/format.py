@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from iwax.objectives import OBJECTIVES, options
@@ -12,7 +13,9 @@ __all__ = [
     "arithmetic",
     "backward",
     "counted",
+    "data_name",
     "early_words",
+    "legend",
     "nats",
     "objective_name",
     "processor",
@@ -30,6 +33,12 @@ METRICS = {
 }
 ESTIMATORS = {"sticking-the-landing": "STL", "doubly-reparameterized": "DReG", "score-function": "score"}
 OTHERWISE_WORDED = ("num_groups", "num_samples", "gradient", "backward", "num_resampled")  # options of objectives
+SHORT = {
+    "VAE": "VAE(K): the mean of K log-weights, an ELBO",
+    "STL": "STL: gradients by sticking the landing",
+    "DReG": "DReG: doubly reparameterized gradients",
+    "resampled": "resampled: so many of the K samples, drawn by their weights, go backward",
+}  # of the words of names, those that do not say themselves what they mean
 EXPONENT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -40,6 +49,15 @@ def counted(number: int, noun: str) -> str:
     ('1 epoch', '3,280 epochs')
     """
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def data_name(config: Mapping[str, Any]) -> str:
+    """The data set of a configuration; of a path, which is that of one machine, its last part.
+
+    >>> data_name({"dataset": "/home/me/faces"}), data_name({"dataset": "mnist"})
+    ('faces', 'mnist')
+    """
+    return Path(str(config["dataset"])).name
 
 
 def objective_name(config: Mapping[str, Any]) -> str:
@@ -66,6 +84,17 @@ def objective_name(config: Mapping[str, Any]) -> str:
     words += ["alternating"] if config.get("update") == "alternating" else []
     words += ["from a trained model"] if config.get("init_from") else []
     return ", ".join(words)
+
+
+def legend(names: Iterable[str]) -> str:
+    """What the short words in names of objectives mean; "" where there are none.
+
+    >>> legend(["IWAE(5), DReG", "PIWAE(8, 8)"])
+    'DReG: doubly reparameterized gradients.'
+    """
+    words = set(re.findall(r"\w+", " ".join(names)))
+    said = "; ".join(meaning for word, meaning in SHORT.items() if word in words)
+    return said and said + "."
 
 
 def _option_words(config: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from iwax.experiments import Record, folder_record, identifier, read_records
 from iwax.figures import read_about
 from iwax.models import is_own
 from iwax.numpy_files import read_arrays
-from iwax.report.format import nats, objective_name
+from iwax.report.format import data_name, nats, objective_name
 from iwax.runs import (
     CHECKPOINT,
     STATUS,
@@ -47,7 +47,9 @@ class Run:
     def title(self) -> str:
         """What was trained, and how well."""
         config, value = self.record.config, "" if self.nll is None else f": log p {nats(-self.nll)}"
-        return f"{objective_name(config)}, {config['model']}, {config['dataset']}, seed {config['seed']}{value}"
+        return (
+            f"{objective_name(config)}, {Path(config['model']).name}, {data_name(config)}, seed {config['seed']}{value}"
+        )
 
     @property
     def nll(self) -> float | None:

@@ -1,22 +1,26 @@
 """One self-contained HTML page: no network, no other file."""
 
 import base64
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 from markupsafe import Markup, escape
 
+from iwax.extras import is_installed
 from iwax.files import dumps
 from iwax.report.against import MARKS, WORDS
 from iwax.report.format import counted
 from iwax.report.tables import Sheet
 from iwax.report.verdicts import outcome
 
-__all__ = ["inline_svg", "picture_data", "render"]
+__all__ = ["inline_svg", "picture_data", "render", "sheet_data"]
 
+WHITE = 255
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -67,7 +71,28 @@ def inline_svg(path: Path, name: str, alt: str = "") -> Markup:
 
 def picture_data(path: Path) -> str:
     """A PNG file as an address that holds it."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    return _address(path.read_bytes())
+
+
+def sheet_data(path: Path) -> str:
+    """A sheet of images as an address, without the caption that stands below it for those who have but the file."""
+    if not is_installed("PIL"):
+        return picture_data(path)
+    from PIL import Image
+
+    with Image.open(path, formats=("PNG",)) as image:
+        grey = np.asarray(image.convert("L"))
+        edges = grey[:, 0], grey[0]  # left of the images and above them is a grey line, beside the caption white paper
+        height, width = (int(np.argmax(edge == WHITE)) or len(edge) for edge in edges)
+        if (grey[0, 0] == WHITE) or (height, width) == grey.shape:
+            return picture_data(path)
+        buffer = io.BytesIO()
+        image.crop((0, 0, width, height)).save(buffer, "PNG", optimize=True)
+    return _address(buffer.getvalue())
+
+
+def _address(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def _prose(text: str) -> Markup:

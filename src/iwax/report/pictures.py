@@ -1,5 +1,6 @@
 """The parts of a report that are pictures: figures of studies, cost, sheets and diagrams."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,10 +18,12 @@ from iwax.report.diagram import architecture_diagram
 from iwax.report.figures import FIGURES, sheets_figure, snr_figure
 from iwax.report.format import counted, objective_name
 from iwax.report.gather import OWN, Run, pictures
-from iwax.report.page import inline_svg, picture_data
+from iwax.report.page import inline_svg, sheet_data
+from iwax.runs import ENVIRONMENT, RunFolder
 
 __all__ = ["Parts", "caption", "line_names"]
 
+IMAGE = 28 * 28  # pixels, of the data sets of studies
 LINES = 14  # of a figure: as many as its legend has room for
 PICTURES = 12  # runs whose sheets the page shows
 SUFFIXES = (".svg", ".pdf")
@@ -86,10 +89,11 @@ class Parts:
                     run.record
                 )
         names = line_names(list(groups.values())[:LINES])  # the best, since runs are in that order
-        title = "Training" if len(groups) <= LINES else f"Training: the best {LINES} of {len(groups)} lines"
+        title = "Training: minus the mean bound of each epoch"
+        title += "." if len(groups) <= LINES else f", of the best {LINES} of {len(groups)} lines."
         drawn = [self.draw("own-training", title, partial(FIGURES["training"][0], names))] if names else []
         if any(record.along for records in names.values() for record in records):
-            title = "Test images along training"
+            title = "Test images along training, in nats: higher is better."
             drawn.append(self.draw("own-along", title, partial(FIGURES["along"][0], names)))
         return drawn
 
@@ -108,17 +112,18 @@ class Parts:
         return [{"title": run.title, "pictures": _shown(run)} for run in shown]
 
     def diagrams(self) -> list[dict[str, Any]]:
-        """The architectures of the runs, drawn from models."""
-        names = [name for name in ARCHITECTURES if any(run.record.config["model"] == name for run in self.runs)]
-        models = {name: ARCHITECTURES[name](key=jax.random.key(0)) for name in names}
-        return [
-            self.draw(
-                f"architecture-{name}",
-                f"{name}: {model.num_parameters:,} parameters. Heights go with the square root of the number of units.",
-                partial(architecture_diagram, model),
+        """The architectures of the runs, drawn from models of the size of their examples."""
+        there = {(run.record.config["model"], _size(run)) for run in self.runs}
+        kinds = [(name, size) for name in ARCHITECTURES for size in sorted(s for n, s in there if n == name)]
+        drawn = []
+        for name, size in kinds:
+            model = ARCHITECTURES[name](key=jax.random.key(0), data_size=size)
+            words = (
+                f"{name}: {model.num_parameters:,} parameters. Heights go with the square root of the units' number."
             )
-            for name, model in models.items()
-        ]
+            file = f"architecture-{name}" + (f"-{size}" if size != IMAGE else "")
+            drawn.append(self.draw(file, words, partial(architecture_diagram, model)))
+        return drawn
 
     def draw(self, name: str, caption: str, function: Callable[[Path], None]) -> dict[str, Any]:
         """What the page shows of the figure that `function` draws, which is written as .svg and .pdf, too."""
@@ -172,9 +177,16 @@ def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 def _shown(run: Run) -> list[dict[str, str]]:
     found = sorted(pictures(run).items(), reverse=True)  # samples first
     return [
-        {"data": picture_data(path), "alt": f"{kind}: {run.title}", "label": SHOWN.get(kind, kind)}
+        {"data": sheet_data(path), "alt": f"{kind}: {run.title}", "label": SHOWN.get(kind, kind)}
         for kind, path in found
     ]
+
+
+def _size(run: Run) -> int:
+    """How many values an example has: of data of one's own what the run's folder says, else as many as MNIST's have."""
+    folder = run.folder if run.record.scale == OWN else None
+    shape = RunFolder(folder).json(ENVIRONMENT).get("example_shape") if folder else None
+    return math.prod(shape) if shape else IMAGE
 
 
 def _order(run: Run) -> tuple[str, float]:

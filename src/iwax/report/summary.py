@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from iwax.experiments import Record, Study
 from iwax.report.cell_runs import SCALES, cells_done, find
-from iwax.report.format import arithmetic, counted, nats, objective_name
+from iwax.report.format import arithmetic, counted, data_name, nats, objective_name
 from iwax.report.gather import OWN, Run
 from iwax.report.tables import Datum, Sheet
 
@@ -81,9 +82,10 @@ def _best(runs: Sequence[Run]) -> list[str]:
     for run in sorted((run for run in runs if run.nll is not None), key=lambda run: run.nll or 0.0):
         best.setdefault(run.record.config["dataset"], run)
     return [
-        f"Best on {dataset}: log p {nats(-(run.nll or 0))} by {objective_name(run.record.config)}, "
-        f"{run.record.config['model']}, after {counted(run.record.training['epochs'], 'epoch')} ({run.record.scale})."
-        for dataset, run in best.items()
+        f"Best on {data_name(run.record.config)}: log p {nats(-(run.nll or 0))} by "
+        f"{objective_name(run.record.config)}, {run.record.config['model']}, "
+        f"after {counted(run.record.training['epochs'], 'epoch')} ({run.record.scale})."
+        for run in best.values()
     ]
 
 
@@ -108,7 +110,8 @@ def _run(run: Run) -> tuple[Datum, ...]:
     units = evaluation.get("active_units") or []
     name = run.folder.name if run.folder is not None else record.id
     return (
-        *(Datum(objective_name(config)), *(Datum(str(config[key])) for key in ("model", "dataset", "protocol"))),
+        *(Datum(objective_name(config)), Datum(Path(config["model"]).name), Datum(data_name(config))),
+        Datum(str(config["protocol"])),
         Datum(record.scale),
         Datum(f"{training['epochs']:,}", training["epochs"]),
         _value(evaluation["values"].get("log_p")),

@@ -63,14 +63,17 @@ function explore() {
   }
 
   function paint(canvas, pictures) {
-    const { height, width } = model, total = width * pictures.length;
+    const { height, width, channels = 1 } = model, total = width * pictures.length;
     Object.assign(canvas, { width: total, height });
+    canvas.style.aspectRatio = `${total} / ${height}`;
     const image = new ImageData(total, height);
-    pictures.forEach((pixels, tile) => pixels.forEach((value, i) => {
-      const to = 4 * (Math.floor(i / width) * total + tile * width + i % width);
-      image.data.fill(Math.round(255 * value), to, to + 3);
-      image.data[to + 3] = 255;
-    }));
+    pictures.forEach((pixels, tile) => {
+      for (let i = 0; i < width * height; i++) {
+        const to = 4 * (Math.floor(i / width) * total + tile * width + i % width);
+        for (let c = 0; c < 3; c++) image.data[to + c] = Math.round(255 * pixels[i * channels + c % channels]);
+        image.data[to + 3] = 255;
+      }
+    });
     canvas.getContext("2d").putImageData(image, 0, 0);
   }
 
