@@ -695,6 +695,22 @@ BUGS = [
     Bug("bounds of few samples and of many are one curve", "experiments/records.py",
         'if point[0] > self.training.get("early_epochs", 0)]', "if point[0]]",
         "one_bound_only", "iwax itself", where=("tests/runs/test_early_runs.py",)),
+    Bug("an evaluation without a field is a fault of whichever command comes first", "runs/kinds.py",
+        "num_examples: Required[Count]", "num_examples: Count",
+        "missed_by_the_one_reader", "iwax itself", where=("tests/runs/test_damaged_folders.py",)),
+    Bug("a clock set back keeps leases of the dead", "sweeps/lease.py",
+        "return abs(clock.stat().st_mtime - path.stat().st_mtime)",
+        "return clock.stat().st_mtime - path.stat().st_mtime",
+        "clock_that_was_set_back", "iwax itself", where=("tests/sweeps/test_lease.py",)),
+    Bug("a TIFF that is damaged further on is a traceback", "data/folders.py",
+        'getattr(image, "n_frames", 1)  # and this, which reads on in a TIFF', "image.verify",
+        "tiff_that_is_damaged", "iwax itself", where=("tests/data/test_custom_data.py",)),
+    Bug("Ctrl-C while signals are being set up is lost", "cli/__init__.py", "held.pass_on()", "held.__enter__()",
+        "before_anything_is_imported", "iwax itself", where=("tests/test_interrupts.py",)),
+    Bug("a part of an evaluation takes any options", "cli/parts.py", "or set(own) != set(OPTIONS):", "or own is None:",
+        "part_of_an_evaluation", "iwax itself", where=("tests/cli/test_bounds.py",)),
+    Bug("macOS is asked as Linux is", "runs/lock.py", 'elsewhere\n    known', 'of_linux\n    known',
+        "macos_is_asked", "iwax itself", where=("tests/runs/test_lock.py",)),
 ]  # fmt: skip
 
 

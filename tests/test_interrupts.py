@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from iwax import interrupts
+from iwax.cli import main
 from iwax.cli.outcome import outcome
 from iwax.errors import OutOfMemoryError
 from iwax.interrupts import Interrupted, finishing, handled, raising
@@ -117,6 +118,29 @@ def test_where_it_is_said_a_signal_is_an_exception_at_once():
         reached.append("the next line")
     assert not reached
     assert error.value.signum == signal.SIGTERM
+
+
+@POSIX
+def test_ctrl_c_before_anything_is_imported_waits_for_its_answer_and_is_one_line(ended, capfd, monkeypatch):
+    """Where Python would answer, by an exception out of an import, which is a traceback or is lost."""
+    from iwax.cli import commands
+
+    monkeypatch.setattr(commands, "run", lambda arguments: pytest.fail("it went on"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    real = interrupts.handled
+
+    def handled():
+        signal.raise_signal(signal.SIGINT)  # as if it came while this module was read
+        return real()
+
+    monkeypatch.setattr(interrupts, "handled", handled)
+    try:
+        with pytest.raises(Ended, match="130"):
+            main([])
+        assert capfd.readouterr().err.startswith("iwax: interrupted; ")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @POSIX

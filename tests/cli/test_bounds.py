@@ -1,5 +1,7 @@
 """Sizes, counts, seeds and epochs that no device can take are refused by name, and cost nothing."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -65,6 +67,28 @@ def test_training_that_no_device_can_count_is_refused_and_leaves_nothing(capsys,
 )
 def test_judging_that_no_device_can_count_is_refused(capsys, folder, command, options, message):
     assert message in refused(capsys, command, folder / "run", *options)
+
+
+WHOLE = {
+    **{"num_samples": 64, "num_images": None, "dataset": None, "seed": 0, "rows": 256, "checkpoint": None},
+    **{"iwae_samples": [8], "data_dir": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "message"),
+    [
+        ("2", WHOLE, "Expected PART to be I-of-N, or whole; got '2'."),
+        ("1-of-2", [], "Expected OPTIONS to be a JSON object of num_samples, num_images"),
+        ("1-of-2", {"data_dir": None, "checkpoint": None}, "Expected OPTIONS to be a JSON object of"),
+        ("1-of-2", WHOLE | {"unheard_of": 1}, "Expected OPTIONS to be a JSON object of"),
+        ("1-of-2", WHOLE | {"seed": "0"}, "Expected seed of OPTIONS to be of another type; got '0'."),
+        ("3-of-2", WHOLE, "Expected a part to be from 1 to 2; got 3."),
+    ],
+)
+def test_a_part_of_an_evaluation_that_is_none_is_refused(capsys, folder, part, options, message):
+    """The hidden command of executors, typed by hand."""
+    assert message in refused(capsys, "evaluate-part", folder / "run", folder / "parts", part, json.dumps(options))
 
 
 def test_the_last_seed_is_one_of_its_own_and_the_next_is_none():

@@ -1,10 +1,13 @@
 """Locks: one process at a time, until it ends, however it ends; who only asks is in nobody's way."""
 
+import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from filelock import unlock_descriptor
@@ -89,6 +92,55 @@ def test_windows_is_asked_by_reading_the_locked_byte(tmp_path, monkeypatch):
         assert is_free(file)
         monkeypatch.setattr(lock.os, "read", refuse)
         assert not is_free(file)
+
+
+def test_windows_locks_a_byte_and_needs_nothing_of_posix(tmp_path, monkeypatch):
+    """By a stand-in for msvcrt.locking, which locks a byte for one descriptor, and bars all others from reading it."""
+    held = {}
+
+    def locking(descriptor, blocking):
+        return held.setdefault("by", descriptor) == descriptor
+
+    def read(descriptor, count):
+        if held.get("by", descriptor) != descriptor:
+            raise PermissionError(13, "Permission denied")
+        return b""
+
+    path = tmp_path / "lock"
+    path.touch()
+    monkeypatch.setattr(lock.sys, "platform", "win32")
+    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(lock, "lock_descriptor", locking)
+    monkeypatch.setattr(lock.os, "read", read)
+    with open(path, "r+") as first, open(path, "r+") as second:
+        assert is_free(second)
+        assert try_lock(first)
+        assert not is_free(second)
+        assert not try_lock(second, 0.02)
+        held.clear()  # as the system does when the first is closed
+        assert is_free(second)
+        assert try_lock(second)
+
+
+@pytest.mark.skipif(lock.fcntl is None, reason="constants of POSIX")
+def test_macos_is_asked_by_f_getlk_in_the_order_of_its_fields(tmp_path, monkeypatch):
+    """By a stand-in for its `fcntl`: the struct flock of macOS has start, length and process first, then type."""
+    asked, answers = [], [lock.fcntl.F_WRLCK, lock.fcntl.F_UNLCK]
+
+    def ask(descriptor, command, content):
+        asked.append((command, struct.unpack("qqihh", content)))
+        return struct.pack("qqihh", 0, 0, 7, answers.pop(0), 0)
+
+    stand_in = SimpleNamespace(fcntl=ask, **{name: getattr(lock.fcntl, name) for name in ("F_WRLCK", "F_UNLCK")})
+    stand_in.F_GETLK = 7
+    monkeypatch.setattr(lock.sys, "platform", "darwin")
+    monkeypatch.setattr(lock, "fcntl", stand_in)
+    monkeypatch.setattr(lock, "LAYOUT", "qqihh")
+    monkeypatch.setattr(lock, "KIND", 3)
+    monkeypatch.setattr(lock, "lock_descriptor", lambda *args, **options: pytest.fail("a lock was taken"))
+    with open(tmp_path / "lock", "w") as file:
+        assert [is_free(file), is_free(file)] == [False, True]
+    assert asked == [(7, (0, 0, 0, stand_in.F_WRLCK, os.SEEK_SET))] * 2
 
 
 def test_a_system_that_cannot_be_asked_makes_nobody_busy(tmp_path, monkeypatch):
