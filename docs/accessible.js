@@ -1,10 +1,10 @@
-// What the theme leaves out for readers by keyboard and by ear: names of regions, code and
-// tables that can be scrolled by keys, and no heading of a column without a word.
+// What the theme leaves out for readers by keyboard and by ear: names of regions, code,
+// tables and drawings that can be scrolled by keys, and no heading of a column without a word.
 function nameRegions() {
   document.querySelectorAll(".md-search[role=dialog]").forEach((one) => one.setAttribute("aria-label", "Search"));
   document.querySelectorAll(".md-code__nav").forEach((one, i) => one.setAttribute("aria-label", `Code ${i + 1}`));
   document.querySelectorAll("pre > code").forEach((one) => one.setAttribute("tabindex", "0"));
   document.querySelectorAll("th:empty").forEach((one) => one.replaceWith(document.createElement("td")));
-  document.querySelectorAll(".md-typeset__scrollwrap").forEach((one) => one.setAttribute("tabindex", "0"));
+  document.querySelectorAll(".md-typeset__scrollwrap, p:has(> img[src$='.svg'])").forEach((one) => one.setAttribute("tabindex", "0"));
 }
 window.addEventListener("load", () => { nameRegions(); setTimeout(nameRegions, 500); });
