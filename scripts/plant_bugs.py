@@ -712,6 +712,21 @@ BUGS = [
         "part_of_an_evaluation", "iwax itself", where=("tests/cli/test_bounds.py",)),
     Bug("macOS is asked as Linux is", "runs/lock.py", 'elsewhere\n    known', 'of_linux\n    known',
         "macos_is_asked", "iwax itself", where=("tests/runs/test_lock.py",)),
+    Bug("a table too wide for the terminal is cut", "console.py", "if _least(columns, rows, texts) <= console.width:",
+        "if _least(columns, rows, texts) > 0:", "wider_than_the_terminal", "iwax itself",
+        where=("tests/cli/test_command_line.py",)),
+    Bug("the explorer takes every picture for a square", "report/explorer.py", "_shape(np.shape(x)[1:], model.data_size)",
+        "_shape((), model.data_size)", "shape_of_the_examples", "iwax itself",
+        where=("tests/report/test_explorer.py",)),
+    Bug("architectures are drawn for MNIST whatever the data", "report/pictures.py",
+        "return math.prod(shape) if shape else IMAGE", "return IMAGE", "data_of_ones_own", "iwax itself",
+        where=("tests/report/test_report.py",)),
+    Bug("a report names data by the folder they lie in", "report/format.py",
+        'return Path(str(config["dataset"])).name', 'return str(config["dataset"])', "data_of_ones_own", "iwax itself",
+        where=("tests/report/test_report.py",)),
+    Bug("a sheet in the report keeps its small print", "report/page.py", "image.crop((0, 0, width, height))",
+        "image.crop((0, 0, image.width, image.height))", "without_the_caption", "iwax itself",
+        where=("tests/report/test_report.py",)),
 ]  # fmt: skip
 
 
