@@ -114,6 +114,30 @@ def test_what_differs_besides_the_seed_is_a_line_and_a_column(runs):
     assert any("1 run without an evaluation" in note for note in sheet.notes)
 
 
+def test_a_table_names_data_by_the_last_part_of_their_path_where_that_tells_them_apart(tmp_path):
+    for name, dataset in {"a": "/home/somebody/faces", "b": "/home/somebody/cars", "c": "/tmp/cars"}.items():
+        fake_run(tmp_path / name, 0.0, judged=False, dataset=dataset, epochs=ord(name))
+    two, three = group_runs([tmp_path / "a", tmp_path / "b"]), group_runs([tmp_path])
+    sheet = seed_sheet(two)
+    assert sheet.columns[:3] == ("objective", "dataset", "trained epochs")
+    assert [row[1].text for row in sheet.rows] == ["cars", "faces"]
+    assert {row[1].text for row in seed_sheet(three).rows} == {
+        "/home/somebody/faces",
+        "/home/somebody/cars",
+        "/tmp/cars",
+    }
+    assert seed_values(two)[0]["dataset"] == "/home/somebody/cars"  # for programs it stays what it is
+
+
+def test_epochs_are_told_once_where_those_asked_for_were_trained(tmp_path):
+    for epochs in (1, 2):
+        path = fake_run(tmp_path / str(epochs), 0.0, judged=False, epochs=epochs)
+        config = json.loads((path / "config.json").read_text()) | {"epochs": epochs}
+        (path / "config.json").write_text(json.dumps(config))
+    assert seed_sheet(group_runs([tmp_path])).columns[:3] == ("objective", "epochs", "seeds")
+    assert "trained epochs" in seed_values(group_runs([tmp_path]))[0]
+
+
 def test_every_form_has_the_numbers(runs, capsys):
     expected = seed_values(group_runs([runs]))
     status, out, _ = command(capsys, "table", runs, "--json")

@@ -43,7 +43,7 @@ def _comparison(groups: Sequence[SeedGroup]) -> Sheet | None:
     if len(judged) < 2:
         return None
     judged.sort(key=lambda group: -_best(group)[0])
-    labels, _ = seed_labels(judged)
+    labels, _ = seed_labels(judged, short=True)
     (_, reference), *others = (_best(group) for group in judged)
     rows, notes = [], [] if len(others) <= COMPARED else [f"The best {COMPARED} of {len(others)} lines below it."]
     for (value, path), label in zip(others[:COMPARED], labels[1:], strict=False):

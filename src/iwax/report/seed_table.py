@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from iwax.checks import check_choice
@@ -45,7 +46,7 @@ def seed_sheet(groups: Sequence[SeedGroup], columns: Sequence[str] = DEFAULT_COL
     for column in columns:
         check_choice("columns", column, COLUMNS)
     groups = _ordered(groups)
-    labels, names = seed_labels(groups)
+    labels, names = seed_labels(groups, short=True)
     best = {column: best_group(groups, column) for column in columns}
     rows = tuple(
         (
@@ -89,8 +90,11 @@ def _ordered(groups: Sequence[SeedGroup]) -> list[SeedGroup]:
     return sorted(groups, key=key)
 
 
-def seed_labels(groups: Sequence[SeedGroup]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
-    """For each group its objective and the fields in which groups differ; and the names of these."""
+def seed_labels(groups: Sequence[SeedGroup], *, short: bool = False) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """For each group its objective and the fields in which groups differ; and the names of these.
+
+    `short` is for eyes: of a path its last part, where that tells them apart, and no trained epochs beside as many.
+    """
     configs = [dataclasses.asdict(group.config) | {"trained_epochs": group.epochs} for group in groups]
     objectives = [objective_name(config) for config in configs]
     differing = [
@@ -107,7 +111,20 @@ def seed_labels(groups: Sequence[SeedGroup]) -> tuple[list[tuple[str, ...]], tup
             (objective, *(str(config[name]) for name in named))
             for objective, config in zip(objectives, configs, strict=True)
         ]
-    return labels, ("objective", *("recipe" if name == "protocol" else name.replace("_", " ") for name in named))
+    names = ("objective", *("recipe" if name == "protocol" else name.replace("_", " ") for name in named))
+    return _shortened(labels, names) if short and labels else (labels, names)
+
+
+def _shortened(
+    labels: Sequence[tuple[str, ...]], names: tuple[str, ...]
+) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    columns = dict(zip(names, zip(*labels, strict=True), strict=True))
+    if "epochs" in columns and columns["epochs"] == columns.get("trained epochs"):
+        del columns["trained epochs"]
+    for name in {"dataset", "model"} & columns.keys():
+        last = tuple(Path(word).name for word in columns[name])
+        columns[name] = last if len(set(last)) == len(set(columns[name])) else columns[name]
+    return list(zip(*columns.values(), strict=True)), tuple(columns)
 
 
 def _datum(number: MeanOverSeeds | None, column: str, best: bool) -> Datum:
