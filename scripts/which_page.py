@@ -73,9 +73,21 @@ def section(records: list[Record]) -> str:
         "",
         f"Each log p has an error of {min(errors):.2f} to {max(errors):.2f} over test images, which the models of a",
     ]
-    lines += ["column share. One run each, but for the VAE of one sample with one layer: the mean of three seeds.", ""]
+    lines += [f"column share. {_seeds(records)}", ""]
     lines += [f"- {setting}: {_order(likelihoods[setting])}." for setting in SETTINGS]
     return "\n".join(lines) + "\n"
+
+
+def _seeds(records: list[Record]) -> str:
+    """How many runs the numbers are means of."""
+    counts = {
+        (row, setting): len(cell) for setting in SETTINGS for row in ROWS if (cell := chosen(records, row, setting))
+    }
+    several = {place: count for place, count in counts.items() if count > 1}
+    if len(several) == len(counts) and len(set(several.values())) == 1:
+        return f"Each is the mean of {next(iter(several.values()))} seeds."
+    named = "; ".join(f"{row} ({setting}), of {count} seeds" for (row, setting), count in several.items())
+    return f"One run each, but for means of several: {named}." if several else "One run each."
 
 
 def _order(values: dict[str, float]) -> str:

@@ -151,8 +151,12 @@ def test_every_study_end_to_end(study, tmp_path, capsys):
         found = matching_records(STUDIES[study], cell.config, records, cell.start)
         assert found
         assert all(record.value(cell.metric) is not None for record in found)
+    images = tmp_path / "results" / "images"
+    assert {path.stem for path in images.glob("*.npz")} == {record.id for record in records}
+    shutil.rmtree(images, ignore_errors=True)  # as records of before have none
     status, out, _ = command(capsys, study, "--scale", "smoke", *folders, "--json")
     assert {report["state"] for report in json.loads(out)} == {"found"}
+    assert {path.stem for path in images.glob("*.npz")} == {record.id for record in records}
     status, out, _ = command(capsys, "--list", "--json", "--results", tmp_path / "results")
     (row,) = (row for row in json.loads(out) if row["study"] == study)
     assert row["smoke"].endswith(", 0 open")

@@ -129,7 +129,7 @@ def page(tmp_path_factory):
 
 def test_answers_come_first_and_bookkeeping_last_and_studies_are_folded(page):
     outline = Outline(page)
-    assert outline.sections == ["answers", "s", "t", "cost", "architectures", "runs"]
+    assert outline.sections == ["answers", "claims", "s", "t", "cost", "architectures", "runs"]
     assert outline.folded
     assert all(outline.folded)
     links = re.findall(r'href="#([^"]+)"', page[page.index("<nav") : page.index("</nav>")])

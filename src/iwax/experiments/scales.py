@@ -86,7 +86,7 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
 def is_planned(study: Study, config: RunConfig, asked: Mapping[str, Any], scale: str) -> bool:
     """Whether that is asked for where a cell's configuration is trained at the scale today, whatever the seed."""
     by_run = {"seed", "init_from", *ALONG}
-    planned = non_default_fields(_at(study, config, scale, 0, {}))
+    planned = non_default_fields(_trained(study, config, scale, 0, {}))
     return all(planned.get(name) == asked.get(name) for name in (planned.keys() | asked.keys()) - by_run)
 
 
@@ -99,16 +99,23 @@ def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -
 
 
 def _at(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[str, Any]) -> RunConfig:
-    """The run of a configuration at a scale. What the study's own configuration says of the recipe is kept."""
-    recipe = _recipe(study, config, scale) | dict(given)
-    run = dataclasses.replace(config, **recipe | explicit_fields(config), seed=seed)
+    """The run of a configuration at a scale, with what is judged along it."""
+    run = _trained(study, config, scale, seed, given)
     if scale == "smoke":
-        own: dict[str, Any] = dict.fromkeys(BY_SMOKE) | {"dataset": SAMPLE, "train_images": 1000, "batch_size": 100}
-        own |= {"epochs": 1, "eval_every": 1, "eval_images": 20, "eval_samples": 64}
-        return dataclasses.replace(run, **own)
+        return dataclasses.replace(run, eval_every=1, eval_images=20, eval_samples=64)
     every = max(1, resolve(run).epochs // POINTS)
     along: dict[str, Any] = {"eval_every": every, "eval_images": 500}
     return dataclasses.replace(run, **along | dict(given))
+
+
+def _trained(study: Study, config: RunConfig, scale: str, seed: int, given: Mapping[str, Any]) -> RunConfig:
+    """How it is trained. What the study's own configuration says of the recipe is kept."""
+    recipe = _recipe(study, config, scale) | dict(given)
+    run = dataclasses.replace(config, **recipe | explicit_fields(config), seed=seed)
+    if scale != "smoke":
+        return run
+    own: dict[str, Any] = dict.fromkeys(BY_SMOKE) | {"dataset": SAMPLE, "train_images": 1000, "batch_size": 100}
+    return dataclasses.replace(run, **own | {"epochs": 1})
 
 
 def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:

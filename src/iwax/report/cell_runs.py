@@ -117,7 +117,8 @@ def find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found]
             how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
             groups.setdefault(dumps([record.scale, _k(record), how], sort_keys=True), []).append(record)
     by_seed = (tuple(sorted(group, key=lambda record: record.config["seed"])) for group in groups.values())
-    found = sorted((Found(group, cell.metric, cell.judged_on) for group in by_seed), key=rank, reverse=True)
+    found = [Found(group, cell.metric, cell.judged_on) for group in by_seed]
+    found = sorted(found, key=rank, reverse=True) if len(found) > 1 else found
     least = min((SCALES.index(one.scale) for one in found if one.is_biased), default=0)
     renewed = any(not one.is_biased and SCALES.index(one.scale) >= least for one in found)
     return [one for one in found if not (one.is_biased and renewed)]

@@ -112,7 +112,7 @@ class Pairing:
         if not borrowed:
             spread, freedom = found.spread, count - 1
         if spread is None:
-            return Difference(gain, count, published.error, None, freedom=1)
+            return Difference(gain, count, None, None)
         of_seeds = math.hypot(spread / math.sqrt(count), published.error or 0.0)
         return Difference(gain, count, of_seeds, None, freedom, borrowed)
 
