@@ -106,7 +106,9 @@ class Pairing:
         """Of ours and a published number, whose images and seeds are not known: what is unsure of either alone."""
         (found,) = (side for side in (one, other) if isinstance(side, Found))
         (published,) = (side for side in (one, other) if isinstance(side, Published))
-        gain, count = sign * (float(one.value) - float(other.value)), len(found.records)
+        assert not isinstance(published.value, tuple)  # counts of units are in no claim
+        ahead = found.value - published.value if one is found else published.value - found.value
+        gain, count = sign * ahead, len(found.records)
         spread, freedom = self._spread(found, metric)
         borrowed = count < ENOUGH and spread is not None
         if not borrowed:
