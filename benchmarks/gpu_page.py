@@ -57,7 +57,7 @@ def _rows(result: dict[str, Any]) -> Rows:
 def _steps(rows: Rows) -> str:
     """Times relative to iwax alone of the same K; of a cohort, a run's share of a step of all of them."""
     alone = {row["samples"]: row["ms"] for _, runs, row in rows if runs == 1 and row["system"] == "iwax"}
-    columns = ("", "runs", "K", "ms a step of all", "ms a step and run", "steps of runs a second")
+    columns = ("system", "runs", "K", "ms a step of all", "ms a step and run", "steps of runs a second")
     columns += ("against iwax alone", "spread of rounds", "peak MiB")
     lines = [f"| {' | '.join(columns)} |", "|:--" + "|--:" * (len(columns) - 1) + "|"]
     for _, runs, row in rows:

@@ -153,13 +153,14 @@ def test_a_figure_shows_the_first_run_that_has_its_pictures(tmp_path, monkeypatc
     for name in ("own.png", "other.png"):
         image_sheet(np.zeros((4, 16)), tmp_path / name)
     longer = dict(record(IWAE).training) | {"epochs": 400}
-    without = record(dataclasses.replace(IWAE, epochs=400), training=longer, sheets={"reconstructions": "own.png"})
+    without = record(IWAE, training=longer, sheets={"reconstructions": "own.png"})
     study = dataclasses.replace(
         STUDY, figures=tuple(Figure(kind, "", kind, (IWAE,)) for kind in ("reconstructions", "across"))
     )
     own, across = study.figures
     assert Parts([Run(without, tmp_path)], tmp_path, tmp_path).figure(study, across) is None
-    both = record(IWAE, sheets={"reconstructions": "own.png", "across": "other.png"})
+    former = dataclasses.replace(IWAE, epochs=40)  # of another recipe than today's
+    both = record(former, sheets={"reconstructions": "own.png", "across": "other.png"})
     parts = Parts([Run(one, tmp_path) for one in (both, without)], tmp_path, tmp_path)
     assert "one-layer, mnist, 400 epochs" in parts.figure(study, own)["svg"]
     assert "one-layer, mnist, 40 epochs" in parts.figure(study, across)["svg"]
