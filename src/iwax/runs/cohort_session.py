@@ -60,7 +60,7 @@ def train_as_one(sessions: list[Session], states: list[TrainState], on_progress:
                         break
         except interrupts.Interrupted:
             raise  # all is written
-        except (MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, ValueError) as error:
             if not is_out_of_memory(error):
                 raise
             full = lead.out_of_memory(error)

@@ -94,7 +94,7 @@ class Session:
             except NonFiniteLossError as error:
                 self.fail(state, clock, error)
                 raise
-            except (MemoryError, RuntimeError) as error:
+            except (MemoryError, RuntimeError, ValueError) as error:  # the last from device_put
                 if not is_out_of_memory(error):
                     raise
                 self.fail(state, clock, full := self.out_of_memory(error))
