@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -100,8 +100,8 @@ def _table(title: str, columns: list[str], rows: list[list[str]], texts: int, *,
     padding = (0, 1, 0, 0) if texts > 1 else (0, 1)
     table = Table(title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, padding=padding)
     for i, column in enumerate(columns):
-        justify, whole = "left" if i < texts else "right", i >= texts and not fold
-        table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=whole)
+        justify: Literal["left", "right"] = "left" if i < texts else "right"
+        table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=i >= texts and not fold)
     for row in rows:
         table.add_row(*map(Text, row))  # names of files may have brackets in them, which mark nothing up
     return table

@@ -133,7 +133,7 @@ def _of_cpu(field: str) -> str:
 def _training(folder: RunFolder, status: dict[str, Any]) -> dict[str, Any]:
     records = folder.metrics()
     kept = _thinned(records)
-    curves = {"curve": [[r["epoch"], r["bound"]] for r in kept]}
+    curves: dict[str, Any] = {"curve": [[r["epoch"], r["bound"]] for r in kept]}
     if records and "beta" in records[-1]:
         curves["beta"] = [[r["epoch"], r["beta"]] for r in kept]
     if folder.config().early_samples and (early := resolve(folder.config()).early) is not None:
