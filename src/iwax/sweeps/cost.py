@@ -65,7 +65,9 @@ def priced(
             prepared[key] = _prepared(own, data, data_dir)
         of_run[run.id] = prepared[key]
     imported = time.monotonic() - began
-    by_flop = sorted(((run.id, steps) for run in runs for steps in of_run[run.id]), key=lambda pair: pair[1].flop)
+    by_flop = sorted(
+        ((run.id + steps.when, steps) for run in runs for steps in of_run[run.id]), key=lambda pair: pair[1].flop
+    )
     measured = [(id, steps.flop, *_seconds(steps)) for id, steps in (by_flop[0], by_flop[-1])]
     rate = Rate(
         device=f"{jax.devices()[0].device_kind}, {cores} core{'s' * (cores > 1)}",
@@ -85,6 +87,8 @@ class _Steps:
     count: int
     flop: int
     """Of one."""
+    when: str
+    """In words, where a run has two kinds."""
 
 
 def _prepared(config: RunConfig, data: dict[Any, Dataset], data_dir: str | None) -> list[_Steps]:
@@ -97,15 +101,16 @@ def _prepared(config: RunConfig, data: dict[Any, Dataset], data_dir: str | None)
     trainer, state = prepare(run, data[source], check_own(run.config))
     shape, total = tuple(trainer.images.shape[1:]), run.epochs * trainer.steps_per_epoch
     early = run.early_steps(total, trainer.steps_per_epoch)
-    kinds = [(True, 0, early), (False, early, total - early)]
+    kinds = [(True, 0, early, " (early)"), (False, early, total - early, " (late)" if early else "")]
     return [
         _Steps(
             trainer,
             dataclasses.replace(state, step=jnp.asarray(first, state.step.dtype)),
             count,
             step_flop(run, state.model, state.objective, shape, is_early=is_early),
+            when,
         )
-        for is_early, first, count in kinds
+        for is_early, first, count, when in kinds
         if count
     ]
 

@@ -28,7 +28,7 @@ def with_fewer(objective: AbstractObjective, num_samples: int) -> AbstractObject
 
     >>> import iwax
     >>> with_fewer(iwax.IWAE(num_samples=64, backward="resampled", num_resampled=8), 5)
-    IWAE(num_samples=5, backward='all', num_resampled=None, sampling='independent', gradient='reparameterized')
+    IWAE(num_samples=5)
     """
     if num_samples >= objective.total_samples:
         raise IwaxError(
