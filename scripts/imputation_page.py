@@ -6,17 +6,22 @@ python scripts/imputation_page.py
 import pathlib
 
 from iwax.experiments import STUDIES
-from iwax.report import missing_tables
+from iwax.report import missing_findings, missing_tables
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE, RESULTS = ROOT / "docs" / "imputation.md", ROOT / "results"
-BEGIN, END = "<!-- numbers -->\n", "<!-- end of numbers -->\n"
+PARTS = {"findings": missing_findings, "numbers": missing_tables}  # between <!-- NAME --> and <!-- end of NAME -->
 
 
 def page() -> str:
     """The text of the page with its numbers afresh."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    return before + BEGIN + missing_tables(STUDIES["missing"], RESULTS) + END + rest.split(END)[1]
+    text = PAGE.read_text()
+    for name, write in PARTS.items():
+        before, rest = text.split(f"<!-- {name} -->\n")
+        after = rest.split(f"<!-- end of {name} -->\n")[1]
+        made = write(STUDIES["missing"], RESULTS)
+        text = f"{before}<!-- {name} -->\n{made}<!-- end of {name} -->\n{after}"
+    return text
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ PURPOSES = {
     "exact picture": "z for q_IW at the points of a grid",
     "prior of dropped units": "units that pruning draws from the prior",
     "explorer": "the ranges of the sliders",
+    "spreads": "z of rows held out, by whose log p the spreads of a table's model are widened",
     "imputation samples": "z for the missing values of a row of a table",
     "imputed rows": "which of those samples stand for a row",
     "imputed values": "the missing values given them",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -61,6 +62,8 @@ def test_a_table_is_completed_with_draws_rows_and_a_page(table, capsys):
     ("options", "message"),
     [
         (["--out", "done.xlsx"], "Expected --out to be a .csv or .parquet file"),
+        (["--out", "table.csv"], "Expected --out to be another file than the table, which is kept; got table.csv"),
+        (["--out", "done.csv", "--validation", "1"], "Expected validation to be at least 0 and below 1; got 1"),
         (["--out", "done.csv", "--kind", "length"], "Expected --kind COLUMN=KIND; got 'length'"),
         (["--out", "done.csv", "--kind", "length=number"], "Expected kinds to be one of continuous"),
         (["--out", "done.csv", "--kind", "city=count"], "Expected column 'city' to hold numbers"),
@@ -73,3 +76,14 @@ def test_what_will_not_do_is_one_line_and_status_2(table, options, message, caps
     assert run(["impute", table, *options]) == 2
     error = capsys.readouterr().err
     assert message in error
+
+
+def test_parquet_without_its_library_is_one_line_before_anything_is_trained(table, capsys, monkeypatch):
+    monkeypatch.chdir(table.parent)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (table.parent / "table.parquet").write_bytes(b"PAR1")
+    for given, out in (("table.csv", "done.parquet"), ("table.parquet", "done.csv")):
+        assert run(["impute", given, "--out", out]) == 2
+        error = capsys.readouterr().err
+        assert 'Expected pyarrow to be installed for Parquet files; pip install "iwax[impute]" brings it.' in error
+        assert "training" not in error

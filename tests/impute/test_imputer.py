@@ -12,7 +12,7 @@ from sklearn.base import clone  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
-from iwax.impute import Imputer  # noqa: E402
+from iwax.impute import Imputer, Settings  # noqa: E402
 
 TINY = {"epochs": 2, "num_samples": 32, "latent_size": 2, "hidden_sizes": (8,), "train_samples": 2, "random_state": 0}
 
@@ -98,6 +98,32 @@ def test_held_out_values_are_unknown_to_training_and_their_errors_are_measured(f
     assert np.isclose(fitted.fitted_.columns[0].shift, kept.mean())  # the statistics are of what was not hidden
     rms = np.sqrt(np.mean((length.truth - length.imputed) ** 2))
     assert np.isclose(length.error, rms / kept.std(ddof=0))
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "judged"),
+    [
+        ({}, 178, 18),
+        ({}, 60, 10),  # at least so many, or their mean says nothing
+        ({}, 20, 0),  # half of them would be lost
+        ({}, 999, 100),
+        ({}, 1000, 0),  # 4,000 steps do not learn them by heart
+        ({"epochs": 5}, 178, 0),  # who says how long trains so long
+        ({"epochs": 5, "validation": 0.2}, 178, 36),
+        ({"validation": 0.1}, 5000, 500),
+        ({"validation": 0.0}, 178, 0),
+    ],
+)
+def test_a_tenth_of_a_small_table_judges_the_epochs_unless_it_is_said_otherwise(options, rows, judged):
+    assert Settings(**options).judged(rows) == judged
+
+
+def test_the_model_is_that_of_the_epoch_that_rows_held_out_found_best(frame):
+    imputer = Imputer(**{**TINY, "epochs": 60, "learning_rate": 0.05}, validation=0.2).fit(frame[["length", "smokes"]])
+    judged = {record["epoch"]: record["validation_iwae_64"] for record in imputer.fitted_.records if len(record) > 6}
+    kept = imputer.fitted_.selected["epoch"]
+    assert judged[kept] == max(judged.values())
+    assert kept < max(judged)  # so steep a rate learns 51 rows by heart
 
 
 @pytest.mark.slow

@@ -32,6 +32,11 @@ __all__ = ["impute"]
 @click.option("--train-samples", type=int, default=20, show_default=True, help="K of the bound IWAE-K in training.")
 @click.option("--latent-size", type=int, default=10, show_default=True, help="Of z.")
 @click.option("--epochs", type=int, help="Passes over the table; 4,000 steps, and at least 50 passes, if left out.")
+@click.option(
+    "--validation",
+    type=float,
+    help="Part of the rows, by which the epoch to keep is chosen; 0.1 of small tables, else 0.",
+)
 @click.option("--held-out", type=float, default=0.05, show_default=True, help="Of observed values, to measure errors.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
 @click.option("--report/--no-report", default=True, show_default=True, help="Write the page OUT-report.html.")
@@ -46,7 +51,7 @@ def impute(
     """
     from iwax.impute import Settings, complete_file
 
-    names = ("missingness", "train_samples", "latent_size", "epochs")
+    names = ("missingness", "train_samples", "latent_size", "epochs", "validation")
     settings = Settings(kinds=_pairs(kinds), **{name: options.pop(name) for name in names})
     with ProgressBar("imputing") as on_progress:
         done = complete_file(table, out, settings, header=not no_header, on_progress=on_progress, **options)
@@ -84,6 +89,8 @@ def _print(result: dict[str, Any]) -> None:
         rows,
     )
     low, middle, high = (number(result["khat_quantiles"][q], ".2f") for q in ("0.05", "0.5", "0.95"))
+    if (kept := result["kept_epoch"]) < result["epochs"]:
+        click.echo(f"Trained for {result['epochs']} epochs; kept the best by log p of rows held out, epoch {kept}.")
     click.echo(f"Pareto k-hat {middle} ({low} to {high} in 90 % of incomplete rows)")
     click.echo("\n".join(result["written"]))
     if result["advice"]:

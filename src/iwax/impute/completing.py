@@ -10,10 +10,12 @@ import jax
 import numpy as np
 
 from iwax.errors import IwaxError
+from iwax.extras import check_installed
 from iwax.files import make_folder, write_whole
 from iwax.impute.files import Sheet
-from iwax.impute.fitting import FittedTable, Settings, TableImputation, fit_table
+from iwax.impute.fitting import FittedTable, TableImputation, fit_table
 from iwax.impute.heldout import ColumnError, hide, measure
+from iwax.impute.settings import Settings
 from iwax.progress import Progress
 
 __all__ = ["Completion", "complete_file"]
@@ -60,6 +62,7 @@ class Completion:
             "khat_quantiles": dict(zip(("0.05", "0.5", "0.95"), map(float, quantiles), strict=True)),
             "advice": self.imputation.advice,
             "epochs": len(self.fitted.records),
+            "kept_epoch": (self.fitted.selected or self.fitted.records[-1])["epoch"],
             "seconds": self.seconds,
             "written": [str(path) for path in self.written],
         }
@@ -101,7 +104,11 @@ def complete_file(
     """
     if out.suffix not in (".csv", ".parquet"):
         raise IwaxError(f"Expected --out to be a .csv or .parquet file; got {out}.")
-    sheet = Sheet.read(path, drop=drop, header=header)
+    if out.resolve() == path.resolve():
+        raise IwaxError(f"Expected --out to be another file than the table, which is kept; got {out}.")
+    if out.suffix == ".parquet":  # before training, not after it
+        check_installed("pyarrow", "Parquet files")
+    sheet = Sheet.read(path, drop=drop, header=header, text=settings.coded)
     rows, key = len(sheet.table[0]), jax.random.key(seed)
     epochs, watch = settings.epochs_of(rows), _Watch()
     hidden = hide(sheet.table, held_out, key) if held_out else None

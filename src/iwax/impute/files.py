@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from iwax.numpy_files import FOREIGN
 __all__ = ["Sheet"]
 
 NOTHING = {"", "na", "n/a", "nan", "null", "none", "?"}  # what stands for a missing value, case ignored
+DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}( .*)?")  # 31.12.2020, 12/31/20, besides what ISO 8601 has
 DIGITS = 6  # of imputed numbers
 
 
@@ -39,8 +41,10 @@ class Sheet:
     texts: list[list[str]] | None = None
 
     @classmethod
-    def read(cls, path: Path, *, drop: Sequence[str] = (), header: bool = True) -> "Sheet":
+    def read(cls, path: Path, *, drop: Sequence[str] = (), header: bool = True, text: Sequence[str] = ()) -> "Sheet":
         """A .csv or .parquet file; without a header the columns are x0, x1, ...
+
+        Numbers and text in one column of a .csv are a slip of whoever wrote it, but in those that `text` names.
 
         Raises:
             IwaxError: a file of another kind, or one that holds no table.
@@ -48,7 +52,7 @@ class Sheet:
         if path.suffix == ".parquet":
             sheet = cls(*_parquet(path))
         elif path.suffix == ".csv":
-            sheet = _csv(path, header)
+            sheet = _csv(path, header, drop, text)
         else:
             raise IwaxError(f"Expected a table to be a .csv or .parquet file; got {path}.")
         if unknown := [name for name in drop if name not in sheet.names]:
@@ -93,7 +97,7 @@ class Sheet:
         return value
 
 
-def _csv(path: Path, header: bool) -> Sheet:
+def _csv(path: Path, header: bool, drop: Sequence[str], text: Sequence[str]) -> Sheet:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
@@ -114,11 +118,15 @@ def _csv(path: Path, header: bool) -> Sheet:
             )
     if not texts:
         raise IwaxError(f"Expected {path} to hold rows; got its first line only.")
-    return Sheet(names, [_column(name, [row[j] for row in texts]) for j, name in enumerate(names)], texts)
+    columns = [
+        np.empty(0) if name in drop else _column(name, [row[j] for row in texts], name in text)
+        for j, name in enumerate(names)
+    ]
+    return Sheet(names, columns, texts)
 
 
-def _column(name: str, cells: list[str]) -> np.ndarray:
-    """Numbers if all cells are, that are not missing; else text."""
+def _column(name: str, cells: list[str], is_text: bool) -> np.ndarray:
+    """Numbers if all cells are, that are not missing; text if none is."""
     known = [cell.strip().lower() not in NOTHING for cell in cells]
     numbers = [_number(cell) if is_known else math.nan for cell, is_known in zip(cells, known, strict=True)]
     if all(number is not None for number in numbers):
@@ -126,6 +134,12 @@ def _column(name: str, cells: list[str]) -> np.ndarray:
     given = [cell.strip() for cell, is_known in zip(cells, known, strict=True) if is_known]
     if all(map(_is_date, given)):
         raise IwaxError(f"Expected column {name!r} to hold numbers or text; got dates, such as {given[0]}. {DATES}")
+    words = [cell for cell in given if _number(cell) is None]
+    if len(words) < len(given) and not is_text:
+        raise IwaxError(
+            f"Expected column {name!r} to hold numbers or text; got both, such as {words[0]!r} among numbers. Correct "
+            f"it, or say that it is text: --kind {name}=categorical."
+        )
     return np.array([cell.strip() if is_known else None for cell, is_known in zip(cells, known, strict=True)], object)
 
 
@@ -137,6 +151,8 @@ def _number(cell: str) -> float | None:
 
 
 def _is_date(cell: str) -> bool:
+    if DATE.fullmatch(cell):
+        return True
     try:
         datetime.datetime.fromisoformat(cell)
     except ValueError:

@@ -1,79 +1,28 @@
 """A table in, a model of it out, and from that its missing values: what the estimator and the command share."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from iwax.checks import check_positive_integer
+from iwax.data import hold_out
 from iwax.errors import IwaxError
 from iwax.impute.columns import COUNTS, Column, encode, fit_columns, is_missing
 from iwax.impute.imputation import RowImputations, imputation_batches
 from iwax.impute.model import TableModel
+from iwax.impute.settings import Settings
+from iwax.impute.widening import widen
+from iwax.keys import stream
 from iwax.objectives import IWAE
-from iwax.training import Recipe, fit
+from iwax.training import fit
 
-__all__ = ["FittedTable", "Settings", "TableImputation", "fit_table"]
+__all__ = ["FittedTable", "TableImputation", "fit_table"]
 
-STEPS = 4000  # of training, where the number of epochs is left out: at least
-LEAST_EPOCHS = 50
 INTERVAL_DRAWS = 200
 Table = Sequence[np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a table's model is built and trained.
-
-    Attributes:
-        kinds: of columns, for all of them or by name; those left out are inferred (`iwax.impute.KINDS`).
-        missingness: "ignorable", or how values come to be missing because of what they are; see `TableModel`.
-        latent_size: of z.
-        hidden_sizes: widths of the hidden layers of both networks.
-        train_samples: K of the bound that is maximised, IWAE-K of what is observed.
-        epochs: passes over the table; about 4,000 steps, and at least 50 passes, if left out.
-        batch_size: rows in a step, cut down to the table's.
-        learning_rate: of Adam, at its highest; it falls to zero along half a cosine.
-    """
-
-    kinds: str | Mapping[str, str] | None = None
-    missingness: str = "ignorable"
-    latent_size: int = 10
-    hidden_sizes: tuple[int, ...] = (128, 128)
-    train_samples: int = 20
-    epochs: int | None = None
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-
-    def __post_init__(self) -> None:
-        for name in ("latent_size", "train_samples", "batch_size"):
-            check_positive_integer(name, getattr(self, name))
-        if self.epochs is not None:
-            check_positive_integer("epochs", self.epochs)
-        if not 0 < self.learning_rate < math.inf:
-            raise IwaxError(f"Expected learning_rate to be positive; got {self.learning_rate!r}.")
-
-    def epochs_of(self, rows: int) -> int:
-        """Passes over a table of so many rows."""
-        steps = max(1, rows // min(self.batch_size, rows))
-        return self.epochs or max(LEAST_EPOCHS, -(-STEPS // steps))
-
-    def recipe(self, rows: int) -> Recipe:
-        """The recipe for a table of so many rows."""
-        return Recipe(
-            name="impute",
-            source="This project's own, docs/imputation.md.",
-            batch_size=min(self.batch_size, rows),
-            stages=((self.learning_rate, self.epochs_of(rows)),),
-            decay="cosine",
-            warm_up=0.02,
-            clip=5.0,
-            parts=1,
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +72,10 @@ class FittedTable:
     columns: tuple[Column, ...]
     model: TableModel
     records: list[dict[str, Any]]
+    selected: dict[str, Any] | None = None
+    """The record of the epoch whose model it is, where rows were held out to choose one; else it is the last."""
+    wider: float = 0.0
+    """What those rows added to the spreads, as `TableModel.widened` has it."""
 
     def impute(
         self,
@@ -222,8 +175,11 @@ def fit_table(
     )
     objective = IWAE(num_samples=settings.train_samples, gradient="doubly-reparameterized")
     x = encode(columns, shown)
-    result = fit(model, objective, x, recipe=settings.recipe(rows), key=keys[1], binarize="none", on_epoch=on_epoch)
-    return FittedTable(columns, cast(TableModel, result.model), result.records)
+    result = fit(model, objective, x, key=keys[1], binarize="none", on_epoch=on_epoch, **settings.training(rows))
+    trained, wider = cast(TableModel, result.model), 0.0
+    if judged := settings.judged(rows):
+        trained, wider = widen(trained, hold_out(x, judged)[1], stream(keys[1], "spreads"))
+    return FittedTable(columns, trained, result.records, result.selected, wider)
 
 
 def without(values: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -8,9 +8,10 @@ import numpy as np
 
 from iwax.errors import IwaxError
 from iwax.extras import missing
-from iwax.impute.fitting import FittedTable, Settings, TableImputation, fit_table
+from iwax.impute.fitting import FittedTable, TableImputation, fit_table
 from iwax.impute.frames import Frame
 from iwax.impute.heldout import ColumnError, hide, measure
+from iwax.impute.settings import Settings
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
@@ -34,8 +35,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         missingness: "ignorable" (missing at random); or each value's own size decides whether it is seen, an assumption
             that no data can test: "self-masking-above" or "self-masking-below", where large or small values go missing;
             "self-masking" or "self-masking-nonlinear", where it is not known which.
-        latent_size, hidden_sizes, train_samples, epochs, batch_size, learning_rate: of the model and its training;
-            see `iwax.impute.Settings`.
+        latent_size, hidden_sizes, train_samples, epochs, validation, batch_size, learning_rate: of the model and its
+            training; see `iwax.impute.Settings`.
         num_samples: importance samples for each row in `transform`.
         sample_posterior: let `transform` draw the missing values instead, as multiple imputation does.
         held_out: fraction of the observed values that training never sees, by which `errors_` are measured.
@@ -63,6 +64,7 @@ class Imputer(TransformerMixin, BaseEstimator):
         hidden_sizes: Sequence[int] = (128, 128),
         train_samples: int = 20,
         epochs: int | None = None,
+        validation: float | None = None,
         batch_size: int = 64,
         learning_rate: float = 1e-3,
         num_samples: int = 1000,
@@ -76,6 +78,7 @@ class Imputer(TransformerMixin, BaseEstimator):
         self.hidden_sizes = hidden_sizes
         self.train_samples = train_samples
         self.epochs = epochs
+        self.validation = validation
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.num_samples = num_samples
@@ -87,8 +90,9 @@ class Imputer(TransformerMixin, BaseEstimator):
         """Train on the observed values of a table, (rows, columns)."""
         frame = self._frame(X, reset=True)
         key = jax.random.key(self._seed())
-        names = ("kinds", "missingness", "latent_size", "train_samples", "epochs", "batch_size", "learning_rate")
-        settings = Settings(hidden_sizes=tuple(self.hidden_sizes), **{name: getattr(self, name) for name in names})
+        names = ("kinds", "missingness", "latent_size", "train_samples", "epochs", "validation", "batch_size")
+        values = {name: getattr(self, name) for name in (*names, "learning_rate")}
+        settings = Settings(hidden_sizes=tuple(self.hidden_sizes), **values)
         hidden = hide(frame.table, self.held_out, key) if self.held_out else None
         self.fitted_: FittedTable = fit_table(frame.names, frame.table, settings, key, hidden=hidden)
         self.errors_: list[ColumnError] = []

@@ -177,6 +177,17 @@ class TableModel(eqx.Module):
         order = np.argsort(np.concatenate(self._members))
         return jnp.concatenate(parts, axis=-1)[..., order]
 
+    def widened(self, by: float) -> "TableModel":
+        """The same model with larger spreads given z: `by` more before the softplus that makes a standard deviation of
+        an output, and so much less for the log-size of a negative binomial; other kinds have no spread of their own."""
+        shift, start = np.zeros(self.generative.decoder.layers[-1].bias.shape, np.float32), 0
+        for kinds, members in zip(GROUPS, self._members, strict=True):
+            if kinds[0] in ("continuous", "gaussian", "count"):
+                second = start + len(members)  # outputs stand part by part: locations, then spreads
+                shift[second : second + len(members)] = -by if kinds == ("count",) else by
+            start += sum(OUTPUTS[kinds[0]] * self._categories(self.columns[j]) for j in members)
+        return eqx.tree_at(_last_bias, self, self.generative.decoder.layers[-1].bias + shift)
+
     @property
     def slots(self) -> list[slice]:
         """Where the numbers of each column stand in `moments`."""
@@ -254,6 +265,10 @@ class TableModel(eqx.Module):
             else:
                 parts.append(jnp.where(seen, own, 0))
         return jnp.concatenate([*parts, mask.astype(parts[0].dtype)], axis=-1)
+
+
+def _last_bias(model: TableModel) -> Array:
+    return model.generative.decoder.layers[-1].bias
 
 
 def _bare(column: Column) -> Column:

@@ -1,5 +1,6 @@
 from .format import objective_name as objective_name
 from .imputation import write_imputation_page as write_imputation_page
+from .missing import missing_findings as missing_findings
 from .missing import missing_tables as missing_tables
 from .report import write_report as write_report
 from .seed_table import COLUMNS as COLUMNS

@@ -1,0 +1,98 @@
+"""How a table's model is built and trained: options, and what follows from the number of rows."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
+from iwax.impute.columns import CODED
+from iwax.training import Recipe
+
+__all__ = ["Settings"]
+
+STEPS = 4000  # of training, where the number of epochs is left out: at least
+LEAST_EPOCHS = 50
+SMALL = 1000  # rows, below which 4,000 steps visit each so often that the model learns them by heart
+LEAST_JUDGED = 10  # rows
+JUDGE_EVERY = 50  # steps
+PATIENCE = 10  # judgements
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a table's model is built and trained.
+
+    Attributes:
+        kinds: of columns, for all of them or by name; those left out are inferred (`iwax.impute.KINDS`).
+        missingness: "ignorable", or how values come to be missing because of what they are; see `TableModel`.
+        latent_size: of z.
+        hidden_sizes: widths of the hidden layers of both networks.
+        train_samples: K of the bound that is maximised, IWAE-K of what is observed.
+        epochs: passes over the table; about 4,000 steps, and at least 50 passes, if left out.
+        validation: part of the rows that training never sees, by whose log p the epoch is chosen whose model is kept;
+            training stops where it has ceased to rise. 0: none, all rows are trained on and the last model is kept. If
+            left out, 0.1 where the table has fewer than 1,000 rows and `epochs` is left out, too.
+        batch_size: rows in a step, cut down to the table's.
+        learning_rate: of Adam, at its highest; it falls to zero along half a cosine.
+    """
+
+    kinds: str | Mapping[str, str] | None = None
+    missingness: str = "ignorable"
+    latent_size: int = 10
+    hidden_sizes: tuple[int, ...] = (128, 128)
+    train_samples: int = 20
+    epochs: int | None = None
+    validation: float | None = None
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        for name in ("latent_size", "train_samples", "batch_size"):
+            check_positive_integer(name, getattr(self, name))
+        if self.epochs is not None:
+            check_positive_integer("epochs", self.epochs)
+        if self.validation is not None and not 0 <= self.validation < 1:
+            raise IwaxError(f"Expected validation to be at least 0 and below 1; got {self.validation!r}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise IwaxError(f"Expected learning_rate to be positive; got {self.learning_rate!r}.")
+
+    @property
+    def coded(self) -> list[str]:
+        """The columns that are said to hold categories."""
+        kinds = self.kinds if isinstance(self.kinds, Mapping) else {}
+        return [name for name, kind in kinds.items() if kind in CODED]
+
+    def judged(self, rows: int) -> int:
+        """How many of so many rows are held out to choose the epoch; at least 10, or none if 10 is half of them."""
+        is_small = rows < SMALL and self.epochs is None
+        part = (0.1 if is_small else 0.0) if self.validation is None else self.validation
+        count = max(LEAST_JUDGED, round(part * rows))
+        return count if part and 2 * count < rows else 0
+
+    def epochs_of(self, rows: int) -> int:
+        """Passes over a table of so many rows."""
+        return self.epochs or max(LEAST_EPOCHS, -(-STEPS // self._steps(rows)))
+
+    def training(self, rows: int) -> dict[str, Any]:
+        """The options of `iwax.fit` for a table of so many rows."""
+        recipe = Recipe(
+            name="impute",
+            source="This project's own, docs/imputation.md.",
+            batch_size=min(self.batch_size, rows - self.judged(rows)),
+            stages=((self.learning_rate, self.epochs_of(rows)),),
+            decay="cosine",
+            warm_up=0.02,
+            clip=5.0,
+            parts=1,
+        )
+        if not (judged := self.judged(rows)):
+            return {"recipe": recipe}
+        every = max(1, JUDGE_EVERY // self._steps(rows))
+        return {"recipe": recipe, "validation": judged, "keep": "best", "eval_every": every, "patience": PATIENCE}
+
+    def _steps(self, rows: int) -> int:
+        """Of an epoch."""
+        trained = rows - self.judged(rows)
+        return max(1, trained // min(self.batch_size, trained))

@@ -1,0 +1,46 @@
+"""Spreads that rows held out confirm: too narrow ones are widened to what they should be, right ones are left."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from iwax.impute import Column, TableModel
+from iwax.impute.widening import widen
+
+KINDS = ("continuous", "gaussian", "count", "poisson", "binary")
+
+
+@pytest.fixture(scope="module")
+def model():
+    columns = [Column(f"{kind}{i}", kind, scale=0.5) for kind in KINDS for i in range(2)]
+    columns.append(Column("city", "categorical", categories=("a", "b", "c")))
+    return TableModel(columns, latent_size=2, hidden_sizes=[8], key=jax.random.key(0))
+
+
+def test_only_spreads_are_widened_whatever_the_order_of_the_kinds(model):
+    densities = eqx.filter_jit(lambda model, z: model.densities(z))
+    z = jax.random.normal(jax.random.key(1), (5, 2))
+    before, after = (densities(one, z) for one in (model, model.widened(0.7)))
+    for kind, old, new in zip((*KINDS, "categorical"), before, after, strict=True):
+        for name, value in vars(old).items():
+            difference = np.asarray(getattr(new, name)) - np.asarray(value)
+            if name == "log_scale":
+                assert (difference > 0.1).all(), kind
+            elif name == "log_size":
+                assert (difference < -0.1).all(), kind
+            else:
+                assert np.allclose(difference, 0, atol=1e-5, equal_nan=True), (kind, name)
+
+
+def test_spreads_that_are_too_narrow_are_widened_to_those_of_the_rows_held_out_and_right_ones_are_left():
+    columns = [Column(name, "gaussian") for name in "abcd"]
+    right = TableModel(columns, latent_size=2, hidden_sizes=[8], key=jax.random.key(0))
+    z = right.prior.sample(jax.random.key(1), (400,))
+    values = np.asarray(right.sample_columns(z, jax.random.key(2)))
+    judged = {"values": values, "mask": np.asarray(jax.random.bernoulli(jax.random.key(3), 0.7, values.shape))}
+    narrow, by = widen(right.widened(-1.0), judged, jax.random.key(4))
+    assert 0.8 < by < 1.2
+    assert jnp.allclose(narrow.generative.decoder.layers[-1].bias[4:], by - 1.0, atol=1e-5)
+    assert widen(right, judged, jax.random.key(4))[1] < 0.25
