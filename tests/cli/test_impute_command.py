@@ -63,6 +63,8 @@ def test_a_table_is_completed_with_draws_rows_and_a_page(table, capsys):
     [
         (["--out", "done.xlsx"], "Expected --out to be a .csv or .parquet file"),
         (["--out", "table.csv"], "Expected --out to be another file than the table, which is kept; got table.csv"),
+        (["--out", "done.csv", "--multiple", "-1"], "Expected multiple to be an integer of at least 0; got -1"),
+        (["--out", "done.csv", "--num-samples", "0"], "Expected num_samples to be an integer of at least 1; got 0"),
         (["--out", "done.csv", "--validation", "1"], "Expected validation to be at least 0 and below 1; got 1"),
         (["--out", "done.csv", "--kind", "length"], "Expected --kind COLUMN=KIND; got 'length'"),
         (["--out", "done.csv", "--kind", "length=number"], "Expected kinds to be one of continuous"),
@@ -76,6 +78,13 @@ def test_what_will_not_do_is_one_line_and_status_2(table, options, message, caps
     assert run(["impute", table, *options]) == 2
     error = capsys.readouterr().err
     assert message in error
+
+
+def test_a_table_that_misses_nothing_is_said_to(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "whole.csv").write_text("a,b\n1,2\n2,3.5\n")
+    assert run(["impute", "whole.csv", "--out", "done.csv"]) == 2
+    assert "Expected whole.csv to miss a value (an empty cell, NA, NaN, null or ?)" in capsys.readouterr().err
 
 
 def test_parquet_without_its_library_is_one_line_before_anything_is_trained(table, capsys, monkeypatch):

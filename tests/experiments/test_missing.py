@@ -1,11 +1,13 @@
 """The study of missing values: what is hidden, and that errors are of what was hidden alone."""
 
+import json
+
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
-from iwax.experiments import STUDIES, missing
+from iwax.experiments import STUDIES, missing, missing_others
 from iwax.experiments.demonstrate import demonstration_path, run_demonstration
 
 
@@ -44,6 +46,43 @@ def test_a_demonstration_keeps_its_parts_and_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(missing, "measure", again)
     assert run_demonstration(study, shown, "smoke", path) == finding
+
+
+def test_methods_of_others_are_shown_if_they_are_on_record_and_measured_if_they_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("IWAX_HYPERIMPUTE", raising=False)
+    monkeypatch.delenv("IWAX_NOTEBOOK", raising=False)
+    known, new = (missing._point("wine", "at random", "HyperImpute's MIWAE", split, 0) for split in (0, 1))
+    other = missing._point("wine", "at random", "recipe of the MIWAE notebook", 0, 0)
+    (tmp_path / "points.jsonl").write_text(json.dumps({"point": known, "rmse": 1.0}) + "\n")
+    assert missing_others.known_or_wanted(tmp_path, [known, new, other]) == [known]
+    monkeypatch.setenv("IWAX_HYPERIMPUTE", "python")
+    assert missing_others.known_or_wanted(tmp_path, [known, new, other]) == [known, new]
+
+
+def test_a_python_without_hyperimpute_is_told_by_its_last_line(tmp_path, monkeypatch):
+    point = missing._point("wine", "at random", "HyperImpute's MIWAE", 0, 0)
+    monkeypatch.setenv("IWAX_HYPERIMPUTE", str(tmp_path / "python"))
+    with pytest.raises(ValueError, match="Expected IWAX_HYPERIMPUTE to name a Python that has hyperimpute; got"):
+        missing.measure(point)
+    (tmp_path / "python").write_text("#!/bin/sh\necho Traceback >&2\necho 'No module named hyperimpute' >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    with pytest.raises(ValueError, match="it says: No module named hyperimpute"):
+        missing.measure(point)
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_notebook_completes_a_table(monkeypatch):
+    monkeypatch.setattr(missing, "complete_table", lambda name: np.random.default_rng(0).normal(size=(40, 4)))
+    monkeypatch.setattr(missing_others, "EPOCHS", 3)
+    found = missing.measure({"table": "x", "hidden": "at random", "method": "recipe of the MIWAE notebook", "split": 0})
+    assert 0.5 < found["rmse"] < 3
+    assert 0 < found["coverage"] <= 1
+
+
+def test_small_tables_hold_out_a_part_and_their_points_say_so():
+    assert missing._point("wine", "at random", "iwax", 0, 4000)["validation"] == 0.1
+    assert "validation" not in missing._point("digits", "at random", "iwax", 0, 4000)  # 1,797 rows
+    assert "validation" not in missing._point("wine", "at random", "mean", 0, 4000)
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):

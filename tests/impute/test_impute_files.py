@@ -55,6 +55,7 @@ def test_columns_are_left_out_and_lines_without_names_are_rows(tmp_path):
         ("1,2\n3,4\n", "Expected the first line of .* to name its columns; got numbers. Give --no-header."),
         ("a,a\n3,4\n", "to have names of their own; got 'a' twice"),
         ("a,b\n3\n", "Expected every row of .* to have 2 cells; got 1 in row 1"),
+        ("a;b\n1;2\n", "Expected the cells of .* to be separated by commas; got ';' in 'a;b'"),
         ("a,b\n", "to hold rows; got its first line only"),
         ("", "to hold a table; got nothing"),
         ("day,b\n2020-01-01,1\n2020-01-02,2\n", "Expected column 'day' to hold numbers or text; got dates, such as"),
@@ -87,3 +88,5 @@ def test_files_of_another_kind_and_columns_that_are_not_there_are_refused(tmp_pa
         Sheet.read(tmp_path / "t.xlsx")
     with pytest.raises(ValueError, match="Expected columns to drop among length, city; got 'id'"):
         Sheet.read(written(tmp_path, TEXT), drop=["id"])
+    with pytest.raises(ValueError, match="Expected a column to be left of length, city; got all of them to drop"):
+        Sheet.read(written(tmp_path, TEXT), drop=["city", "length"])

@@ -12,7 +12,8 @@ from sklearn.base import clone  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
-from iwax.impute import Imputer, Settings  # noqa: E402
+from iwax.data.splits import drawn_at_random  # noqa: E402
+from iwax.impute import Imputer, Settings, fitting  # noqa: E402
 
 TINY = {"epochs": 2, "num_samples": 32, "latent_size": 2, "hidden_sizes": (8,), "train_samples": 2, "random_state": 0}
 
@@ -118,12 +119,24 @@ def test_a_tenth_of_a_small_table_judges_the_epochs_unless_it_is_said_otherwise(
     assert Settings(**options).judged(rows) == judged
 
 
-def test_the_model_is_that_of_the_epoch_that_rows_held_out_found_best(frame):
-    imputer = Imputer(**{**TINY, "epochs": 60, "learning_rate": 0.05}, validation=0.2).fit(frame[["length", "smokes"]])
-    judged = {record["epoch"]: record["validation_iwae_64"] for record in imputer.fitted_.records if len(record) > 6}
-    kept = imputer.fitted_.selected["epoch"]
+def test_the_model_is_that_of_the_epoch_that_rows_held_out_found_best_and_they_judge_its_spreads(frame, monkeypatch):
+    asked = []
+
+    def widen(model, judged, key):
+        asked.append(judged)
+        return model.widened(0.3), 0.3
+
+    monkeypatch.setattr(fitting, "widen", widen)
+    table = frame[["length", "smokes"]]
+    fitted = Imputer(**{**TINY, "epochs": 300, "learning_rate": 0.05}, validation=0.2).fit(table).fitted_
+    judged = {r["epoch"]: r["validation_iwae_64"] for r in fitted.records if "validation_iwae_64" in r}
+    kept = fitted.selected["epoch"]
     assert judged[kept] == max(judged.values())
     assert kept < max(judged)  # so steep a rate learns 51 rows by heart
+    (rows,) = asked
+    held_out = drawn_at_random(64, 13, seed=0)  # those that `fit` never sees
+    assert np.array_equal(rows["mask"], table.notna().to_numpy()[held_out])
+    assert fitted.wider == 0.3
 
 
 @pytest.mark.slow
@@ -150,6 +163,11 @@ def test_a_table_that_will_not_do_is_refused_in_one_line(column, message):
     with pytest.raises(ValueError, match=message) as caught:
         Imputer(**TINY).fit(pd.DataFrame({"b": np.arange(20.0) + 0.5, "c": column}))
     assert "\n" not in str(caught.value)
+
+
+def test_two_columns_of_one_name_are_refused_in_one_line():
+    with pytest.raises(ValueError, match="Expected columns to have names of their own; got 'a' twice"):
+        Imputer(**TINY).fit(pd.DataFrame(np.eye(4)[:, :2], columns=["a", "a"]))
 
 
 def test_a_category_that_training_had_not_is_refused(fitted, frame):

@@ -9,9 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
 from iwax.extras import check_installed
 from iwax.files import make_folder, write_whole
+from iwax.impute.columns import is_missing
 from iwax.impute.files import Sheet
 from iwax.impute.fitting import FittedTable, TableImputation, fit_table
 from iwax.impute.heldout import ColumnError, hide, measure
@@ -102,13 +104,9 @@ def complete_file(
     Raises:
         IwaxError: a table that is invalid, or one that misses nothing.
     """
-    if out.suffix not in (".csv", ".parquet"):
-        raise IwaxError(f"Expected --out to be a .csv or .parquet file; got {out}.")
-    if out.resolve() == path.resolve():
-        raise IwaxError(f"Expected --out to be another file than the table, which is kept; got {out}.")
-    if out.suffix == ".parquet":  # before training, not after it
-        check_installed("pyarrow", "Parquet files")
-    sheet = Sheet.read(path, drop=drop, header=header, text=settings.coded)
+    check_positive_integer("num_samples", num_samples)
+    check_positive_integer("multiple", multiple, least=0)
+    sheet = _read(path, out, drop, header, settings)
     rows, key = len(sheet.table[0]), jax.random.key(seed)
     epochs, watch = settings.epochs_of(rows), _Watch()
     hidden = hide(sheet.table, held_out, key) if held_out else None
@@ -133,6 +131,20 @@ def complete_file(
     watch.ends("imputation")
     written = _written(sheet, out, imputation)
     return Completion(sheet, fitted, imputation, errors, written, watch.seconds)
+
+
+def _read(path: Path, out: Path, drop: tuple[str, ...], header: bool, settings: Settings) -> Sheet:
+    """The table, once all is known to be well that is told without training."""
+    if out.suffix not in (".csv", ".parquet"):
+        raise IwaxError(f"Expected --out to be a .csv or .parquet file; got {out}.")
+    if out.resolve() == path.resolve():
+        raise IwaxError(f"Expected --out to be another file than the table, which is kept; got {out}.")
+    if out.suffix == ".parquet":
+        check_installed("pyarrow", "Parquet files")
+    sheet = Sheet.read(path, drop=drop, header=header, text=settings.coded)
+    if not any(is_missing(values).any() for values in sheet.table):
+        raise IwaxError(f"Expected {path} to miss a value (an empty cell, NA, NaN, null or ?); got a complete table.")
+    return sheet
 
 
 class _Watch:

@@ -57,6 +57,8 @@ class Sheet:
             raise IwaxError(f"Expected a table to be a .csv or .parquet file; got {path}.")
         if unknown := [name for name in drop if name not in sheet.names]:
             raise IwaxError(f"Expected columns to drop among {', '.join(sheet.names)}; got {unknown[0]!r}.")
+        if not set(sheet.names) - set(drop):
+            raise IwaxError(f"Expected a column to be left of {', '.join(sheet.names)}; got all of them to drop.")
         return sheet._only([j for j, name in enumerate(sheet.names) if name not in drop])
 
     def write(self, path: Path, table: Sequence[np.ndarray]) -> None:
@@ -107,6 +109,8 @@ def _csv(path: Path, header: bool, drop: Sequence[str], text: Sequence[str]) -> 
         raise IwaxError(f"Expected {path} to hold a table; got nothing.")
     names = [name.strip() for name in rows[0]] if header else [f"x{j}" for j in range(len(rows[0]))]
     texts = rows[1:] if header else rows
+    if len(names) == 1 and (others := [mark for mark in ";\t|" if mark in rows[0][0]]):
+        raise IwaxError(f"Expected the cells of {path} to be separated by commas; got {others[0]!r} in {rows[0][0]!r}.")
     if header and all(_number(name) is not None for name in names):
         raise IwaxError(f"Expected the first line of {path} to name its columns; got numbers. Give --no-header.")
     if repeated := next((name for i, name in enumerate(names) if name in names[:i]), None):

@@ -37,6 +37,8 @@ class Frame:
         """
         if hasattr(data, "columns") and hasattr(data, "__getitem__"):
             labels = list(data.columns)
+            if repeated := next((label for i, label in enumerate(labels) if label in labels[:i]), None):
+                raise IwaxError(f"Expected columns to have names of their own; got {repeated!r} twice. Rename one.")
             columns = [_of_series(str(label), data[label]) for label in labels]
             return cls([str(label) for label in labels], columns, data)
         if not hasattr(data, "__array__") or np.ndim(data) != 2:
