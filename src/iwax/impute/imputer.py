@@ -161,9 +161,8 @@ class Imputer(TransformerMixin, BaseEstimator):
 
     def _frame(self, X: Any, *, reset: bool) -> Frame:
         """The columns of X, checked by scikit-learn as it checks all."""
+        frame = Frame.of(X) if hasattr(X, "columns") else None  # first, as what it refuses is told in one line
         checked = validate_data(
             self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset
         )
-        if hasattr(X, "columns"):
-            return Frame.of(X)
-        return Frame.of(checked)
+        return Frame.of(checked) if frame is None else frame
