@@ -44,10 +44,10 @@ def test_the_place_of_the_imputer_is_that_of_the_records(tmp_path, error, se, pl
     write(tmp_path, "wine", rows(error, se))
     text = missing_findings(STUDIES["missing"], tmp_path)
     assert place in text
-    assert f"among all methods in {among_all}." in text
+    assert f"among all methods in {among_all} of them." in text
     assert "Of 1 tables" in text
     assert "split 5 times" in text
-    assert "cover 88% to 88%" in text
+    assert "cover 88% of the hidden values" in text
     assert "takes 15 to 15 times" in text
 
 

@@ -31,7 +31,7 @@ def missing_findings(study: Study, results: Path) -> str:
         f"Of {len(found)} tables with half of the values missing completely at random, each split "
         f"{' or '.join(map(str, splits))} times: among the methods that say how uncertain they are, `Imputer` has the "
         "least error, or one within a standard error of the least, in "
-        f"all{behind and f' but {behind}'}; among all methods in {first}. Its 90 % intervals "
+        f"all{behind and f' but {behind}'}; among all methods in {first} of them. Its 90 % intervals "
         f"cover {_range([rows['iwax'] for rows in tables])} of the hidden values. It takes {min(slower):.0f} to "
         f"{max(slower):.0f} times the CPU seconds of scikit-learn's `IterativeImputer` with a forest."
         f"{_masked([_by_method(one) for one in every if one not in found])}\n"
@@ -52,8 +52,8 @@ def _masked(tables: list[dict[str, dict[str, Any]]]) -> str:
 
 
 def _range(rows: list[dict[str, Any]]) -> str:
-    covers = [row["coverage of 90 %"] for row in rows]
-    return f"{min(covers):.0%} to {max(covers):.0%}"
+    ends = [f"{end([row['coverage of 90 %'] for row in rows]):.0%}" for end in (min, max)]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _by_method(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
