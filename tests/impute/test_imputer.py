@@ -128,7 +128,7 @@ def test_the_model_is_that_of_the_epoch_that_rows_held_out_found_best_and_they_j
 
     monkeypatch.setattr(fitting, "widen", widen)
     table = frame[["length", "smokes"]]
-    fitted = Imputer(**{**TINY, "epochs": 150, "learning_rate": 0.05}, validation=0.2).fit(table).fitted_
+    fitted = Imputer(**{**TINY, "epochs": 300, "learning_rate": 0.05}, validation=0.2).fit(table).fitted_
     judged = {r["epoch"]: r["validation_iwae_64"] for r in fitted.records if "validation_iwae_64" in r}
     kept = fitted.selected["epoch"]
     assert judged[kept] == max(judged.values())
