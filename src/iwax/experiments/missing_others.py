@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -90,7 +90,9 @@ def _notebook(table: np.ndarray, point: Point) -> Completed:
     recipe = Recipe(name="notebook", source="github.com/pamattei/miwae", batch_size=batch, stages=stages, parts=1)
     objective = iwax.IWAE(num_samples=20, gradient="reparameterized")
     result = iwax.fit(model, objective, encode(columns, values), recipe=recipe, key=keys[1], binarize="none")
-    found = FittedTable(columns, result.model, result.records).impute(values, keys[2], num_samples=500)
+    found = FittedTable(columns, cast(TableModel, result.model), result.records).impute(
+        values, keys[2], num_samples=500
+    )
     low, high = (np.stack(side, axis=1) for side in (found.lower, found.upper))
     return Completed(np.stack(found.completed, axis=1), (low, high))
 
