@@ -32,6 +32,16 @@ def test_what_was_observed_is_written_to_the_letter(tmp_path):
     assert lines[5] == "2,1.23457,Wien"
 
 
+def test_a_parquet_file_whose_text_is_no_utf8_is_refused_and_named(tmp_path):
+    """Arrow reads it, and fails where a cell becomes Python's text."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    ends, content = pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"a\xb0")
+    column = pa.StringArray.from_buffers(2, ends, content)
+    pq.write_table(pa.table({"n": [1, 2], "city": column}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"Expected .*t\.parquet to be a readable Parquet file; got 'utf-8' codec"):
+        Sheet.read(tmp_path / "t.parquet")
+
+
 def test_parquet_is_read_and_written(tmp_path):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     pq.write_table(pa.table({"n": [1, None, 3], "city": ["Bern", None, "Rom"]}), tmp_path / "t.parquet")

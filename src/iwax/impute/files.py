@@ -175,15 +175,16 @@ def _parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
     pyarrow = _pyarrow()
     try:
         read = pyarrow.parquet.read_table(path)
+        names, cells = list(read.column_names), [column.to_pylist() for column in read.columns]  # text is decoded here
     except (*FOREIGN, pyarrow.ArrowException) as error:
         message = (str(error).splitlines() or [type(error).__name__])[0]
         raise IwaxError(f"Expected {path} to be a readable Parquet file; got {message}.") from error
     columns = []
-    for name, column in zip(read.column_names, read.columns, strict=True):
-        values = np.empty((len(column), 1), object)
-        values[:, 0] = column.to_pylist()
+    for name, own in zip(names, cells, strict=True):
+        values = np.empty((len(own), 1), object)
+        values[:, 0] = own
         columns += Frame.of(values, [name]).table
-    return list(read.column_names), columns
+    return names, columns
 
 
 def _write_parquet(path: Path, names: Sequence[str], columns: Sequence[np.ndarray]) -> None:
