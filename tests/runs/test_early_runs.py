@@ -110,6 +110,20 @@ def test_a_run_without_one_has_the_identity_and_the_choices_it_had():
     assert resolve(resolve(early).config).config == resolve(early).config
 
 
+def test_the_recipe_for_many_samples_has_an_early_part_where_there_are_many():
+    many, one = (RunConfig(objective="iwae", num_samples=samples, protocol="fast-many") for samples in (50, 1))
+    throughout = dataclasses.replace(many, early_samples=0)
+    found = {config: resolve(config) for config in (many, one, throughout)}
+    assert [(run.config.early_samples, run.config.early_part) for run in found.values()] == [
+        (5, 0.8),
+        (None, None),
+        (0, None),
+    ]
+    assert [run.early and run.early.epochs for run in found.values()] == [240, None, None]
+    assert all(resolve(RunConfig.from_json(run.config.to_json())).early == run.early for run in found.values())
+    assert non_default_fields(many) == {"protocol": "fast-many"}
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

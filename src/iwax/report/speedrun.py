@@ -176,12 +176,13 @@ def _attempt(cell: Cell, found: Found) -> tuple[Datum, ...]:
 
 
 def _recipe(record: Record) -> str:
-    """The optimiser, its rate and schedule, the batch, and the estimator of the gradient and what goes backward."""
+    """The optimiser, its rate and schedule, the batch, the gradient's estimator, what goes backward, and when."""
     config = record.config
     words = [config["algorithm"], f"rate {_rate(config):g}", config["decay"], f"batch {config['batch_size']}"]
     words += [f"warm-up {config['warm_up']:g}"] if config["warm_up"] else []
     words += [config["gradient"]] if config["gradient"] != "reparameterized" else []
     words += [f"{backward(config)} backward"] if backward(config) != "all" else []
+    words += [config["precision"]] if config["precision"] != "float32" else []
     words += [early] if (early := early_words(config)) else []
     return ", ".join(words)
 
