@@ -81,7 +81,7 @@ def test_from_records_alone(results, tmp_path, monkeypatch):
     assert "Not drawn, since no run of theirs has a record: Not yet." in page
     made = sorted(path.name for path in (tmp_path / "out").rglob("*.*"))
     names = ("against-s", "architecture-one-layer", "cost", "s-along", "s-pictures", "s-training")
-    tables = ("all-runs", "best-models", "progress", "s-t", "s-t-numbers")
+    tables = ("all-runs", "best-models", "claim-pairs", "progress", "s-t", "s-t-numbers", "verdicts")
     wanted = [f"{name}.svg" for name in names]
     wanted += [f"{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex")]
     assert made == sorted(["index.html", *wanted])
