@@ -62,6 +62,7 @@ pages: .venv/installed
 	$(BIN)/python scripts/speedrun_page.py
 	$(BIN)/python scripts/imputation_page.py
 	$(BIN)/python -m benchmarks.gpu_page
+	$(BIN)/python scripts/notebook_pages.py
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
@@ -70,8 +71,8 @@ package:
 	$(PYTHON) scripts/check_package.py
 
 lint: .venv/installed
-	$(BIN)/ruff check src tests scripts benchmarks examples
-	$(BIN)/ruff format --check src tests scripts benchmarks examples
+	$(BIN)/ruff check src tests scripts benchmarks examples docs/notebooks
+	$(BIN)/ruff format --check src tests scripts benchmarks examples docs/notebooks
 	$(BIN)/mypy
 
 .venv/installed: requirements.lock pyproject.toml

@@ -27,8 +27,9 @@ RECORD = ROOT / "docs" / "planted-bugs.json"
 PAGE = ROOT / "docs" / "planted-bugs.md"
 HEAD = """# Planted bugs
 
-Do the tests see a bug? Each row is one that somebody might write, or did ("seen"),
-planted alone in a copy of the tree. Those that had a first run were committed before the suite had been run against any
+Do the tests see a bug? Each row is one that somebody might write, or did ("seen"), planted alone in a copy of the tree.
+"""
+HISTORY = """Those that had a first run were committed before the suite had been run against any
 of them; the others came later, with the faults that they stand for. In the first run
 each bug met only the tests that ought to see it, as they were at that commit; several parts (user-written bounds,
 dependent sampling, analytic divergence, seed 002's rule, the Renyi bound) had no tests of their own yet, and that shows.
@@ -748,6 +749,11 @@ BUGS = [
     Bug("within a standard error means within a tenth", "report/missing.py",
         'se = max(row["s.e. over splits"] or 0.0 for row in (own, best))', "se = 0.1",
         "place_of_the_imputer", "iwax itself", where=("tests/report/test_missing_findings.py",)),
+    Bug("a run says the version of iwax that was installed, not that of the code that ran", "runs/environment.py",
+        '__version__ if name == "iwax" else importlib.metadata.version(name)', "importlib.metadata.version(name)",
+        "version_of_iwax_is_that", "iwax itself", where=("tests/runs/test_environment.py",)),
+    Bug("another version of iwax excuses other bits of a record", "experiments/verification.py", '"iwax": None',
+        '"python": None', "no_excuse", "iwax itself", where=("tests/experiments/test_reproduction.py",)),
 ]  # fmt: skip
 
 
@@ -839,11 +845,12 @@ def record(run: str, outcome: Outcome) -> None:
 def page(kept: dict[str, dict[str, str]]) -> str:
     """The text of docs/planted-bugs.md."""
     final = kept["first"] | kept["final"]
-    counts = [f"{sum(map(bool, kept['first'].values()))} of {len(kept['first'])} in the first run"]
+    counts = [f"{sum(map(bool, kept['first'].values()))} of {len(kept['first'])} in the first run of all"]
     counts.append(f"{sum(map(bool, final.values()))} of {len(BUGS)} now")
     lines = [
         HEAD,
-        f"Caught: {', '.join(counts)}.\n\n",
+        f"**Caught: {', '.join(reversed(counts))}.**\n\n",
+        HISTORY,
         "| | bug | seen | first run | now caught by |\n|---|---|---|---|---|\n",
     ]
     for number, bug in enumerate(BUGS, start=1):

@@ -9,7 +9,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from iwax.objectives.catalog import describe
+from iwax.objectives import OBJECTIVES, describe, every_option
 
 ROOT = Path(__file__).parents[1]
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -31,6 +31,23 @@ def with_objectives(text: str) -> str:
     return re.sub(re.escape(HEAD) + r"(\|.*\n|<!-- objectives -->\n)*", lambda _: HEAD + "\n".join(rows) + "\n", text)
 
 
+def with_arguments(text: str) -> str:
+    """The page of objectives with the arguments of their constructors, read off the code."""
+    rows, help_of = describe(), {name: option.help for name, option in every_option(OBJECTIVES).items()}
+    users: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for name, default in row.options.items():
+            users.setdefault((name, default), []).append(row.class_name)
+    everywhere = [name for name, _ in users if all(name in row.options for row in rows)]
+    lines = ["| argument and its default | of | what it is |", "| --- | --- | --- |"]
+    for (name, default), classes in sorted(users.items(), key=lambda item: (item[0][0] not in everywhere, item[0][0])):
+        of = "all" if len(classes) == len(rows) else ", ".join(f"`{one}`" for one in classes)
+        words = re.sub(rf" \((?:(?:{'|'.join(OBJECTIVES)})(?:, )?)+\)\.$", "", help_of[name])  # which the table says
+        lines.append(f"| `{name}={default}` | {of} | {_cell(words)} |")
+    pattern = r"(<!-- arguments: [^\n]*-->\n).*?(<!-- end of arguments -->)"
+    return re.sub(pattern, lambda match: match[1] + "\n" + "\n".join(lines) + "\n\n" + match[2], text, flags=re.DOTALL)
+
+
 def with_demo(text: str, output: str) -> str:
     """The demo's page with what the demo printed."""
     kept = "\n".join(line.rstrip() for line in output.strip("\n").splitlines())
@@ -44,6 +61,6 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(with_peers(README.read_text()))
-    (DOCS / "objectives.md").write_text(with_objectives((DOCS / "objectives.md").read_text()))
+    (DOCS / "objectives.md").write_text(with_arguments(with_objectives((DOCS / "objectives.md").read_text())))
     if len(sys.argv) > 1:
         (DOCS / "demo.md").write_text(with_demo((DOCS / "demo.md").read_text(), Path(sys.argv[1]).read_text()))

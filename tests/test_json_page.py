@@ -19,7 +19,7 @@ TINY += ["--recipe", "burda-paper", "--objective", "iwae", "--num-samples", "3"]
 def keys_of(section, head="key"):
     """The first column of a table of the page."""
     text = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
-    (table,) = re.findall(rf"^\| {head} \| .*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    (table,) = re.findall(rf"^\| {re.escape(head)} \| .*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     return re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
 
 
@@ -86,3 +86,90 @@ def test_what_lists_print_has_the_keys_of_the_page(command, capsys):
 def test_what_encode_prints_has_the_keys_of_the_page(folder, capsys):
     found = printed(capsys, "encode", folder / "runs" / "one", "--out", folder / "codes.npz")
     assert list(found) == keys_of("iwax encode")
+
+
+COMMANDS = (
+    "evaluate judge train compare table runs data objectives encode anneal ssim posterior impute snr sweep reproduce"
+)
+
+
+def test_every_command_that_prints_json_has_a_section():
+    """Groups by one section: `snr`, whose commands are `run`, `training` and `toy`."""
+
+    def prints(command):
+        within = getattr(command, "commands", {}).values()
+        return any(option.name == "as_json" for option in command.params) or any(map(prints, within))
+
+    named = [name for name, command in command_line.commands.items() if prints(command)]
+    assert sorted(named) == sorted(COMMANDS.split())
+    assert sorted(re.findall(r"^## iwax (\w+)$", PAGE, re.MULTILINE)) == sorted(named)
+
+
+def test_what_reproduce_lists_has_the_keys_of_the_page(capsys, tmp_path):
+    (row, *_) = printed(capsys, "reproduce", "--list", "--results", tmp_path)
+    assert list(row) == keys_of("iwax reproduce", "key of `--list`")
+    (row, *_) = printed(capsys, "reproduce", "dd2434", "--list", "--results", tmp_path, "--runs", tmp_path)
+    assert list(row) == keys_of("iwax reproduce", "key of `STUDY --list`")
+
+
+@pytest.mark.slow
+def test_what_impute_prints_has_the_keys_of_the_page(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    numbers, holes = rng.normal(size=60), rng.random(60) < 0.2
+    rows = [f"{'' if hole else x},{'a' if x > 0 else 'b'}" for x, hole in zip(numbers, holes, strict=True)]
+    (tmp_path / "table.csv").write_text("\n".join(["length,group", *rows]))
+    small = ["--epochs", 2, "--num-samples", 32, "--latent-size", 2, "--held-out", 0.2, "--no-report"]
+    found = printed(capsys, "impute", tmp_path / "table.csv", "--out", tmp_path / "done.csv", *small)
+    assert list(found) == keys_of("iwax impute")
+    assert list(found["columns"][0]["held_out"]) == keys_of("iwax impute", "key of `held_out`")
+
+
+@pytest.mark.slow
+def test_what_the_judges_of_a_posterior_print_has_the_keys_of_the_page(folder, capsys, monkeypatch):
+    from iwax.judging import posterior
+
+    run = folder / "runs" / "one"
+    found = printed(capsys, "ssim", run, "--setting", "pytorch_ssim", "--test-images", 5)
+    assert list(found) == keys_of("iwax ssim")
+    small = ["--num-distributions", 1, "--chains", 4, "--images", 2, "--num-samples", 64]
+    found = printed(capsys, "anneal", run, *small)
+    assert list(found) == keys_of("iwax anneal")
+    assert list(found["sandwich"]) == keys_of("iwax anneal", "key of `sandwich`")
+    monkeypatch.setattr(posterior, "POOL", 8192)
+    found = printed(capsys, "posterior", run, "--images", "1", "--num-samples", "5", "--out", folder / "q.svg")
+    assert list(found) == keys_of("iwax posterior")
+    assert list(found["images"][0]) == keys_of("iwax posterior", "key of `images`")
+
+
+@pytest.mark.slow
+def test_what_snr_prints_has_the_keys_of_the_page(folder, capsys):
+    small = ["--objectives", "elbo", "--num-samples", 2, "--num-examples", 2, "--num-replicates", 4]
+    (found,) = printed(capsys, "snr", "run", folder / "runs" / "one", "--out", folder / "snr", *small)
+    assert list(found) == keys_of("iwax snr")
+    (row,) = re.findall(r"^\| `point` \| (.*) \|$", PAGE, re.MULTILINE)
+    assert list(found["point"]) == re.findall(r"`(\w+)`", row)
+    estimator = found["estimators"]["sticking-the-landing"]
+    assert list(estimator) == keys_of("iwax snr", "key of an estimator")
+    assert list(estimator["inference"]) == keys_of("iwax snr", "key of `inference`")
+    small = ["--replicates", 20, "--counts", "1,10", "--deviations", "0.5", "--size", 2, "--num-examples", 4]
+    (line, *_) = printed(capsys, "snr", "toy", "--out", folder / "toy", *small)
+    assert list(line) == keys_of("iwax snr", "key of the toy")
+
+
+@pytest.mark.slow
+def test_what_sweep_and_evaluate_of_seeds_print_has_the_keys_of_the_page(folder, capsys):
+    out = folder / "sweep"
+    found = printed(capsys, "sweep", "--out", out, "--seeds", 1, *TINY)
+    assert list(found) == keys_of("iwax sweep")
+    assert found["failed"] == []
+    (row,) = printed(capsys, "sweep", "--status", out)
+    assert list(row) == keys_of("iwax sweep", "key of `--status`")
+    found = printed(capsys, "sweep", "--out", out, "--seeds", 1, "--dry-run", *TINY)
+    assert list(found) == ["runs", "rate"]
+    assert list(found["runs"][0]) == keys_of("iwax sweep", "key of `runs`")
+    assert list(found["rate"]) == ["device", "startup", "points"]
+    (group,) = printed(capsys, "evaluate", out, "--num-samples", 64, "--num-images", 5)
+    assert list(group) == ["runs", "over_seeds"]
+    of_one = [key.replace("iwae_K", "iwae_64") for key in keys_of("iwax evaluate")]
+    assert list(group["runs"][0]) == ["run", "seed", *of_one]
+    assert list(group["over_seeds"]["log_p"]) == ["mean", "sd", "count", "mc_error", "data_error"]

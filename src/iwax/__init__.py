@@ -9,7 +9,7 @@ The public names are listed in `__init__.pyi` and imported when first used, so t
 Nothing is imported at once, not even what reads that list: until `iwax.cli.main` answers Ctrl-C, Python does.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 SHORTER = {
     "judge_log_weights": "evaluation",

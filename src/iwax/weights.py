@@ -34,7 +34,11 @@ def log_mean_exp(log_w: Float[Array, "..."], axis: int = 0) -> Float[Array, "...
 
 
 def normalised_weights(log_w: Float[Array, "..."], axis: int = 0) -> Float[Array, "..."]:
-    """The self-normalised weights w~_k = w_k / sum_j w_j, which sum to one along `axis`."""
+    """The self-normalised weights w~_k = w_k / sum_j w_j, which sum to one along `axis`.
+
+    >>> normalised_weights(jnp.zeros(4)).tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
     return jax.nn.softmax(log_w, axis=axis)
 
 
@@ -50,7 +54,11 @@ def effective_sample_size(log_w: Float[Array, "..."], axis: int = 0) -> Float[Ar
 
 
 def effective_number(weights: Any, axis: int = 0) -> Any:
-    """1 / sum_k w~_k^2 of weights that sum to one along `axis`, NumPy's or JAX's; see `effective_sample_size`."""
+    """1 / sum_k w~_k^2 of weights that sum to one along `axis`, NumPy's or JAX's; see `effective_sample_size`.
+
+    >>> float(effective_number(jnp.array([0.5, 0.5, 0.0])))
+    2.0
+    """
     return 1.0 / (weights**2).sum(axis=axis)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import iwax
 import made
 from in_process import run_command
 from iwax.experiments import STUDIES, verification
@@ -201,6 +203,16 @@ def test_what_may_round_otherwise_is_named():
     older = {name: value for name, value in here.machine.items() if name != "instructions"}
     told = verification._others(dataclasses.replace(here, machine=older))
     assert told == [f"instructions: None -> {instructions}"]
+    told = verification._others(dataclasses.replace(here, versions={**versions, "jax": "0.1"}))
+    assert told == [f"jax: 0.1 -> {versions['jax']}"]
+
+
+def test_another_version_of_iwax_is_no_excuse_for_other_bits():
+    """A record of 0.1.0 is verified to the bit by 0.2.0, where all else is as it was."""
+    versions, _ = versions_and_commit()
+    assert versions["iwax"] == iwax.__version__
+    record = made.record(RunConfig(objective="elbo"), machine=machine(), versions={**versions, "iwax": "0.1.0"})
+    assert verification._others(record) == []
 
 
 @pytest.mark.slow
@@ -213,6 +225,8 @@ def test_records_are_verified_and_altered_ones_found_out(tmp_path, capsys):
     found = json.loads(out)
     assert (status, found["verdict"], found["largest_difference"]) == (0, "the same bits", 0.0)
     assert found["compared"] == "trained again, all 1 epochs, and judged again"
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text().split("key of `--verify`")[1].split("\n\n")[0]
+    assert list(found) == re.findall(r"^\| `(\w+)`", page, re.MULTILINE)
     assert found["expected"] == "the same bits (same machine and versions)"
     # A record of a run that takes longer than there is time for, with the run's folder and without.
     record = read_records(results)[0]

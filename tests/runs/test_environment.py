@@ -18,3 +18,12 @@ def test_the_checksum_of_the_code_is_of_every_room(monkeypatch, tmp_path):
     assert environment._code() == before
     (tmp_path / "room" / "second.py").write_text("x = 2\n")
     assert environment._code() != before
+
+
+def test_the_version_of_iwax_is_that_of_the_code_that_runs(monkeypatch):
+    """Metadata of an editable installation are those of the day when it was installed."""
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"installed {name}")
+    versions, _ = environment.versions_and_commit()
+    assert versions["iwax"] == iwax.__version__
+    assert versions["jax"] == "installed jax"
+    assert list(versions) == [*environment.LIBRARIES, "python"]

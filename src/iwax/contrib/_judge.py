@@ -137,6 +137,15 @@ def posterior_sample(
         ValueError: as for `evaluate`; or weights that are all zero, or not finite.
 
     Reference: Rubin, "Using the SIR algorithm to simulate posterior distributions" (1988).
+
+    >>> import numpyro, numpyro.distributions as dist
+    >>> def model(x):
+    ...     numpyro.sample("x", dist.Normal(numpyro.sample("z", dist.Normal(0, 1)), 1), obs=x)
+    >>> def guide(x):
+    ...     numpyro.sample("z", dist.Normal(0, 1))
+    >>> found = posterior_sample(model, guide, {}, 1.0, key=jax.random.key(0), num_draws=1000)
+    >>> bool(abs(found.draws["z"].mean() - 0.5) < 0.1)  # the posterior is N(1/2, 1/2)
+    True
     """
     check_positive_integer("num_draws", num_draws)
     num_samples = samples_in_blocks(num_samples, (64,))

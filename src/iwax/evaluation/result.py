@@ -36,6 +36,12 @@ class Evaluation:
         notes: what is missing and why.
         jackknife_bias: bias of log_likelihood by leaving out one sample at a time, not above `bias`; NaN as `mc_error`.
         jackknife_error: its standard error by the same; both hold up longer where weights are bad.
+
+    >>> import numpy as np
+    >>> from iwax.evaluation import judge_log_weights
+    >>> evaluation = judge_log_weights(np.zeros((64, 3)))  # a posterior that is exact: every weight is p(x) = 1
+    >>> evaluation.log_likelihood.tolist(), evaluation.ess.tolist()
+    ([0.0, 0.0, 0.0], [64.0, 64.0, 64.0])
     """
 
     log_likelihood: np.ndarray

@@ -28,6 +28,11 @@ def batched(model: Model) -> "BatchedModel":
 
     Arguments:
         model: its `posterior(x)`, `log_joint(x, z)` and `likelihood(z)` take x (*event) and z (samples, *event).
+
+    >>> import iwax, jax, jax.numpy as jnp
+    >>> model = batched(iwax.LinearGaussian.isotropic(2))
+    >>> model.posterior(jnp.ones((3, 2))).sample(jax.random.key(0), (5,)).shape  # of samples, of examples, of one z
+    (5, 3, 2)
     """
     return BatchedModel(model)
 

@@ -33,6 +33,11 @@ def per_example_loss(
     Raises:
         ValueError: a KL weight for a model or an objective that cannot take one.
         TypeError: from the second derivative, of an objective that has none.
+
+    >>> import iwax, jax
+    >>> model, x = iwax.LinearGaussian.isotropic(2), jnp.ones((3, 2))
+    >>> per_example_loss(model, iwax.IWAE(num_samples=5), x, jax.random.key(0)).shape
+    (3,)
     """
     value, surrogate = _estimate(in_training(model, objective, key), objective, x, key, kl_weight)
     value, surrogate = as_differentiable_as(objective, value, surrogate, (model, objective, x))

@@ -64,6 +64,13 @@ class Objective(AbstractObjective):
             "Importance Weighted Autoencoders" (2015).
         num_resampled: how many are drawn, by systematic resampling (Kitagawa, "Monte Carlo Filter and Smoother for
             Non-Gaussian Nonlinear State Space Models", 1996); 1 if left out.
+
+    >>> import jax.numpy as jnp
+    >>> class Median(Objective):
+    ...     def formula(self, log_w):
+    ...         return jnp.median(log_w, axis=0)
+    >>> Median(num_samples=3).bound(jnp.array([[-1.0], [-2.0], [-6.0]])).tolist()
+    [-2.0]
     """
 
     backwards = ("all", "resampled")

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from iwax import __version__
 from iwax.data import Dataset
 
 __all__ = ["cores", "current_environment", "differences", "versions_and_commit", "what_computes"]
@@ -73,7 +74,8 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
 
 
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    """iwax's is that of the code that runs, which metadata of an editable installation may be behind."""
+    return {name: __version__ if name == "iwax" else importlib.metadata.version(name) for name in LIBRARIES}
 
 
 def _short(value: Any) -> str:

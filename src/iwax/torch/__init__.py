@@ -94,6 +94,17 @@ def per_example_loss(
 
     Where examples get unequal weights and the estimator needs z, the model must treat them apart (no batch
     normalisation over them), or what one example adds to another's samples gets the wrong weight.
+
+    Arguments:
+        objective, log_p, log_q, z, log_q_frozen: as for `loss`; log_p and log_q are (samples, *batch), in nats.
+
+    Raises:
+        ValueError: as `loss`.
+
+    >>> import iwax
+    >>> log_p = torch.zeros(5, 3, requires_grad=True)
+    >>> per_example_loss(iwax.IWAE(num_samples=5, gradient="reparameterized"), log_p, torch.zeros(5, 3)).shape
+    torch.Size([3])
     """
     layers = [z] if isinstance(z, Tensor) else list(() if z is None else z)
     check_inputs(objective, log_p, log_q)

@@ -26,7 +26,8 @@ __all__ = ["Course", "FitResult", "resumed"]
 class FitResult:
     """What `fit` returns: the trained model and objective (a learned beta lives there), and a record per epoch.
 
-    In place of a model it goes back into `fit`, for more epochs.
+    In place of a model it goes back into `fit`, for more epochs. Each record is a dictionary: `epoch`, `step`, `bound`
+    (mean over the epoch, nats), `learning_rate`, and what was judged along training.
     """
 
     model: Model
