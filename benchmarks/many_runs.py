@@ -57,8 +57,9 @@ def make_run(folder: str | Path, number: int, *, examples: int = EXAMPLES, epoch
     tree = {".model.inference[0].trunk.layers[0].weight": weight}
     packed, checksum = _checkpoint(tree, text)
     (path / "checkpoint.safetensors").write_bytes(packed)
-    (path / "evaluation.npz").write_bytes(_arrays(number, examples, log_p))
-    (path / "evaluation.json").write_text(dumps(_evaluation(examples, log_p, checksum), indent=2) + "\n")
+    columns = _columns(number, examples, log_p)
+    (path / "evaluation.npz").write_bytes(_packed(columns))
+    (path / "evaluation.json").write_text(dumps(_evaluation(columns, checksum), indent=2) + "\n")
     return path
 
 
@@ -101,24 +102,36 @@ def _metrics(epochs: int, log_p: float) -> list[dict]:
     ]
 
 
-def _evaluation(examples: int, log_p: float, checkpoint: str) -> dict:
-    values = {"log_p": log_p, "iwae_64": log_p - 0.5, "neg_kl": -0.5, "elbo": log_p - 2, "kl": 20.0, "ess": 30.0}
+def _evaluation(columns: dict[str, np.ndarray], checkpoint: str) -> dict:
+    names = {"log_p": "log_likelihood"} | {name: name for name in ("iwae_64", "neg_kl", "elbo", "kl", "ess")}
+    values = {name: float(columns[column].mean()) for name, column in names.items()}
     errors = {f"{name}_{what}": 0.1 for name in values for what in ("mc_error", "test_error")}
     quantiles = {"0.05": 0.1, "0.25": 0.2, "0.5": 0.3, "0.75": 0.4, "0.95": 0.5, "1": 0.6}
     return {
         **{"state": "finished", "objective": "iwae", **values, **errors},
         **{"ess_quantiles": quantiles, "khat_quantiles": quantiles, "khat_above_0.5": 0.1, "khat_above_0.7": 0.0},
-        **{"active_units": [20], "num_examples": examples, "num_samples": 5000, "test_hash": "a2341778" * 8},
+        **{
+            "active_units": [20],
+            "num_examples": len(columns["ess"]),
+            "num_samples": 5000,
+            "iwae_samples": 64,
+            "test_hash": "a2341778" * 8,
+        },
         **{"notes": [], "seed": 0, "binarize": "fixed", "seconds": 5.0, "found_finished": 0},
         "settings": {"num_samples": 5000, "keys": "EvaluationKeys", "checkpoint": checkpoint},
     }
 
 
-def _arrays(number: int, examples: int, log_p: float) -> bytes:
+def _columns(number: int, examples: int, log_p: float) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(number)
     columns = {name: log_p + draw.normal(size=examples) for name in ARRAYS}
+    columns["neg_kl"] = columns["iwae_64"] - columns["log_likelihood"]
+    return columns | {"unit_variances_1": draw.exponential(size=50)}
+
+
+def _packed(columns: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **columns, unit_variances_1=draw.exponential(size=50))
+    np.savez_compressed(buffer, **columns)
     return buffer.getvalue()
 
 

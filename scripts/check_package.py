@@ -117,7 +117,7 @@ def draw(archive: Path, folder: Path) -> None:
     iwax, where = str(Path(python).with_name("iwax")), folder / "elsewhere"
     for command in PICTURES:
         run(iwax, *command, where=where)
-    for name in ("runs/first/samples.png", "runs/first/ssim.json", "build/report/index.html"):
+    for name in ("runs/first/samples.png", "runs/first/ssim.json", "iwax-report/index.html"):
         require((where / name).is_file(), f"with the extra report, there is no {name}")
     print(f"{archive.name}[report] draws in {where}", flush=True)
 

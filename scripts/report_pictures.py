@@ -1,6 +1,6 @@
 """Screenshots of a report for the docs: `iwax report --studies --data-dir DATA`, then this.
 
-python scripts/report_pictures.py [build/report/index.html] [docs/figures]
+python scripts/report_pictures.py [iwax-report/index.html] [docs/figures]
 
 One picture for each width, of a phone (360 pixels) and a screen (1280), and colour scheme, taken in headless Chromium
 and kept in 256 colours: report-phone-light.png, report-phone-dark.png, report-wide-light.png, report-wide-dark.png.
@@ -54,4 +54,4 @@ def shoot(browser: str, page: str, path: Path, size: tuple[int, int], scheme: st
 
 if __name__ == "__main__":
     given = [Path(argument) for argument in sys.argv[1:]]
-    main(*[*given, *[Path("build/report/index.html"), Path("docs/figures")][len(given) :]])
+    main(*[*given, *[Path("iwax-report/index.html"), Path("docs/figures")][len(given) :]])

@@ -4,9 +4,11 @@ import json
 from typing import Any, Required, TypedDict
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iwax.errors import IwaxError
-from iwax.reading import Count, check_type, read_lines, read_typed
+from iwax.reading import Count, _fits, _problem, check_type, read_lines, read_typed
 
 
 class Inner(TypedDict, total=False):
@@ -99,3 +101,16 @@ def test_true_is_no_number_and_an_integer_is_one():
     for kind in (int, float, Count):
         with pytest.raises(IwaxError, match="Expected x to be"):
             check_type(True, kind, "x")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.just(10**400) | st.floats() | st.sampled_from(["", "state"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["state", "step", "pair"]), inner),
+    max_leaves=6,
+)
+
+
+@given(value=VALUES)
+def test_the_quick_answer_is_that_of_the_one_with_words(value):
+    for kind in (Outer, Inner, *Outer.__annotations__.values(), int | list[float], tuple[Count, dict[str, float]]):
+        assert _fits(kind)(value) == (_problem(value, kind, "x") == "")

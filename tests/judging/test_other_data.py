@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -159,6 +160,16 @@ def test_a_folder_of_seeds_is_judged_run_by_run_with_mean_and_standard_deviation
     assert f"{mean:.3f}" in out.partition("mean of 3")[2].partition("\n")[0]
     assert f"{found.means['log_p'].sd:.3f}" in out.partition("standard deviation")[2].partition("\n")[0]
     assert "holds this evaluation already" in " ".join(err.split())  # nothing is judged twice
+
+
+def test_a_single_run_of_its_kind_is_no_mean(seeds, tmp_path, capsys):
+    shutil.copytree(seeds / "seed0", tmp_path / "runs" / "alone")
+    status, out, err = command(capsys, "evaluate", tmp_path / "runs", "--num-samples", 128, "--rows", 256)
+    assert status == 0, err
+    assert "alone" in out
+    assert "± over examples" in out
+    assert "mean of" not in out
+    assert "standard deviation" not in out
 
 
 def test_seeds_are_judged_on_other_data_from_their_own_files(seeds, run):

@@ -1,6 +1,7 @@
 """`iwax table`: seeds in one line, their spread and errors, and bold only where a difference is beyond its error."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -9,7 +10,7 @@ import pytest
 
 from iwax.cli import main
 from iwax.evaluation import judge_log_weights
-from iwax.judging import best_group, group_runs
+from iwax.judging import MeanOverSeeds, SeedGroup, best_group, group_runs
 from iwax.judging.weights import pack_arrays
 from iwax.report import as_latex, as_markdown, seed_sheet, seed_values
 from iwax.report.own_runs import own_runs
@@ -185,3 +186,72 @@ def test_the_report_compares_the_best_run_of_each_line_with_the_best_of_all(runs
     assert int(row[5].text) + int(row[6].text) + int(row[7].text) == N
     assert own_runs(sorted(runs.glob("five/seed*")), Parts([], runs, None))["comparison"] is None
     assert own_runs([], Parts([], runs, None)) is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Made(SeedGroup):
+    """A group of so many seeds with these values per example; who asks for them is counted."""
+
+    values: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    sd: float = 0.0
+    count: int = 1
+    asked: list = dataclasses.field(default_factory=list)
+
+    def number(self, name):
+        return MeanOverSeeds(float(np.mean(self.values)), self.sd, self.count)
+
+    def per_example(self, name):
+        self.asked.append(name)
+        return self.values
+
+    @property
+    def test_hash(self):
+        return "of all"
+
+
+def made_group(values, sd, count):
+    error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    known = {"log_p": {"mean": float(np.mean(values)), "error": error, "count": len(values)}}
+    return Made((), known, values, sd, count)
+
+
+def by_definition(first, other):
+    """Whether the first is ahead: the paired difference beyond 1.96 of its errors, examples and seeds together."""
+    d = first.values - other.values
+    seeds = first.sd**2 / first.count + other.sd**2 / other.count
+    return bool(d.mean() > 1.96 * np.sqrt(np.var(d, ddof=1) / len(d) + seeds))
+
+
+def test_the_shortcut_of_the_best_gives_what_pairing_by_example_gives():
+    """In 400 pairs, of which some are decided by their own errors alone, either way, and some need the examples."""
+    random, ways = np.random.default_rng(5), {(ahead, paired): 0 for ahead in (True, False) for paired in (True, False)}
+    for _ in range(400):
+        alike, apart, spread = random.choice([0.0, 0.9, 1.0]), 10 ** random.uniform(-2, 1.5), random.choice([0.0, 0.5])
+        common = random.normal(-90, 10, N)
+        values = [alike * common + (1 - alike) * random.normal(-90, 10, N) + random.normal(0, 0.3, N) for _ in range(2)]
+        values[0] += apart - np.mean(values[0]) + np.mean(values[1])
+        groups = [made_group(v, float(spread * random.random()), int(random.integers(1, 4))) for v in values]
+        ahead = by_definition(*groups)
+        assert best_group(groups[::-1], "log_p") == (1 if ahead else None)
+        ways[ahead, bool(groups[0].asked)] += 1
+    assert min(ways.values()) > 5, ways
+
+
+def test_a_model_that_comes_with_iwax_is_a_line_of_a_table(runs, capsys):
+    status, out, err = command(capsys, "table", "two-layer-vae", "one-layer-iwae-50", "--json")
+    assert status == 0, err
+    best, other = json.loads(out)
+    assert (round(best["log_p"], 2), round(other["log_p"], 2)) == (-84.3, -84.52)
+    assert round(other["log_p_data_error"], 3) == 0.222
+    assert other["runs"] == ["one-layer-iwae-50"]
+    assert not best["log_p_best"]  # 0.2 nats, of two models whose numbers per example are not kept
+    _, out, _ = command(capsys, "table", "two-layer-iwae-50", "one-layer-iwae-50", "--json")
+    assert [row["log_p_best"] for row in json.loads(out)] == [
+        True,
+        False,
+    ]  # 1.6 nats: beyond both their errors together
+    status, out, err = command(capsys, "table", "one-layer-iwae-50", runs / "five", "--json")
+    assert [row["seeds"] for row in json.loads(out)] == [1, 3]
+    assert command(capsys, "table", "one-layer-iwae-5")[2].startswith(
+        "iwax: Expected one-layer-iwae-5 to be a run's folder, or to hold some, or one of the trained models one-layer-"
+    )

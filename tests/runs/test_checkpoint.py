@@ -5,9 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import iwax
 from iwax.runs.checkpoint import pack_checkpoint, read_checkpoint
+from iwax.runs.stated import read_stated
 
 TREE = {"model": iwax.VAE(3, [2], [[4]], key=jax.random.key(0)), "step": jnp.asarray(7), "flag": jnp.asarray(True)}
 
@@ -52,6 +54,20 @@ def test_any_truncation_is_found(path, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match=r"Expected .*checkpoint to be a whole checkpoint; it cannot be read"):
         read_checkpoint(path)
+
+
+def test_what_a_checkpoint_states_of_itself_is_what_it_holds_unless_it_is_cut_off_or_another_file(path):
+    held, stated = read_checkpoint(path), read_stated(path)
+    assert stated.sha256 == held.sha256
+    assert stated.shapes == {name: array.shape for name, array in held.tensors.items()}
+    whole = path.read_bytes()
+    for content in (whole[:-1], whole + b"x", whole[:100], whole[:5], b"", b"\xff" * 64):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"Expected .*checkpoint to be a whole checkpoint"):
+            read_stated(path)
+    path.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, metadata={"of": "others"}))
+    with pytest.raises(ValueError, match=r"Expected .*checkpoint to be "):
+        read_stated(path)
 
 
 def test_another_models_checkpoint(path):

@@ -144,6 +144,17 @@ def test_a_model_of_one_s_own_brings_its_code_which_runs_only_where_it_is_truste
     assert "--trust-code" in err
     assert "trust_code=True" in read_card(out)
     assert not mark.exists()
+    np.save(tmp_path / "own.npy", tiny_data().train)  # to judge it on; its code is gone
+    asked = ("compare", out, out, "--num-samples", 64, "--num-images", 4, "--out", tmp_path / "compared", "--json")
+    status, _, err = command(capsys, *asked)
+    assert status == 2
+    assert "--trust-code" in err
+    assert not mark.exists()
+    status, printed, err = command(capsys, *asked, "--trust-code")
+    assert status == 0, err
+    assert json.loads(printed)["models"][1]["less_first"]["difference"] == 0
+    mark.unlink()
+    forget_own_models()
     loaded = iwax.load(out, trust_code=True)
     assert mark.exists()
     for ours, theirs in zip(jax.tree.leaves(loaded), jax.tree.leaves(original), strict=True):

@@ -1,8 +1,11 @@
 """The index of runs gives what the folders hold, whatever happens to either; a listing of thousands takes seconds."""
 
 import json
+import os
 import shutil
 import sqlite3
+import sys
+from pathlib import Path
 
 import pytest
 from benchmarks.many_runs import age, make_run, make_runs
@@ -11,19 +14,22 @@ import iwax.report.cost as cost
 from iwax.console import print_table
 from iwax.judging import best_group, group_runs
 from iwax.report.gather import gather
+from iwax.report.report import write_report
 from iwax.runs import RunConfig, RunFolder
-from iwax.runs.index import INDEX, RunIndex, scan_runs
+from iwax.runs.index import RunIndex, index_path
 from iwax.runs.listing import list_runs
+from iwax.runs.scanning import scan_runs
 from made import record
 
 COUNT = 16
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_are_many():
-    """An index for fewer runs than there are here."""
+def _few_are_many(tmp_path_factory):
+    """An index for fewer runs than there are here, elsewhere than in the user's own cache folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("iwax.runs.index.LEAST", COUNT // 2)
+        patch.setenv("IWAX_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 
@@ -95,7 +101,7 @@ def test_the_index_gives_what_the_folders_hold_after_every_kind_of_change(runs, 
 
 def test_an_index_that_is_not_refreshed_gives_other_rows(runs, monkeypatch):
     """The control of the test above: with signatures that say nothing, changes are overlooked."""
-    monkeypatch.setattr("iwax.runs.index._signature", lambda entries: "the same")
+    monkeypatch.setattr("iwax.runs.scanning._signature", lambda entries: "the same")
     list_runs(runs)
     change(runs)
     assert list_runs(runs) != without_index(runs, monkeypatch)
@@ -112,7 +118,7 @@ def test_a_run_that_changes_now_is_read_each_time(runs, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["no database", "cut off", "altered", "of other code"])
 def test_a_damaged_index_is_made_afresh(runs, monkeypatch, damage):
-    path, expected = runs / INDEX, without_index(runs, monkeypatch)
+    path, expected = index_path(runs), without_index(runs, monkeypatch)
     if damage == "no database":
         path.write_bytes(b"no database, but long enough to be looked at" * 40)
     elif damage == "cut off":
@@ -120,7 +126,7 @@ def test_a_damaged_index_is_made_afresh(runs, monkeypatch, damage):
     else:
         with sqlite3.connect(path) as connection:
             if damage == "altered":
-                connection.execute("UPDATE found SET value = replace(value, 'finished', 'stopped')")
+                connection.execute("UPDATE found SET value = (SELECT max(value) FROM found WHERE what = 'row')")
             else:
                 connection.execute("UPDATE made SET by = 'another'")
     assert list_runs(runs) == expected
@@ -128,15 +134,19 @@ def test_a_damaged_index_is_made_afresh(runs, monkeypatch, damage):
 
 
 def test_where_no_index_can_be_written_all_goes_on_without(runs, monkeypatch):
-    (runs / INDEX).unlink()
-    (runs / INDEX).mkdir()  # even root cannot write a file there
-    assert list_runs(runs) == without_index(runs, monkeypatch)
+    index_path(runs).unlink()
+    index_path(runs).mkdir()  # even root cannot write a file there
+    expected = without_index(runs, monkeypatch)
+    assert list_runs(runs) == expected
+    (runs / "cache").write_text("no folder")
+    monkeypatch.setenv("IWAX_CACHE", str(runs / "cache"))
+    assert list_runs(runs) == expected
 
 
 def test_an_index_that_somebody_writes_is_read_and_not_waited_for(runs, monkeypatch):
     monkeypatch.setattr("iwax.runs.index.WAIT", 0.05)
     expected = without_index(runs, monkeypatch)
-    with sqlite3.connect(runs / INDEX) as other:
+    with sqlite3.connect(index_path(runs)) as other:
         other.execute("BEGIN IMMEDIATE")
         make_run(runs, COUNT, examples=4, epochs=3)
         rows = list_runs(runs)
@@ -148,13 +158,13 @@ def test_an_index_that_somebody_writes_is_read_and_not_waited_for(runs, monkeypa
 def test_few_runs_have_no_index(tmp_path):
     age([make_run(tmp_path, 0, examples=4, epochs=3)])
     assert len(list_runs(tmp_path)) == 1
-    assert not (tmp_path / INDEX).exists()
+    assert not index_path(tmp_path).exists()
 
 
 def test_what_is_of_no_run_any_more_leaves_the_index(runs):
     shutil.rmtree(scan_runs(runs)[0][0])
     list_runs(runs)
-    with sqlite3.connect(runs / INDEX) as connection:
+    with sqlite3.connect(index_path(runs)) as connection:
         assert connection.execute("SELECT count(*) FROM found WHERE what = 'row'").fetchone() == (COUNT - 1,)
 
 
@@ -182,6 +192,119 @@ def test_a_report_takes_from_the_index_what_the_folders_hold(runs, monkeypatch):
     assert content() == found
     assert len(found[0]) == COUNT
     assert all(number.data_error for numbers in found[1] for number in numbers[:2])
+
+
+@pytest.fixture
+def opened():
+    """The names of the files that are opened below a folder while a function runs."""
+    names, watched = [], []
+
+    def hook(event, arguments):
+        if event == "open" and watched and str(arguments[0]).startswith(watched[0]):
+            names.append(str(arguments[0]))
+
+    sys.addaudithook(hook)  # for as long as the process lives: it watches nothing then
+
+    def run(folder, function):
+        names.clear()
+        watched.append(str(folder))
+        try:
+            function()
+        finally:
+            watched.clear()
+        return list(names)
+
+    return run
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Reports without pictures, which are the same for any number of runs."""
+    picture = {"svg": "", "title": ""}
+    monkeypatch.setattr("iwax.report.pictures.Parts.draw", lambda self, *arguments: picture)
+    monkeypatch.setattr("iwax.report.pictures.Parts.diagrams", lambda self: [])
+    monkeypatch.setattr("iwax.report.report.explorable", lambda *arguments: [])
+
+
+def test_a_second_report_of_a_hundred_runs_opens_no_file_of_a_run_and_shows_the_best(
+    tmp_path, opened, undrawn, monkeypatch
+):
+    monkeypatch.setattr("iwax.report.summary.BEST", 40)
+    monkeypatch.setattr("iwax.report.summary.NEWEST", 20)
+    monkeypatch.setattr("iwax.report.page.LONGEST", 10)
+    folder, out = tmp_path / "runs", tmp_path / "out"
+    paths = make_runs(folder, 100, examples=4, epochs=3)
+    age(paths)
+
+    def report():
+        write_report(None, folder, out, studies=())
+
+    first = opened(folder, report)
+    page = (out / "index.html").read_text()
+    assert len({name for name in first if name.endswith("config.json")}) == 100  # the control
+    assert opened(folder, report) == []
+    assert (out / "index.html").read_text() == page
+    RunFolder(paths[7]).append("metrics.jsonl", {"epoch": 4, "step": 32, "bound": -7.5})
+    changed = opened(folder, report)
+    assert {name for name in changed if not name.endswith(".npz")} >= {str(paths[7] / "config.json")}
+    seeds = paths[5:10]  # whose mean over examples is another now
+    assert {Path(name).parent for name in changed} == set(seeds)
+    assert {Path(name).parent for name in changed if not name.endswith(".npz")} == {paths[7]}
+    assert len((out / "tables" / "all-runs.csv").read_text().splitlines()) == 101
+    shown = page[page.index('id="all-runs"') :]
+    assert shown.count('<th scope="row"') == 10
+    assert "The first 10 of 60 lines; all are in <code>tables/all-runs.csv</code>." in page
+    assert "The best 40 of 100 runs by log p, and the newest 20 of the others" in page
+    logs = sorted((json.loads((path / "evaluation.json").read_text())["log_p"] for path in paths), reverse=True)
+    assert f"−{-logs[39]:.2f}" in shown
+    assert list(folder.iterdir()) == [path for path in folder.iterdir() if path.is_dir()]  # and none was written
+
+
+def test_a_second_report_opens_no_record(tmp_path, opened):
+    results = tmp_path / "results"
+    results.mkdir()
+    for seed in range(COUNT):
+        made = record(RunConfig(objective="iwae", seed=seed))
+        (results / f"{made.id}.json").write_text(made.to_json())
+        os.utime(results / f"{made.id}.json", (1e9, 1e9 + seed))
+    (results / "damaged.json").write_text("{")
+    os.utime(results / "damaged.json", (1e9, 1e9))
+    found, said = [], []
+
+    def read():
+        found.append([run.record for run in gather(results, (), said.append)])
+
+    assert len(opened(results, read)) == COUNT + 1  # the control
+    assert opened(results, read) == [str(results / "damaged.json")]  # to say again what is wrong with it
+    assert found[0] == found[1]
+    assert [one.config["seed"] for one in sorted(found[1], key=lambda one: one.config["seed"])] == list(range(COUNT))
+    assert len(said) == 2
+    changed = results / f"{made.id}.json"
+    changed.write_text(made.to_json().replace("-90.0", "-91.0"))  # of the same length
+    os.utime(changed, (1e9, 2e9))
+    assert opened(results, read) == sorted(map(str, (changed, results / "damaged.json")))
+    assert sum(one.value("log_p") == -91.0 for one in found[2]) == 1
+
+
+def test_nothing_is_written_among_the_runs_and_indexes_that_nobody_used_go(runs, monkeypatch):
+    assert not [path for path in runs.iterdir() if not path.is_dir()]
+    other, old = index_path(runs).with_name("other.sqlite"), index_path(runs).with_name("old.sqlite")
+    other.touch()
+    old.touch()
+    os.utime(old, (1e9, 1e9))
+    index_path(runs).unlink()
+    list_runs(runs)
+    assert index_path(runs).exists()
+    assert other.exists()
+    assert not old.exists()
+
+
+def test_a_folder_has_one_index_however_it_is_called(runs, monkeypatch):
+    monkeypatch.chdir(runs.parent)
+    assert folders_read("runs", monkeypatch)[0] == 0
+    assert folders_read(runs.parent / "runs" / ".." / "runs", monkeypatch)[0] == 0
+    shutil.copytree(runs, runs.parent / "copy")
+    assert index_path("copy") != index_path("runs")
 
 
 def test_a_figure_of_very_many_runs_has_an_artist_for_each_kind_and_not_for_each_run(monkeypatch):

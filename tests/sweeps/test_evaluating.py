@@ -8,7 +8,7 @@ from sweeps_here import Here, iwax
 from iwax.errors import IwaxError
 from iwax.experiments import STUDIES, executing, reproduce_by_executor
 from iwax.judging import evaluate_run
-from iwax.judging.parts import finished_parts, open_part, part_of
+from iwax.judging.parts import add_to_clock, clock_of_parts, finished_parts, open_part, part_of
 from iwax.runs import new_run
 from iwax.sweeps import Ended, executors
 from tiny import tiny_config, tiny_data
@@ -59,6 +59,23 @@ def test_parts_that_others_computed_give_the_bits_of_one_process(run, whole, tmp
     assert steps == []  # nothing is computed again
     assert arrays == whole[0]
     assert {k: v for k, v in summary.items() if k not in CLOCK} == whole[1]
+
+
+def test_who_puts_parts_together_says_what_they_took_as_if_one_process_had(run, tmp_path):
+    """With the seconds of a session that was interrupted; what is damaged says nothing, and decides nothing else."""
+    forget(run)
+    common = {"data": tiny_data(), "parts": tmp_path, **ASKED}
+    for index in (1, 2):
+        evaluate_run(run, part=(index, 2), **common)
+    assert clock_of_parts(tmp_path)[0] == 12
+    add_to_clock(tmp_path, part_of(1, 2, 12, 2), 0, 50.0)
+    evaluate_run(run, **common)
+    summary = judged(run)[1]
+    assert summary["found_finished"] == 0
+    assert 50 < summary["seconds"] < 200
+    assert summary["images_per_second"] == pytest.approx(12 / summary["seconds"])
+    (tmp_path / "0-6.clock").write_text("damaged")
+    assert clock_of_parts(tmp_path)[0] == 6
 
 
 def test_what_a_part_lacks_or_asks_otherwise_is_computed_by_who_puts_them_together(run, whole, tmp_path):

@@ -23,11 +23,16 @@ COLUMNS += ["better", "worse", "undecided", "k-hat > 0.7"]
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default="build/compare",
+    default="iwax-compare",
     show_default=True,
     help="Folder of the pictures, one example's log p against the other's.",
 )
 @data_dir_option
+@click.option(
+    "--trust-code",
+    is_flag=True,
+    help="Of exported files of models of their author's own: run the Python code that they hold.",
+)
 @json_option
 def compare(models: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Compare models on the same test examples: the difference of log p, paired by example, with its errors.
@@ -102,8 +107,8 @@ def _notice(message: str) -> None:
 def table(runs: tuple[Path, ...], columns: str | None, form: str, as_json: bool) -> None:
     """A table of runs: those that differ in the seed only are one line, mean ± standard deviation with its errors.
 
-    RUNS are folders of runs, or folders that hold some. The best of a column is marked only where the difference,
-    paired by test example, is beyond its error. Nothing is computed: `iwax evaluate` first.
+    RUNS are folders of runs, or that hold some, or models that come with iwax. The best of a column is marked only
+    where the difference, paired by test example, is beyond its error. Nothing is computed: `iwax evaluate` first.
     """
     from iwax.judging import group_runs
     from iwax.report import COLUMNS as KNOWN

@@ -16,7 +16,7 @@ __all__ = ["report"]
 @click.option("--results", type=click.Path(path_type=Path), help="Folder of records (results); asks for the studies.")
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder of runs, as RUNS; runs if nothing is given.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default="build/report", show_default=True, help="Folder of the report."
+    "--out", type=click.Path(path_type=Path), default="iwax-report", show_default=True, help="Folder of the report."
 )
 @data_dir_option
 def report(

@@ -30,15 +30,16 @@ def evaluate_seeds(folder: Path, as_json: bool, options: dict[str, Any]) -> None
 
 
 def _rows(group: Any) -> list[list[str]]:
-    """A line for each run, then mean, standard deviation over the seeds, and errors of the mean."""
+    """A line for each run, of several their mean and standard deviation over the seeds, with errors."""
     names = list(group.means)
     rows = [
         [run, *(_shown(name, summary.get(name)) for name in names)]
         for run, summary in zip(group.runs, group.summaries, strict=True)
     ]
     means = [group.means[name] for name in names]
-    rows.append([f"mean of {len(group.runs)}", *(number(mean.mean) for mean in means)])
-    rows.append(["standard deviation", *("" if mean.sd is None else number(mean.sd) for mean in means)])
+    if len(rows) > 1:
+        rows.append([f"mean of {len(rows)}", *(number(mean.mean) for mean in means)])
+        rows.append(["standard deviation", *("" if mean.sd is None else number(mean.sd) for mean in means)])
     rows.append(["± Monte Carlo", *("" if mean.mc_error is None else number(mean.mc_error) for mean in means)])
     rows.append(["± over examples", *("" if mean.data_error is None else number(mean.data_error) for mean in means)])
     return rows

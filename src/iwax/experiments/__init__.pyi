@@ -13,6 +13,7 @@ from .rainforth_snr import ToyStudy as ToyStudy
 from .recording import folder_record as folder_record
 from .records import SCALE_NAMES as SCALE_NAMES
 from .records import Record as Record
+from .records import read_record as read_record
 from .records import read_records as read_records
 from .reproduction import Reproduction as Reproduction
 from .reproduction import reproduce as reproduce

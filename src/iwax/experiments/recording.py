@@ -107,8 +107,9 @@ def folder_record(
         "commit": environment.get("commit"),
         "command": " ".join(environment.get("command", [])),
         "date": environment.get("date", ""),
-        "checkpoint_sha256": folder.last_checkpoint().sha256,
     }
+    if "checkpoint_sha256" not in known:
+        known["checkpoint_sha256"] = folder.last_checkpoint().sha256
     if "evaluation" not in known:
         known["evaluation"] = _evaluation(folder, folder.judged())
     return Record(id=id, scale=scale, asked=asked, **said | known)

@@ -6,11 +6,11 @@ ID is made by `iwax.runs.identifier`.
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Required, TypedDict, get_type_hints
+from typing import Any, Required, TypedDict
 
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads, read_text
-from iwax.reading import Count, check_type
+from iwax.reading import Count, check_type, types_of
 from iwax.runs import RunConfig
 
 __all__ = ["SCALE_NAMES", "SCHEMA", "Record", "read_record", "read_records"]
@@ -171,7 +171,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
     for name in values.get("sheets", {}).values():
         if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
             raise IwaxError(f"Expected its sheets to be names of files in the folder sheets; got {name!r}.")
-    hints = get_type_hints(RunConfig)
+    hints = types_of(RunConfig)
     for what in ("asked", "config", "started_from"):
         for name, value in (values.get(what) or {}).items():
             check_type(value, hints.get(name, Any), f"{name} of its {what}")

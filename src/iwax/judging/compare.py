@@ -15,7 +15,7 @@ from iwax.files import make_folder
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.weights import judge_weights, read_evaluation
 from iwax.numpy_files import open_archive
-from iwax.runs import CONFIG, SUFFIX, RunFolder, is_on_hub
+from iwax.runs import CONFIG, SUFFIX, LoadedRun, RunFolder, is_on_hub
 
 __all__ = ["ComparedModels", "compare", "evaluation_of"]
 
@@ -61,6 +61,7 @@ def compare(
     data_dir: str | None = None,
     data: Dataset | None = None,
     out: str | Path | None = None,
+    trust_code: bool = False,
     log: Callable[[str], None] = lambda message: None,
 ) -> ComparedModels:
     """The paired difference of log p of each further model and the first, with its errors, on the same examples.
@@ -77,6 +78,7 @@ def compare(
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
         out: folder of the pictures, one for each comparison; nothing is drawn if left out.
+        trust_code: run the Python code that an exported file of somebody's own model holds.
         log: told what is judged.
 
     Raises:
@@ -85,7 +87,7 @@ def compare(
     if len(sources) < 2:
         raise IwaxError(f"Expected two models or more to compare; got {len(sources)}.")
     settings: dict[str, Any] = {"num_samples": num_samples, "num_images": num_images, "seed": seed}
-    common: dict[str, Any] = {"data_dir": data_dir, "data": data, "log": log}
+    common: dict[str, Any] = {"data_dir": data_dir, "data": data, "trust_code": trust_code, "log": log}
     found: dict[int, Evaluation] = {}
     of_zoo = [i for i, source in enumerate(sources) if zoo.is_of_zoo(source) or is_on_hub(source)]
     for i in [i for i in range(len(sources)) if i not in of_zoo] + of_zoo:  # those which the others' settings decide
@@ -109,6 +111,7 @@ def evaluation_of(
     seed: int | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
+    trust_code: bool = False,
     log: Callable[[str], None] = lambda message: None,
 ) -> Evaluation:
     """The evaluation of a run, of a model of the zoo, or of a file, judged now where it is not yet; see `compare`."""
@@ -126,7 +129,7 @@ def evaluation_of(
         return read_evaluation(path) if _holds_evaluation(path) else judge_weights([path])
     if path.is_file() or zoo.is_of_zoo(source) or is_on_hub(source):
         log(f"judging {source}")
-        return _judge_trained(source, given, data_dir, data)
+        return _judge_trained(zoo.open_run(source, trust_code=trust_code, data_dir=data_dir, data=data), given)
     known = ", ".join(zoo.records())
     raise IwaxError(
         f"Expected a run's folder, a .npy or .npz file, an exported {SUFFIX}, or one of the trained models {known}; "
@@ -141,9 +144,9 @@ def _holds_evaluation(path: Path) -> bool:
         return "log_likelihood" in arrays
 
 
-def _judge_trained(source: str | Path, given: dict[str, Any], data_dir: str | None, data: Dataset | None) -> Evaluation:
+def _judge_trained(run: LoadedRun, given: dict[str, Any]) -> Evaluation:
     """A model that is no run on the test images of its data set, binarised as `iwax evaluate` does."""
-    run, seed = zoo.open_run(source, data_dir=data_dir, data=data), given.get("seed", 0)
+    seed = given.get("seed", 0)
     x, rule = run.test_images(seed, given.get("num_images")), run.resolved.test_binarize
     rule = "fixed" if rule == "threshold" else rule  # images of 0 and 1 stay as they are
     return evaluate(run.model, x, jax.random.key(seed), num_samples=given.get("num_samples", SAMPLES), binarize=rule)

@@ -22,7 +22,7 @@ from iwax.evaluation import (
 )
 from iwax.judging.other_data import ResultFiles, in_bits, judged_data, results_of
 from iwax.judging.partial import PartialEvaluation, partial_evaluation
-from iwax.judging.parts import finished_parts, open_part, part_of
+from iwax.judging.parts import add_to_clock, clock_of_parts, finished_parts, open_part, part_of
 from iwax.judging.weights import pack_arrays, read_evaluation
 from iwax.keys import EvaluationKeys
 from iwax.progress import Progress
@@ -124,11 +124,14 @@ def evaluate_run(
             if time_limit is not None and seconds > time_limit and examples.stop < these.stop:
                 return {"state": "stopped", "num_examples": examples.stop, "total_examples": len(x), "seconds": seconds}
         if part is not None:
-            return {"state": "part", "num_examples": these.stop - these.start, "seconds": time.monotonic() - begin}
+            seconds = time.monotonic() - begin
+            add_to_clock(Path(parts or ""), these, these.stop - before, seconds)
+            return {"state": "part", "num_examples": these.stop - these.start, "seconds": seconds}
         values = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
         variances = unit_variances(run.model, x, own.units)
         result = gather(values, sizes, variances, num_samples, settings["test_hash"])
-        summary = _summary(result, run, settings, time.monotonic() - begin, before)
+        elsewhere, seconds = (0, 0.0) if parts is None else clock_of_parts(Path(parts))
+        summary = _summary(result, run, settings, time.monotonic() - begin + seconds, max(before - elsewhere, 0))
         summary |= in_bits(run, judged, x, result.log_likelihood) | files.about
         (folder.path / files.summary).unlink(missing_ok=True)  # or, interrupted, it would stand beside other arrays
         folder.write(files.arrays, pack_arrays(result))

@@ -8,14 +8,23 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from iwax.errors import IwaxError
+from iwax.files import dumps, write_whole
 from iwax.judging.partial import partial_evaluation
+from iwax.reading import Count, read_typed
 
-__all__ = ["finished_parts", "open_part", "part_of"]
+__all__ = ["add_to_clock", "clock_of_parts", "finished_parts", "open_part", "part_of"]
+
+
+class Clock(TypedDict):
+    """What FIRST-LAST.clock says: how many images of the part were computed, and in how many seconds of one process."""
+
+    images: Count
+    seconds: float
 
 
 def part_of(index: int, count: int, num_examples: int, batch: int) -> slice:
@@ -51,3 +60,24 @@ def finished_parts(folder: str | Path | None, settings: dict[str, Any], start: i
                     return
                 yield found.values
             start = end
+
+
+def add_to_clock(folder: Path, part: slice, images: int, seconds: float) -> None:
+    """Note that so many images of a part were computed, and how long that took, beside what was noted before."""
+    path = folder / f"{part.start}-{part.stop}.clock"
+    before = _clock(path)
+    write_whole(path, dumps({"images": before["images"] + images, "seconds": before["seconds"] + seconds}))
+
+
+def clock_of_parts(folder: Path) -> tuple[int, float]:
+    """How many images the processes of all parts computed, and the sum of their seconds."""
+    clocks = [_clock(path) for path in folder.glob("*.clock")]
+    return sum(clock["images"] for clock in clocks), sum(clock["seconds"] for clock in clocks)
+
+
+def _clock(path: Path) -> Clock:
+    """What a file says; nothing where there is none, or no whole one, as it decides nothing but a speed."""
+    with contextlib.suppress(IwaxError):
+        found: Clock = read_typed(path, Clock)
+        return found
+    return {"images": 0, "seconds": 0.0}

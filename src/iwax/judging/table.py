@@ -15,6 +15,7 @@ from iwax.evaluation import standard_error
 from iwax.judging.weights import ARRAYS
 from iwax.numpy_files import open_archive, read_arrays
 from iwax.runs import STATUS, RunConfig, RunFolder, RunIndex, scan_runs
+from iwax.zoo import is_of_zoo, records
 
 __all__ = ["PAIRED", "JudgedRun", "MeanOverSeeds", "SeedGroup", "best_group", "group_runs"]
 
@@ -115,8 +116,15 @@ class SeedGroup:
             return self.known[name]
         values = self.per_example(name)
         if values is None:
-            return None
+            return self._stated_over_examples(name)
         return {"mean": float(np.mean(values)), "error": _known(standard_error(values)), "count": len(values)}
+
+    def _stated_over_examples(self, name: str) -> Mapping[str, Any] | None:
+        """The same as a single run's evaluation states it, where the numbers per example are not kept."""
+        run, error = self.runs[0], f"{name}_test_error"
+        if len(self.runs) > 1 or name not in PAIRED or error not in run.summary:
+            return None
+        return {"mean": run.value(name), "error": run.summary[error], "count": run.summary["num_examples"]}
 
     @property
     def test_hash(self) -> str | None:
@@ -132,8 +140,10 @@ def group_runs(
 ) -> list[SeedGroup]:
     """The runs in and under some folders, in groups that differ in the seed only; judged or not, nothing is computed.
 
+    Models that come with iwax are runs with the numbers of their records, among which are none per example.
+
     Arguments:
-        paths: of the folders.
+        paths: of the folders, or names of `iwax.zoo.records()`.
         left_out: told of each run that is damaged, which is then left out; such a run is an error if left out.
         only: the folders of the runs that are wanted; all if left out.
 
@@ -142,8 +152,15 @@ def group_runs(
     """
     known: dict[Path, tuple[JudgedRun, str]] = {}
     for path in map(Path, paths):
+        if is_of_zoo(path):
+            known[path] = (_of_zoo(str(path)), "")
+            groups = _grouped(known, None)
+            continue
         if not path.exists():
-            raise IwaxError(f"Expected {path} to be a run's folder, or to hold some; there is no such folder.")
+            raise IwaxError(
+                f"Expected {path} to be a run's folder, or to hold some, or one of the trained models "
+                f"{', '.join(records())}; there is no such folder."
+            )
         found = [run for run in scan_runs(path) if only is None or run[0] in only]
         with RunIndex(path, len(found)) as index:
             known |= {run.folder.path.resolve(): (run, by) for run, by in _runs(found, index, left_out)}
@@ -169,7 +186,7 @@ def _grouped(known: Mapping[Path, tuple[JudgedRun, str]], index: RunIndex | None
 
 def _indexed(group: SeedGroup, members: Sequence[tuple[JudgedRun, str]], index: RunIndex) -> SeedGroup:
     """A group with its numbers over examples, which are computed again only where a run of it has changed."""
-    key = " ".join(str(run.folder.path) for run, _ in members)
+    key = " ".join(index.key(run.folder.path) for run, _ in members)
     signatures = [signature for _, signature in members]
     signature = " ".join(signatures) if all(signatures) else ""
     known = index.value("examples", key, signature, lambda: {name: group.over_examples(name) for name in PAIRED})
@@ -215,8 +232,8 @@ def _is_ahead(first: SeedGroup, other: SeedGroup, name: str) -> bool:
         if difference < (1 - ROUNDING) * CLEAR * math.hypot(least, math.sqrt(seeds)):
             return False
     of_first, of_other = first.per_example(name), other.per_example(name)
-    assert of_first is not None
-    assert of_other is not None
+    if of_first is None or of_other is None:  # as of a model that comes with iwax
+        return False
     d = of_first - of_other
     return bool(np.mean(d) > CLEAR * math.sqrt(standard_error(d) ** 2 + seeds))
 
@@ -234,6 +251,13 @@ def _runs(
             left_out(f"Left out {folder.path}. {error}")
         else:
             yield JudgedRun(folder, RunConfig(**read["config"]), read["status"], read["summary"]), run[1]
+
+
+def _of_zoo(name: str) -> JudgedRun:
+    """A model that comes with iwax, as its record has it: judged as it is distributed, without numbers per example."""
+    record = records()[name]
+    config = RunConfig(**record["config"])
+    return JudgedRun(RunFolder(name), config, {"state": "finished", "epoch": config.epochs}, record["half_precision"])
 
 
 def _read(folder: RunFolder) -> dict[str, Any]:

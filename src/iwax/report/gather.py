@@ -10,20 +10,22 @@ from typing import Any
 import jax
 
 from iwax.errors import IwaxError
-from iwax.experiments import Record, folder_record, identifier, read_records
+from iwax.experiments import Record, folder_record, identifier, read_record
 from iwax.figures import read_about
 from iwax.models import is_own
 from iwax.numpy_files import read_arrays
+from iwax.report.compact import compact
 from iwax.report.format import data_name, nats, objective_name
 from iwax.runs import (
     CHECKPOINT,
     STATUS,
-    Checkpoint,
     RunConfig,
     RunFolder,
     RunIndex,
+    Stated,
     data_size_of,
     explicit_fields,
+    file_signature,
     resolve,
     scan_runs,
 )
@@ -67,9 +69,8 @@ def gather(
     Arguments:
         left_out: told of each record and each run that is damaged, and so is left out.
     """
-    records = (
-        [] if results is None else read_records(results, left_out)
-    )  # one run may have been judged at two scales, and have a record of each
+    # one run may have been judged at two scales, and have a record of each
+    records = [] if results is None else list(_of_results(Path(results), left_out))
     recorded, folders, others = {record.checkpoint_sha256 for record in records}, dict[str, Path](), list[Run]()
     paths = [runs] if isinstance(runs, str | Path) else runs
     for folder, record in (found for path in paths for found in _of_folders(path, left_out)):
@@ -100,36 +101,58 @@ def _is_picture_in(folder: Path, path: Path) -> bool:
         return file.read(len(PNG)) == PNG
 
 
+def _of_results(results: Path, left_out: Callable[[str], None]) -> Iterator[Record]:
+    """The records of a folder; what was read of them before comes from the index."""
+    paths = sorted(results.glob("*.json"))
+    with RunIndex(results, len(paths)) as index:
+        for path in paths:
+            try:
+                fields = index.value("file", path.name, file_signature(path), functools.partial(_fields_of_file, path))
+            except IwaxError as error:
+                left_out(f"Left out a record. {error}")
+            else:
+                yield _made(fields)
+
+
 def _of_folders(path: str | Path, left_out: Callable[[str], None]) -> Iterator[tuple[Path, Record]]:
     """The runs in and under a folder that have been trained; what was read of them before comes from the index."""
     found = [run for run in scan_runs(path) if os.path.lexists(run[0] / CHECKPOINT)]
     with RunIndex(path, len(found)) as index:
         for run in found:
             try:
-                fields = index.of_run("record", run, functools.partial(_fields, RunFolder(run[0])))
+                fields = index.of_run("record", run, functools.partial(_fields_of_run, RunFolder(run[0])))
             except (IwaxError, OSError) as error:
                 left_out(f"Left out {run[0]}. {error}")
             else:
-                yield run[0], Record(**fields | {"along": tuple(fields["along"])})
+                yield run[0], _made(fields)
 
 
-def _fields(folder: RunFolder) -> dict[str, Any]:
-    record = _record(folder)
+def _made(fields: dict[str, Any]) -> Record:
+    """A record of what an index has of it."""
+    return Record(**compact(fields) | {"along": tuple(fields["along"])})
+
+
+def _fields(record: Record) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
-def _record(folder: RunFolder) -> Record:
-    config, checkpoint = folder.config(), folder.last_checkpoint()
+def _fields_of_file(path: Path) -> dict[str, Any]:
+    return _fields(read_record(path))
+
+
+def _fields_of_run(folder: RunFolder) -> dict[str, Any]:
+    """A run in the form of a record. Of its checkpoint the header is read: what judged it has its checksum."""
+    config, stated = folder.config(), folder.last_stated()
     own = explicit_fields(config)  # not what it would be known by in a study, which takes much longer to find out
     steps, rows = folder.json(STATUS).get("step", 0), folder.metrics()
     steps_per_epoch = rows[-1]["step"] // max(rows[-1]["epoch"], 1) if rows else steps
     if (arrays := folder.path / "evaluation.npz").exists():
         read_arrays(arrays)  # or nothing of the run is in the report
-    flop = _flop(config, checkpoint, steps, steps_per_epoch)
-    return folder_record(folder, id=identifier(own, {}), scale=OWN, asked=own, flop=flop)
+    known = {"flop": _flop(config, stated, steps, steps_per_epoch), "checkpoint_sha256": stated.sha256}
+    return _fields(folder_record(folder, id=identifier(own, {}), scale=OWN, asked=own, **known))
 
 
-def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int, steps_per_epoch: int) -> int | None:
+def _flop(config: RunConfig, stated: Stated, steps: int, steps_per_epoch: int) -> int | None:
     """The arithmetic of training; None for a model of one's own, which would have to be run to be known."""
     if is_own(config.model):
         return None
@@ -138,7 +161,7 @@ def _flop(config: RunConfig, checkpoint: Checkpoint, steps: int, steps_per_epoch
         same["stages"] = ",".join(f"0.001:{stage.partition(':')[2]}" for stage in config.stages.split(","))
     alike = dataclasses.replace(config, seed=0, dataset="", split=None, **same)
     early = resolve(config).early_steps(steps, steps_per_epoch) if config.early_samples else 0  # resolving takes time
-    size = data_size_of(checkpoint)
+    size = data_size_of(stated)
     costly = {True: early, False: steps - early}
     return sum(count * flop_of_step(alike, size, is_early) for is_early, count in costly.items() if count)
 

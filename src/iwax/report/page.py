@@ -21,6 +21,7 @@ from iwax.report.verdicts import outcome
 __all__ = ["inline_svg", "picture_data", "render", "sheet_data"]
 
 WHITE = 255
+LONGEST = 200  # lines of a table on the page: more make a browser slow, and are not read
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -36,7 +37,7 @@ def render(content: Mapping[str, Any]) -> str:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"prose": _prose, "compares": _compares, "inside": _inside, "outcome": outcome}
-    environment.globals |= {"marks": MARKS, "words": WORDS}
+    environment.globals |= {"marks": MARKS, "words": WORDS, "longest": LONGEST}
     script = "\n".join((TEMPLATES / name).read_text() for name in ("decoder.js", "page.js"))
     models = [model | {"packed": Markup(_json(model["packed"]))} for model in content["models"]]
     return environment.get_template("page.html").render(

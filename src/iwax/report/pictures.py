@@ -105,9 +105,12 @@ class Parts:
     def sheets(self) -> list[dict[str, Any]]:
         """The pictures of the best runs of each data set, one for each objective and model, side by side."""
         best: dict[str, dict[tuple[str, str], Run]] = defaultdict(dict)
-        for run in filter(pictures, self.runs):
+        for run in self.runs:
             config = run.record.config
-            best[config["dataset"]].setdefault((objective_name(config), config["model"]), run)
+            here, kind = best[config["dataset"]], (objective_name(config), config["model"])
+            if kind not in here and pictures(run):  # the files of others are not looked at
+                here[kind] = run
+        best = {dataset: runs for dataset, runs in best.items() if runs}
         shown = [run for runs in best.values() for run in list(runs.values())[: PICTURES // len(best)]]
         return [{"title": run.title, "pictures": _shown(run)} for run in shown]
 

@@ -18,12 +18,13 @@ from iwax.report.own_runs import own_runs
 from iwax.report.page import render
 from iwax.report.paired import Pairing
 from iwax.report.pictures import Parts
-from iwax.report.summary import made_by, progress, runs_sheet, summary
+from iwax.report.summary import made_by, progress, runs_sheet, short_runs_sheet, summary
 from iwax.report.tables import Sheet, as_csv, as_latex, as_markdown
 from iwax.report.verdicts import claim_sheets
 
 __all__ = ["write_report"]
 
+READ = 1000  # lines of a table that is more than CSV
 WRITERS = {".md": as_markdown, ".tex": as_latex, ".csv": as_csv}
 
 
@@ -77,15 +78,23 @@ def write_report(
         "sheets": parts.sheets(),
         "models": explorable(parts.runs, data_dir, log),
         "diagrams": parts.diagrams(),
-        "runs": runs_sheet(found),
+        "runs": short_runs_sheet(found),
         "made_by": made_by(found),
     }
     log("writing tables and the page")
-    for sheet in _tables(content):
-        for suffix, writer in WRITERS.items():
-            write_whole(out / "tables" / (sheet.name + suffix), writer(sheet))
+    for sheet in [*_tables(content), runs_sheet(found)]:
+        _write(sheet, out / "tables")
     write_whole(out / "index.html", render(content))
     return out / "index.html"
+
+
+def _write(sheet: Sheet, folder: Path) -> None:
+    """A table in every form; one that nobody reads line by line as CSV alone, and what another report left goes."""
+    for suffix, writer in WRITERS.items():
+        if suffix == ".csv" or len(sheet.rows) <= READ:
+            write_whole(folder / (sheet.name + suffix), writer(sheet))
+        else:
+            (folder / (sheet.name + suffix)).unlink(missing_ok=True)
 
 
 def _study(study: Study, records: Sequence[Record], parts: Parts, pairing: Pairing) -> dict[str, Any]:
@@ -112,4 +121,4 @@ def _tables(content: Mapping[str, Any]) -> list[Sheet]:
     own = [content["own"]["table"], content["own"]["comparison"]] if content["own"] else []
     findings += filter(None, own)
     others = [content["answers"]["best"], content["progress"], content["verdicts"], content["claim_pairs"]]
-    return [*pairs, *choices, *findings, *filter(None, others), content["runs"]]
+    return [*pairs, *choices, *findings, *filter(None, others)]

@@ -1,5 +1,7 @@
 """What a report says first: what was run, at what scale, what is open, and what made it."""
 
+import dataclasses
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +13,9 @@ from iwax.report.format import arithmetic, counted, data_name, nats, objective_n
 from iwax.report.gather import OWN, Run
 from iwax.report.tables import Datum, Sheet
 
-__all__ = ["made_by", "progress", "runs_sheet", "summary"]
+__all__ = ["made_by", "progress", "runs_sheet", "short_runs_sheet", "summary"]
 
+BEST, NEWEST = 100, 50  # runs of a page that has no room for all
 MEANINGS = {
     "full": "the published recipe",
     "short": "all the data, as many epochs as two cores do in 140 minutes a run",
@@ -54,6 +57,30 @@ def runs_sheet(runs: Sequence[Run]) -> Sheet:
         *("−KL(Q‖P)", "active units", "FLOP", "seconds", "seed", "name"),
     )
     return Sheet("all-runs", "All runs", columns, tuple(_run(run) for run in runs), labels=5)
+
+
+def short_runs_sheet(runs: Sequence[Run]) -> Sheet:
+    """The same for a browser to show: of very many runs the best of each data set, then the newest of the others."""
+    if len(runs) <= BEST + NEWEST:
+        return runs_sheet(runs)
+    best = _ranked(runs)[:BEST]
+    shown = set(map(id, best))
+    others = [run for run in runs if id(run) not in shown]
+    newest = sorted(others, key=lambda run: run.record.date, reverse=True)[:NEWEST]
+    sheet = runs_sheet([*best, *newest])
+    title = f"The best {BEST} of {len(runs):,} runs by log p, and the newest {NEWEST} of the others"
+    return dataclasses.replace(sheet, title=title, notes=(f"All {len(runs):,} are in `tables/{sheet.name}.csv`.",))
+
+
+def _ranked(runs: Sequence[Run]) -> list[Run]:
+    """The best of each data set, then the second best of each, and so on; those without log p come last."""
+    places: Counter[str] = Counter()
+    ranks = []
+    for run in sorted(runs, key=lambda run: math.inf if run.nll is None else run.nll):
+        dataset = run.record.config["dataset"]
+        ranks.append((run.nll is None, places[dataset], len(ranks), run))
+        places[dataset] += 1
+    return [run for *_, run in sorted(ranks, key=lambda rank: rank[:3])]
 
 
 def made_by(runs: Sequence[Run]) -> list[str]:

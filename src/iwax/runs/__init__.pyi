@@ -35,7 +35,6 @@ from .identity import explicit_fields as explicit_fields
 from .identity import identifier as identifier
 from .identity import non_default_fields as non_default_fields
 from .index import RunIndex as RunIndex
-from .index import scan_runs as scan_runs
 from .initial import build_model as build_model
 from .initial import prepare as prepare
 from .initial import training_images as training_images
@@ -55,4 +54,8 @@ from .lock import try_lock as try_lock
 from .paths import load_data as load_data
 from .resolution import ResolvedRun as ResolvedRun
 from .resolution import resolve as resolve
+from .scanning import FoundRun as FoundRun
+from .scanning import file_signature as file_signature
+from .scanning import scan_runs as scan_runs
 from .scratch import ScratchFolder as ScratchFolder
+from .stated import Stated as Stated

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from typing import Any, get_type_hints
+from typing import Any
 
 from iwax.checks import nearest
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads
-from iwax.reading import check_type
+from iwax.reading import check_type, types_of
 from iwax.runs.objective_options import ObjectiveOptions
 
 __all__ = ["FIELDS_BY_OPTION", "OBJECTIVE_FIELDS", "OPTION_NAMES", "RunConfig"]
@@ -131,7 +131,7 @@ class RunConfig(ObjectiveOptions):
         values = loads(text)
         if not isinstance(values, dict):
             raise IwaxError(f"Expected a configuration to be a JSON object; got {type(values).__name__}.")
-        hints = get_type_hints(cls)
+        hints = types_of(cls)
         for name, value in values.items():
             if name not in hints:
                 raise IwaxError(

@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 
 from iwax.errors import IwaxError
-from iwax.files import PART, loads, read_json
+from iwax.files import PART, read_json
 
 __all__ = [
     "BEST",
@@ -31,7 +31,6 @@ __all__ = [
     "clear",
     "clear_parts",
     "is_as_new",
-    "stated_checksum",
 ]
 
 CONFIG, ENVIRONMENT, STATUS = "config.json", "environment.json", "status.json"
@@ -47,7 +46,6 @@ LOCK, REPLACED = ".lock", ".replaced"
 MODEL = "model.py"
 JUDGED = "evaluation.json"
 PARTIAL = "evaluation.partial"
-LONGEST_HEADER = 100_000_000  # bytes, of a safetensors file
 TRAINED = (NEW, CHECKPOINT, PREVIOUS, BEST, METRICS, EVALUATIONS, STATUS)
 RESULTS = (  # of judging, as patterns
     *(JUDGED, "evaluation.npz", PARTIAL, "judgement.json", "samples.png", "reconstructions.png"),
@@ -96,22 +94,6 @@ def clear_parts(path: Path) -> None:
     for file in path.iterdir():
         if _is_part(file.name):
             file.unlink(missing_ok=True)
-
-
-def stated_checksum(path: Path) -> str | None:
-    """The checksum of its content that a checkpoint states; None for a file that states none. Its arrays are not read.
-
-    It is read as safetensors has its format, as who only lists runs does not wait for JAX: eight bytes for the length
-    of the header, little end first, and the header in JSON.
-    """
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = loads(file.read(min(length, LONGEST_HEADER)).decode(), path)
-        found = loads(header["__metadata__"]["iwax"], path)["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, str) else None
 
 
 def _is_part(name: str) -> bool:

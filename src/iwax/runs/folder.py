@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iwax.checks import check_choice
 from iwax.errors import IwaxError
 from iwax.files import append_line, dumps, make_folder, read_text, sync_folder, write_whole, writing
 from iwax.reading import read_lines, read_typed
+from iwax.runs.checkpoint_files import CheckpointFiles
 from iwax.runs.config import RunConfig
 from iwax.runs.contents import (
     BEST,
@@ -40,7 +40,6 @@ from iwax.runs.contents import (
     clear,
     clear_parts,
     is_as_new,
-    stated_checksum,
 )  # fmt: skip
 from iwax.runs.kinds import AGAIN, kind_of
 from iwax.runs.lock import BusyError, is_free, try_lock
@@ -48,19 +47,17 @@ from iwax.runs.lock import BusyError, is_free, try_lock
 if TYPE_CHECKING:  # what only looks at folders, as the driver of a sweep, does not wait for JAX
     from jaxtyping import PyTree
 
-    from iwax.runs.checkpoint import Checkpoint
-
 __all__ = [
     "AGAIN", "BEST", "CHECKPOINT", "COHORT", "CONFIG", "ENVIRONMENT", "EVALUATIONS", "JUDGED", "LOCK", "METRICS",
     "MODEL", "NEW", "PARTIAL", "PREVIOUS", "STATUS", "RunFolder",
 ]  # fmt: skip
 
 
-class RunFolder:
+class RunFolder(CheckpointFiles):
     """Reads and writes the files of one run. Nothing is ever left half-written under its own name."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        super().__init__(Path(path))
 
     def create(
         self, config: RunConfig, environment: dict[str, Any], *, overwrite: bool = False, model: str | None = None
@@ -232,12 +229,6 @@ class RunFolder:
         names = (NEW, CHECKPOINT, PREVIOUS)
         return (self.path / CONFIG).exists() and any((self.path / name).exists() for name in names)
 
-    def checksums(self) -> set[str]:
-        """Those that the last checkpoint, and the best one, say they have; their arrays are not read."""
-        stated = {name: stated_checksum(self.path / name) for name in (BEST, NEW, CHECKPOINT, PREVIOUS)}
-        last = next((stated[name] for name in (NEW, CHECKPOINT, PREVIOUS) if stated[name] is not None), None)
-        return {checksum for checksum in (last, stated[BEST]) if checksum is not None}
-
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         self.write(name, dumps(value, indent=2) + "\n")
 
@@ -258,62 +249,3 @@ class RunFolder:
 
         notes = {"config": self.config().to_json(), "selected": dumps(selected)}
         self.write(BEST, pack_checkpoint(parameters, notes))
-
-    def to_judge(self, which: str | None = None) -> "Checkpoint":
-        """The checkpoint that is judged: "best" or "last"; if left out the best, where the run keeps it.
-
-        Raises:
-            ValueError: there is none.
-        """
-        from iwax.runs.checkpoint import read_checkpoint
-
-        check_choice("checkpoint", which or "best", ("best", "last"))
-        there = (self.path / BEST).exists()
-        if which == "best" and not there:
-            raise IwaxError(
-                f"Expected a best checkpoint in {self.path}; it keeps none so far. Judge the last one, or train with "
-                "--validation 0.1 --keep best."
-            )
-        return read_checkpoint(self.path / BEST) if there and which != "last" else self.last_checkpoint()
-
-    def checkpoints(self, problems: list[str] | None = None, *, best: bool = False) -> Iterator["Checkpoint"]:
-        """The good checkpoints, newest first, then the `best`; what is wrong with others goes into `problems`."""
-        from iwax.runs.checkpoint import read_checkpoint
-
-        for name in (NEW, CHECKPOINT, PREVIOUS, *([BEST] if best else [])):
-            if (self.path / name).exists():
-                try:
-                    yield read_checkpoint(self.path / name)
-                except IwaxError as error:
-                    if problems is not None:
-                        problems.append(str(error))
-
-    def checkpoint(self) -> "Checkpoint":
-        """The last good checkpoint.
-
-        Raises:
-            ValueError: there is none.
-        """
-        problems: list[str] = []
-        for checkpoint in self.checkpoints(problems):
-            return checkpoint
-        raise IwaxError(" ".join(problems) or f"Expected a checkpoint in {self.path}; there is none. Train it first.")
-
-    def last_checkpoint(self) -> "Checkpoint":
-        """The last checkpoint, and no other in its place: the one before it is that of another, less trained model.
-
-        Raises:
-            ValueError: there is none, or it is damaged.
-        """
-        path = self.path / (NEW if (self.path / NEW).exists() else CHECKPOINT)
-        again = " `iwax train --resume` goes on from the one before." if (self.path / PREVIOUS).exists() else ""
-        if not path.exists():
-            raise IwaxError(
-                f"Expected a checkpoint in {self.path}, {CHECKPOINT}; there is none.{again or ' Train it first.'}"
-            )
-        from iwax.runs.checkpoint import read_checkpoint
-
-        try:
-            return read_checkpoint(path)
-        except IwaxError as error:
-            raise IwaxError(f"{error}{again}") from error

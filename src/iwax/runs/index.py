@@ -1,8 +1,10 @@
-"""What was read of the runs under a folder, kept in one SQLite file, so that it is read again only where files changed.
+"""What was read of the files under a folder, kept in one SQLite file, so that only what changed is read again.
 
-The index decides nothing but what to read again: a run's files are the truth, and their sizes, times and inodes say
-whether what was read of them still holds. It is kept where there are many runs. One that is damaged, or that another
-version of iwax has made, is made afresh; where none can be written, or somebody else writes it, all goes on without.
+The index decides nothing but what to read again: the files are the truth, and their sizes, times and inodes say whether
+what was read of them still holds. It is kept where there are many files, in the user's cache folder, by the name of the
+folder: nothing is written among somebody's runs, and a folder that is only read has one, too. One that is damaged, or
+that another version of iwax has made, is made afresh; where none can be written, or somebody else writes it, all goes
+on without.
 """
 
 import contextlib
@@ -12,32 +14,29 @@ import sqlite3
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from iwax.data import cache_folder
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads
-from iwax.runs.contents import CHECKPOINT, CONFIG, ENVIRONMENT, LOCK, METRICS, STATUS
+from iwax.runs.scanning import FoundRun
 
-__all__ = ["INDEX", "FoundRun", "RunIndex", "scan_runs"]
+__all__ = ["RunIndex", "index_path"]
 
-INDEX = ".iwax-index.sqlite"
+FOLDER = "indexes"  # of the cache folder
 LEAST = 100  # runs for which there is an index: fewer are read in no time
-SETTLED = 2.0  # seconds; a file changed since may change again without a trace in its size and times
+KEPT = 90 * 24 * 3600.0  # seconds; an index that was not used for so long goes when another is made
 WAIT = 1.0  # seconds for another process that writes
 BATCH = 500  # values to a transaction
-OF_A_RUN = (ENVIRONMENT, STATUS, METRICS, CHECKPOINT)
-"""What tells a run from another folder with a file config.json: one of these is in it."""
+LEVEL = 1  # of compression: a third of the size for a twentieth of the time that reading the files takes
 TABLES = """
-    CREATE TABLE IF NOT EXISTS made (by TEXT);
+    CREATE TABLE IF NOT EXISTS made (by TEXT, of TEXT);
     CREATE TABLE IF NOT EXISTS found (
-        what TEXT, key TEXT, signature TEXT, value TEXT, checksum INTEGER, PRIMARY KEY (what, key)
+        what TEXT, key TEXT, signature TEXT, value BLOB, checksum INTEGER, PRIMARY KEY (what, key)
     ) WITHOUT ROWID;
 """
-
-FoundRun = tuple[Path, str]
-"""A run's folder, and the signature of its files; "" while they change."""
 
 
 class _Statement(NamedTuple):
@@ -59,11 +58,11 @@ class RunIndex:
     """What is known of the runs in and under a folder, as a context; see `value`."""
 
     def __init__(self, folder: str | os.PathLike[str], runs: int) -> None:
-        self._folder, self._path = Path(folder), Path(folder) / INDEX
+        self._folder, self._path = Path(folder), index_path(folder)
         self._wanted = runs >= LEAST
         self._connection: sqlite3.Connection | None = None
         self._seen: dict[str, set[str]] = defaultdict(set)
-        self._new: list[tuple[str, str, str, str, int]] = []
+        self._new: list[tuple[str, str, str, bytes, int]] = []
 
     def __enter__(self) -> Self:
         if self._wanted:
@@ -84,9 +83,11 @@ class RunIndex:
 
     def of_run(self, what: str, run: FoundRun, read: Callable[[], Any]) -> Any:
         """What `read` gives of a run, as `value`."""
-        folder, signature = run
-        key = str(folder).removeprefix(str(self._folder)).lstrip(os.sep) or "."
-        return self.value(what, key, signature, read)
+        return self.value(what, self.key(run[0]), run[1], read)
+
+    def key(self, path: Path) -> str:
+        """How a folder or file below the folder is called, whatever that is called."""
+        return str(path).removeprefix(str(self._folder)).lstrip(os.sep) or "."
 
     def value(self, what: str, key: str, signature: str, read: Callable[[], Any]) -> Any:
         """What `read` gives, as JSON has it; it is called only if it is not known for this signature.
@@ -100,7 +101,8 @@ class RunIndex:
                 return loads(text)
         text = dumps(read())
         if signature and self._connection is not None:
-            self._new.append((what, key, signature, text, _checksum(what, key, signature, text)))
+            packed = zlib.compress(text.encode(), LEVEL)
+            self._new.append((what, key, signature, packed, _checksum(what, key, signature, packed)))
             if len(self._new) >= BATCH:
                 self._write()
         return loads(text)
@@ -109,9 +111,9 @@ class RunIndex:
         """The text that is kept, if it is of these files, and whole."""
         query = "SELECT signature, value, checksum FROM found WHERE what = ? AND key = ?"
         rows = self._do(_Statement(query, (what, key)))
-        if not rows or rows[0][0] != signature or not isinstance(rows[0][1], str):
+        if not rows or rows[0][0] != signature or not isinstance(rows[0][1], bytes):
             return None
-        return rows[0][1] if rows[0][2] == _checksum(what, key, *rows[0][:2]) else None
+        return zlib.decompress(rows[0][1]).decode() if rows[0][2] == _checksum(what, key, *rows[0][:2]) else None
 
     def _write(self) -> None:
         new, self._new = self._new, []
@@ -144,16 +146,19 @@ class RunIndex:
         """The file, made if there is none; None for one that is damaged, or of another version."""
         connection = None
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, timeout=WAIT)
             connection.execute("PRAGMA synchronous = OFF")  # what is torn has another checksum, or is no database
             connection.executescript(TABLES)
             made, ours = connection.execute("SELECT by FROM made").fetchall(), _made_by()
             if not made:
                 with connection:
-                    connection.execute("INSERT INTO made VALUES (?)", (ours,))
+                    connection.execute("INSERT INTO made VALUES (?, ?)", (ours, str(self._folder.resolve())))
+                _forget_old(self._path.parent)
             if made in ([], [(ours,)]):
+                os.utime(self._path)
                 return connection
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             pass
         if connection is not None:
             connection.close()
@@ -163,52 +168,28 @@ class RunIndex:
         """A new file in place of the one that is there; None where that cannot be."""
         try:
             self._path.unlink(missing_ok=True)
-            self._path.with_name(INDEX + "-journal").unlink(missing_ok=True)
+            self._path.with_name(self._path.name + "-journal").unlink(missing_ok=True)
         except OSError:
             return None
         return self._open()
 
 
-def scan_runs(path: str | os.PathLike[str]) -> list[FoundRun]:
-    """The runs in and under a folder, in the order of their paths, each with a signature of its files.
-
-    Folders that may not be entered are left out; links to folders are not followed.
-    """
-    found = sorted(_walk(os.fspath(path)), key=lambda run: run[0].split(os.sep))
-    return [(Path(folder), signature) for folder, signature in found]
+def index_path(folder: str | os.PathLike[str]) -> Path:
+    """Where the index of a folder is, or would be."""
+    name = hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:16]
+    return cache_folder() / FOLDER / f"{name}.sqlite"
 
 
-def _walk(folder: str) -> Iterator[tuple[str, str]]:
-    waiting = [folder]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                here = {entry.name: entry for entry in entries}
-        except OSError:
-            continue
-        if CONFIG in here and any(name in here for name in OF_A_RUN):
-            yield folder, _signature(here)
-        waiting += [entry.path for entry in here.values() if entry.is_dir(follow_symlinks=False)]
+def _forget_old(folder: Path) -> None:
+    """Remove the indexes that nobody has used for long: of folders that are gone, as a rule."""
+    for path in folder.glob("*.sqlite"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - KEPT:
+                path.unlink()
 
 
-def _signature(entries: dict[str, os.DirEntry[str]]) -> str:
-    """Of the names, sizes, times and inodes of a run's files; "" if one has changed just now, or is a link."""
-    parts, recent = [], time.time() - SETTLED
-    for name in sorted(entries):
-        try:
-            stat = entries[name].stat(follow_symlinks=False)
-        except OSError:
-            return ""
-        if entries[name].is_symlink() or (stat.st_mtime > recent and name != LOCK):
-            return ""
-        if name != LOCK:
-            parts.append((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-
-
-def _checksum(*parts: str) -> int:
-    return zlib.crc32("\0".join(parts).encode())
+def _checksum(what: str, key: str, signature: str, value: bytes) -> int:
+    return zlib.crc32("\0".join((what, key, signature, "")).encode() + value)
 
 
 def _made_by() -> str:

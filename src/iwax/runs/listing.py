@@ -9,7 +9,8 @@ from typing import Any
 from iwax.errors import IwaxError
 from iwax.runs.config import OBJECTIVE_FIELDS, RunConfig
 from iwax.runs.folder import ENVIRONMENT, EVALUATIONS, STATUS, RunFolder
-from iwax.runs.index import RunIndex, scan_runs
+from iwax.runs.index import RunIndex
+from iwax.runs.scanning import scan_runs
 
 __all__ = ["find_runs", "list_runs"]
 

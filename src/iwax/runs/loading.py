@@ -24,6 +24,7 @@ from iwax.runs.folder import CONFIG, ENVIRONMENT, MODEL, RunFolder
 from iwax.runs.initial import architecture, build_model, training_images
 from iwax.runs.paths import check_same, data_of_run
 from iwax.runs.resolution import ResolvedRun, resolve
+from iwax.runs.stated import Stated
 
 __all__ = ["LoadedRun", "check_checkpoint", "data_size_of", "kept_model", "load_run", "resolved_config"]
 
@@ -199,16 +200,17 @@ def resolved_config(folder: RunFolder) -> ResolvedRun:
         raise IwaxError(f"Expected {folder.path / CONFIG} to be the configuration of a run; {error}") from error
 
 
-def data_size_of(checkpoint: Checkpoint) -> int:
+def data_size_of(checkpoint: Checkpoint | Stated) -> int:
     """How many values an example has, by the first layer of the inference network of one of iwax's own models.
 
     Raises:
         ValueError: a checkpoint of another model.
     """
-    first = checkpoint.tensors.get(FIRST)
-    if first is None:
+    read = isinstance(checkpoint, Checkpoint)
+    shapes = {name: a.shape for name, a in checkpoint.tensors.items()} if read else checkpoint.shapes
+    if not shapes.get(FIRST):
         raise IwaxError(f"Expected a checkpoint of the configured model; it has no {FIRST}.")
-    return len(first)
+    return shapes[FIRST][0]
 
 
 def kept_model(folder: RunFolder, config: RunConfig) -> OwnModel | None:
