@@ -32,6 +32,7 @@ __all__ = [
     "writing",
 ]
 
+PLAIN = {str, int, bool}  # which are JSON's as they are
 PART = ".part"  # how the name of a file ends that is being written; it begins with a dot
 
 
@@ -177,6 +178,8 @@ class UnreadableError(IwaxError, OSError):
 
 def _finite(value: Any) -> Any:
     """The same, with None for every float that is not finite."""
+    if value is None or type(value) in PLAIN:  # what most are
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -6,6 +6,7 @@ No JAX here.
 """
 
 import contextlib
+import functools
 import io
 import lzma
 import math
@@ -137,17 +138,14 @@ def _header(file: IO[bytes]) -> Form:
     if not start.startswith(MAGIC):
         raise IwaxError("another file" if start else "an empty file")
     version = start[6], start[7]
-    read: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None and version != (3, 0):
+    if version not in ((1, 0), (2, 0), (3, 0)):
         raise IwaxError(f"a format of version {version[0]}.{version[1]}")
     size = file.read(2 if version == (1, 0) else 4)
     length = int.from_bytes(size, "little")
     if length > HEADER:
         raise IwaxError(f"a header of {length} bytes")
     text = file.read(length)
-    if version == (3, 0):  # as 2.0, but UTF-8; its dtype can have names alone that 2.0 lacks, and those are no numbers
-        read = np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(io.BytesIO(size + text), max_header_size=HEADER)
+    shape, fortran, dtype = _parsed(version == (1, 0), size + text)
     if dtype.kind not in NUMBERS and dtype.kind not in "SU":
         raise IwaxError(f"values of type {dtype}, which are no numbers")
     if any(isinstance(axis, bool) or axis < 0 for axis in shape):
@@ -155,3 +153,11 @@ def _header(file: IO[bytes]) -> Form:
     if not dtype.itemsize:
         raise IwaxError("values without a size")
     return tuple(shape), fortran, dtype, len(start) + len(size) + len(text)
+
+
+@functools.lru_cache(maxsize=256)  # thousands of files have a few headers, and each takes as long as its numbers
+def _parsed(is_first_version: bool, header: bytes) -> tuple[Any, bool, np.dtype]:
+    """Shape, order and type as NumPy reads them. Of version 3.0, as 2.0 but UTF-8, only names of fields are news."""
+    version = np.lib.format
+    read = version.read_array_header_1_0 if is_first_version else version.read_array_header_2_0
+    return read(io.BytesIO(header), max_header_size=HEADER)

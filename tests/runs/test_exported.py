@@ -146,6 +146,7 @@ def test_a_model_of_one_s_own_brings_its_code_which_runs_only_where_it_is_truste
     assert not mark.exists()
     np.save(tmp_path / "own.npy", tiny_data().train)  # to judge it on; its code is gone
     asked = ("compare", out, out, "--num-samples", 64, "--num-images", 4, "--out", tmp_path / "compared", "--json")
+    asked += ("--data", tmp_path / "own.npy")
     status, _, err = command(capsys, *asked)
     assert status == 2
     assert "--trust-code" in err

@@ -256,7 +256,8 @@ def test_a_second_report_of_a_hundred_runs_opens_no_file_of_a_run_and_shows_the_
     assert "The first 10 of 60 lines; all are in <code>tables/all-runs.csv</code>." in page
     assert "The best 40 of 100 runs by log p, and the newest 20 of the others" in page
     logs = sorted((json.loads((path / "evaluation.json").read_text())["log_p"] for path in paths), reverse=True)
-    assert f"−{-logs[39]:.2f}" in shown
+    assert f"−{-logs[9]:.2f}" in shown
+    assert f"−{-logs[10]:.2f}" not in shown
     assert list(folder.iterdir()) == [path for path in folder.iterdir() if path.is_dir()]  # and none was written
 
 

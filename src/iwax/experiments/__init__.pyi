@@ -15,6 +15,7 @@ from .records import SCALE_NAMES as SCALE_NAMES
 from .records import Record as Record
 from .records import read_record as read_record
 from .records import read_records as read_records
+from .remembered import found_among as found_among
 from .reproduction import Reproduction as Reproduction
 from .reproduction import reproduce as reproduce
 from .scales import SCALES as SCALES

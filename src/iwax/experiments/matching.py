@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from iwax.experiments.identity import explicit_fields, non_default_fields
+from iwax.experiments.remembered import found_among
 from iwax.experiments.study import ALONG, SAMPLE, Study
 from iwax.runs import OBJECTIVE_FIELDS, RunConfig
 
@@ -25,24 +26,57 @@ def matching_records(
 
     Those of the scale "trial" count only where recipes are what is studied.
     """
+    wanted, before = _wanted(study, config), None if start is None else _wanted(study, start)
+    known = found_among(records)
+    names, of_start = (_compared(study, first, known) for first in (start, None))
+    groups = _by_fields(records, names, known)
+    places = sorted(place for key in _keys(wanted, names) for place in groups.get(key, ()))
+    alike = (records[place] for place in places)
+    counting = (record for record in alike if study.keeps_recipe or record.scale != "trial")
+    return [record for record in counting if _same(before, record.started_from, of_start)]
+
+
+def _wanted(study: Study, config: RunConfig) -> dict[str, Any]:
+    """What a configuration asks for by the study's recipe."""
     recipe = dict(study.recipe) if study.keeps_recipe else {}
-    wanted, before = (
-        None if c is None else non_default_fields(dataclasses.replace(c, **recipe | explicit_fields(c)))
-        for c in (config, start)
-    )
-    names, of_start = _compared(study, start), _compared(study, None)
-    counting = [record for record in records if study.keeps_recipe or record.scale != "trial"]
-    return [r for r in counting if _same(wanted, r.asked, names) and _same(before, r.started_from, of_start)]
+    return non_default_fields(dataclasses.replace(config, **recipe | explicit_fields(config)))
 
 
-def _compared(study: Study, start: RunConfig | None) -> set[str]:
+def _compared(study: Study, start: RunConfig | None, known: dict[Any, Any]) -> frozenset[str]:
     """The fields by which a run is told from others with the same start; what none of these names is left open."""
-    if study.keeps_recipe:  # then whatever says how counts, too
-        return {field.name for field in dataclasses.fields(RunConfig)} - BY_RUN
-    return {*WHAT, *(name for other, before in study.configs if before == start for name in explicit_fields(other))}
+    place = ("compared", id(study), start)
+    if place not in known:
+        if study.keeps_recipe:  # then whatever says how counts, too
+            names = frozenset(field.name for field in dataclasses.fields(RunConfig)) - BY_RUN
+        else:
+            asked = (name for other, before in study.configs if before == start for name in explicit_fields(other))
+            names = frozenset({*WHAT, *asked})
+        known[place] = names, study  # which is kept, so that its identity stays its own
+    names, _ = known[place]
+    return names
 
 
-def _same(wanted: Mapping[str, Any] | None, asked: Mapping[str, Any] | None, names: set[str]) -> bool:
+Key = tuple[bool, tuple[Any, ...]]
+
+
+def _by_fields(records: Sequence[Any], names: frozenset[str], known: dict[Any, Any]) -> dict[Key, list[int]]:
+    """The places of records that agree in those fields: every cell of a study asks for one of these groups."""
+    if ("by fields", names) not in known:
+        groups: dict[Key, list[int]] = {}
+        for i, record in enumerate(records):
+            of_sample = record.asked.get("dataset") == SAMPLE
+            groups.setdefault(_keys(record.asked, names)[of_sample], []).append(i)
+        known["by fields", names] = groups
+    return known["by fields", names]  # type: ignore[no-any-return]
+
+
+def _keys(asked: Mapping[str, Any], names: frozenset[str]) -> tuple[Key, Key]:
+    """What is asked for in those fields, and the same as far as the scale "smoke" leaves it."""
+    whole, left = sorted(names), sorted(names - BY_SMOKE)
+    return (False, tuple(map(asked.get, whole))), (True, tuple(map(asked.get, left)))
+
+
+def _same(wanted: Mapping[str, Any] | None, asked: Mapping[str, Any] | None, names: frozenset[str]) -> bool:
     """Whether two runs agree in those fields, as far as the scale "smoke" leaves them."""
     if wanted is None or asked is None:
         return wanted is asked

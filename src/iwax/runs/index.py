@@ -61,6 +61,7 @@ class RunIndex:
         self._folder, self._path = Path(folder), index_path(folder)
         self._wanted = runs >= LEAST
         self._connection: sqlite3.Connection | None = None
+        self._rows: dict[str, dict[str, tuple[Any, ...]]] = {}
         self._seen: dict[str, set[str]] = defaultdict(set)
         self._new: list[tuple[str, str, str, bytes, int]] = []
 
@@ -73,6 +74,7 @@ class RunIndex:
         self._write()
         if kind is None:
             self._forget()
+        self._rows.clear()
         if self._connection is not None:
             self._connection.close()
 
@@ -109,11 +111,13 @@ class RunIndex:
 
     def _known(self, what: str, key: str, signature: str) -> str | None:
         """The text that is kept, if it is of these files, and whole."""
-        query = "SELECT signature, value, checksum FROM found WHERE what = ? AND key = ?"
-        rows = self._do(_Statement(query, (what, key)))
-        if not rows or rows[0][0] != signature or not isinstance(rows[0][1], bytes):
+        if what not in self._rows:  # all at once, as a question for each takes longer than what it is for
+            query = "SELECT key, signature, value, checksum FROM found WHERE what = ?"
+            self._rows[what] = {row[0]: row[1:] for row in self._do(_Statement(query, (what,))) or ()}
+        kept, value, checksum = self._rows[what].get(key, ("", None, 0))
+        if kept != signature or not isinstance(value, bytes) or checksum != _checksum(what, key, kept, value):
             return None
-        return zlib.decompress(rows[0][1]).decode() if rows[0][2] == _checksum(what, key, *rows[0][:2]) else None
+        return zlib.decompress(value).decode()
 
     def _write(self) -> None:
         new, self._new = self._new, []
