@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iwax.errors import IwaxError
-from iwax.reading import Count, _fits, _problem, check_type, read_lines, read_typed
+from iwax.reading import Count, _fits, _problem, check_type, read_lines, read_typed, types_of
 
 
 class Inner(TypedDict, total=False):
@@ -112,5 +112,5 @@ VALUES = st.recursive(
 
 @given(value=VALUES)
 def test_the_quick_answer_is_that_of_the_one_with_words(value):
-    for kind in (Outer, Inner, *Outer.__annotations__.values(), int | list[float], tuple[Count, dict[str, float]]):
+    for kind in (Outer, Inner, *types_of(Outer).values(), int | list[float], tuple[Count, dict[str, float]]):
         assert _fits(kind)(value) == (_problem(value, kind, "x") == "")

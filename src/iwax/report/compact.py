@@ -45,7 +45,7 @@ class Pairs(Sequence[tuple[float, float]]):
 
 
 def compact(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The same fields of a record: its words shared with those of all others, the curves of its training as `Pairs`."""
+    """The same fields of a record, values of JSON: words shared with all others, curves of training as `Pairs`."""
     training = {name: value for name, value in fields["training"].items() if name not in CURVES}
     curves = {name: Pairs(fields["training"][name]) for name in CURVES if name in fields["training"]}
     shared = _shared({**fields, "training": training})
@@ -53,8 +53,10 @@ def compact(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shared(value: Any) -> Any:
-    if isinstance(value, str):
-        return sys.intern(value) if type(value) is str else value
-    if isinstance(value, Mapping):
-        return {sys.intern(str(name)): _shared(inner) for name, inner in value.items()}
-    return [_shared(inner) for inner in value] if isinstance(value, list | tuple) else value
+    """A value of JSON, whose types are these few."""
+    kind = type(value)
+    if kind is str:
+        return sys.intern(value)
+    if kind is dict:
+        return {sys.intern(name): _shared(inner) for name, inner in value.items()}
+    return [_shared(inner) for inner in value] if kind is list else value

@@ -103,7 +103,7 @@ def _is_picture_in(folder: Path, path: Path) -> bool:
 
 def _of_results(results: Path, left_out: Callable[[str], None]) -> Iterator[Record]:
     """The records of a folder; what was read of them before comes from the index."""
-    paths = sorted(results.glob("*.json"))
+    paths = sorted(results.glob("*.json"), key=str)
     with RunIndex(results, len(paths)) as index:
         for path in paths:
             try:
