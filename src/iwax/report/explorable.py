@@ -1,10 +1,12 @@
 """Which models the page's explorer offers: those of the best runs at hand, and those that come with iwax."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -15,7 +17,7 @@ from iwax.evaluation import first_examples
 from iwax.report.explorer import is_explorable, pack
 from iwax.report.format import nats
 from iwax.report.gather import Run
-from iwax.runs import ResolvedRun, RunConfig, load_run, resolve
+from iwax.runs import ResolvedRun, RunConfig, RunIndex, load_run, resolve
 
 __all__ = ["explorable"]
 
@@ -26,26 +28,39 @@ Loader = Callable[[], tuple[Any, np.ndarray]]
 """Loads a model, and test images as it is judged on."""
 
 
-def explorable(runs: Sequence[Run], data_dir: str | None, log: Callable[[str], None]) -> list[dict[str, Any]]:
+def explorable(
+    runs: Sequence[Run], data_dir: str | None, log: Callable[[str], None], place: str | Path = "."
+) -> list[dict[str, Any]]:
     """Up to `MODELS` models with their titles, packed for the explorer.
 
     Arguments:
         runs: the best of each data set first; one for each data set and architecture is taken.
         data_dir: folder of the data sets.
         log: told what had to be left out, and why.
+        place: the folder of the runs; where they are very many, its index knows what was packed before.
     """
     packed: list[dict[str, Any]] = []
-    for title, loader in [*_of_runs(runs, data_dir), *_trained(runs, data_dir)]:
-        if len(packed) == MODELS:
-            break
-        try:
-            model, x = loader()
-        except (IwaxError, OSError) as error:
-            log(f"The explorer leaves out {title}: {error}")
-            continue
-        if is_explorable(model):
-            packed.append({"title": title, "packed": pack(model, x, jax.random.key(0))})
+    with RunIndex(place, len(runs)) as index:
+        for title, loader in [*_of_runs(runs, data_dir), *_trained(runs, data_dir)]:
+            if len(packed) == MODELS:
+                break
+            try:
+                model, x = loader()
+            except (IwaxError, OSError) as error:
+                log(f"The explorer leaves out {title}: {error}")
+                continue
+            if is_explorable(model):
+                made = index.value("explorer", title, _signature(model, x), partial(pack, model, x, jax.random.key(0)))
+                packed.append({"title": title, "packed": made})
     return packed
+
+
+def _signature(model: Any, x: np.ndarray) -> str:
+    """Of all numbers that what is packed depends on."""
+    digest = hashlib.sha256(np.ascontiguousarray(x).tobytes())
+    for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def _of_runs(runs: Sequence[Run], data_dir: str | None) -> Iterator[tuple[str, Loader]]:

@@ -76,7 +76,7 @@ def write_report(
         "studies": [_study(study, records, parts, pairing) for study in studies],
         "cost": parts.cost(),
         "sheets": parts.sheets(),
-        "models": explorable(parts.runs, data_dir, log),
+        "models": explorable(parts.runs, data_dir, log, (*folders, results or ".")[0]),
         "diagrams": parts.diagrams(),
         "runs": short_runs_sheet(found),
         "made_by": made_by(found),
