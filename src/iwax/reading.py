@@ -128,10 +128,12 @@ def _problem_of_fields(value: Any, kind: Any, what: str) -> str:
     return ""
 
 
-@functools.cache
 def types_of(kind: Any) -> dict[str, Any]:
     """Field -> type of a TypedDict or a dataclass; to be read only."""
-    return get_type_hints(kind)
+    return _hints(kind)
+
+
+_hints = functools.cache(get_type_hints)
 
 
 def _is(value: Any, kind: Any) -> bool:

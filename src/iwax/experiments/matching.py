@@ -67,7 +67,7 @@ def _by_fields(records: Sequence[Any], names: frozenset[str], known: dict[Any, A
             of_sample = record.asked.get("dataset") == SAMPLE
             groups.setdefault(_keys(record.asked, names)[of_sample], []).append(i)
         known["by fields", names] = groups
-    return known["by fields", names]  # type: ignore[no-any-return]
+    return known["by fields", names]
 
 
 def _keys(asked: Mapping[str, Any], names: frozenset[str]) -> tuple[Key, Key]:

@@ -80,4 +80,4 @@ def _clock(path: Path) -> Clock:
     with contextlib.suppress(IwaxError):
         found: Clock = read_typed(path, Clock)
         return found
-    return {"images": 0, "seconds": 0.0}
+    return {"images": Count(0), "seconds": 0.0}

@@ -148,8 +148,9 @@ def _fields_of_run(folder: RunFolder) -> dict[str, Any]:
     steps_per_epoch = rows[-1]["step"] // max(rows[-1]["epoch"], 1) if rows else steps
     if (arrays := folder.path / "evaluation.npz").exists():
         read_arrays(arrays)  # or nothing of the run is in the report
-    known = {"flop": _flop(config, stated, steps, steps_per_epoch), "checkpoint_sha256": stated.sha256}
-    return _fields(folder_record(folder, id=identifier(own, {}), scale=OWN, asked=own, **known))
+    flop, id = _flop(config, stated, steps, steps_per_epoch), identifier(own, {})
+    record = folder_record(folder, id=id, scale=OWN, asked=own, flop=flop, checkpoint_sha256=stated.sha256)
+    return _fields(record)
 
 
 def _flop(config: RunConfig, stated: Stated, steps: int, steps_per_epoch: int) -> int | None:

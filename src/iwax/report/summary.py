@@ -75,7 +75,7 @@ def short_runs_sheet(runs: Sequence[Run]) -> Sheet:
 def _ranked(runs: Sequence[Run]) -> list[Run]:
     """The best of each data set, then the second best of each, and so on; those without log p come last."""
     places: Counter[str] = Counter()
-    ranks = []
+    ranks: list[tuple[bool, int, int, Run]] = []
     for run in sorted(runs, key=lambda run: math.inf if run.nll is None else run.nll):
         dataset = run.record.config["dataset"]
         ranks.append((run.nll is None, places[dataset], len(ranks), run))

@@ -206,8 +206,10 @@ def data_size_of(checkpoint: Checkpoint | Stated) -> int:
     Raises:
         ValueError: a checkpoint of another model.
     """
-    read = isinstance(checkpoint, Checkpoint)
-    shapes = {name: a.shape for name, a in checkpoint.tensors.items()} if read else checkpoint.shapes
+    if isinstance(checkpoint, Checkpoint):
+        shapes = {name: array.shape for name, array in checkpoint.tensors.items()}
+    else:
+        shapes = checkpoint.shapes
     if not shapes.get(FIRST):
         raise IwaxError(f"Expected a checkpoint of the configured model; it has no {FIRST}.")
     return shapes[FIRST][0]
