@@ -1,4 +1,4 @@
-"""The report in Chromium by axe-core: no error of accessibility, on a phone and on a screen, light and dark.
+"""The report and pages of the site in Chromium by axe-core: no error, on a phone and on a screen, light and dark.
 
 axe-core is a package of Node that is not kept here: `npm install --no-save axe-core` in the root of the repository puts
 it where the test looks, or AXE names the file axe.min.js.
@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -29,12 +31,18 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync", "--virtual-time-budget=60000", "--dump-dom"),
 )
 RUN = """<script>
+addEventListener("load", () => setTimeout(() => {
+  const { dataset } = document.body, dark = document.documentElement.dataset.theme === "dark";
+  if (dataset.mdColorScheme && dark) dataset.mdColorScheme = "slate";  // as the button of the site does
+}, 400));
 addEventListener("load", () => setTimeout(async () => {
   document.querySelectorAll("details").forEach((folded) => { folded.open = true; });
   const { violations, passes } = await axe.run(document, { resultTypes: ["violations", "passes"] });
   const found = violations.map(({ id, nodes }) => [id, nodes.length, nodes[0].target.join(" ")]);
-  parent.document.getElementById("answer").textContent = JSON.stringify({ found, passed: passes.length });
-}, 500));
+  parent.document.getElementById("answer").textContent = JSON.stringify({
+    found, passed: passes.length, scheme: document.body.dataset.mdColorScheme,
+  });
+}, 1200));
 </script>"""
 
 pytestmark = [
@@ -71,13 +79,42 @@ def test_axe_finds_a_picture_without_a_name(page, tmp_path):
     )
 
 
-def judged(page, folder, width, scheme):
-    """What axe says of the page in a frame of that width: a window of Chromium is at least 500 wide."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site, its pages found from a file, without what comes from the network."""
+    if find_spec("material") is None:
+        pytest.skip("mkdocs-material is not installed")
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", out]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, check=True)
+    return out
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", ["", "recipes", "reproductions"])
+def test_axe_finds_no_error_on_the_site(site, tmp_path, name, width, scheme):
+    page = re.sub(r'<script src="https?:[^>]*></script>', "", (site / name / "index.html").read_text())
+    answer = judged(page, tmp_path, width, scheme, site / name)
+    assert answer["found"] == []
+    assert answer["passed"] > 20
+    assert answer["scheme"] == {"light": "default", "dark": "slate"}[scheme]
+
+
+def judged(page, folder, width, scheme, place=None):
+    """What axe says of the page in a frame of that width: a window of Chromium is at least 500 wide.
+
+    `place` is where the page lies, if it has other files beside it.
+    """
     themed = page.replace("<html ", f'<html data-theme="{scheme}" ', 1)
     whole = themed.replace("</body>", f"<script>{AXE.read_text()}</script>{RUN}</body>")
-    frame = f'<iframe title="page" style="width: {width}px; height: 900px" srcdoc="{html.escape(whole)}"></iframe>'
+    shown = (place or folder) / f"axe-{width}-{scheme}.html"
+    shown.write_text(whole)
+    frame = f'<iframe title="page" style="width: {width}px; height: 900px" src="{shown.as_uri()}"></iframe>'
     path = folder / "frame.html"
     path.write_text(f'<!doctype html><meta charset="utf-8"><pre id="answer"></pre>{frame}')
-    command = [CHROMIUM, *FLAGS, "--window-size=1400,1000", f"--user-data-dir={folder / 'profile'}", path.as_uri()]
+    files = "--allow-file-access-from-files"
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [CHROMIUM, *FLAGS, files, "--window-size=1400,1000", profile, path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     return json.loads(html.unescape(re.search(r'<pre id="answer">(.*?)</pre>', done.stdout)[1]))

@@ -155,4 +155,5 @@ def _objective_text(row: Any) -> str:
 def _options_text(options: Any) -> str:
     flags = {"--" + option.name.replace("_", "-"): option for option in options.values()}
     width = max(map(len, flags))
-    return "\n".join(f"    {flag:{width}}  {o.help}  [default: {o.default}]" for flag, o in flags.items())
+    defaults = {flag: "" if o.default is None else f"  [default: {o.default}]" for flag, o in flags.items()}
+    return "\n".join(f"    {flag:{width}}  {o.help}{defaults[flag]}" for flag, o in flags.items())
