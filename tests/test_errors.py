@@ -167,7 +167,7 @@ def of_the_explorer(path, patch, fault):
 def of_a_report(path, patch, fault):
     run_folder(path)
     (path / "run" / "checkpoint.safetensors").write_bytes(b"")
-    patch.setattr(iwax.report.gather, "_record", raising(fault))
+    patch.setattr(iwax.report.gather, "_fields_of_run", raising(fault))
     iwax.report.gather.gather(path / "results", path)
 
 

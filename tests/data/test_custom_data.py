@@ -189,7 +189,8 @@ def test_bad_folders_are_refused(tmp_path):
 
 def test_a_tiff_that_is_damaged_after_its_first_picture_is_refused_and_named(tmp_path):
     """Pillow reads on only when asked how many pictures there are, and then raises a TypeError."""
-    write(tmp_path, list(IMAGES[:2]))
+    write(tmp_path / "pictures", list(IMAGES[:2]))
+    tmp_path /= "pictures"
     Image.fromarray(IMAGES[0]).save(tmp_path / "000.tif")
     content = bytearray((tmp_path / "000.tif").read_bytes())
     (directory,) = struct.unpack("<I", content[4:8])

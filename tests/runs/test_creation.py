@@ -35,7 +35,7 @@ def former(path):
     for name in (CHECKPOINT, "checkpoint.previous.safetensors", "evaluation.json", "samples.png", "figures/ssim.png"):
         (path / name).parent.mkdir(exist_ok=True)
         (path / name).write_text("former")
-    folder.append(METRICS, {"epoch": 1, "step": 4})
+    folder.append(METRICS, {"epoch": 1, "step": 4, "bound": -9.0})
     (path / "notes.txt").write_text("of the user")
 
 

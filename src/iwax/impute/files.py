@@ -123,13 +123,13 @@ def _csv(path: Path, header: bool, drop: Sequence[str], text: Sequence[str]) -> 
     if not texts:
         raise IwaxError(f"Expected {path} to hold rows; got its first line only.")
     columns = [
-        np.empty(0) if name in drop else _column(name, [row[j] for row in texts], name in text)
+        np.empty(0) if name in drop else _column(f"{name!r} of {path}", name, [row[j] for row in texts], name in text)
         for j, name in enumerate(names)
     ]
     return Sheet(names, columns, texts)
 
 
-def _column(name: str, cells: list[str], is_text: bool) -> np.ndarray:
+def _column(what: str, name: str, cells: list[str], is_text: bool) -> np.ndarray:
     """Numbers if all cells are, that are not missing; text if none is."""
     known = [cell.strip().lower() not in NOTHING for cell in cells]
     numbers = [_number(cell) if is_known else math.nan for cell, is_known in zip(cells, known, strict=True)]
@@ -137,11 +137,11 @@ def _column(name: str, cells: list[str], is_text: bool) -> np.ndarray:
         return np.array(numbers, np.float64)
     given = [cell.strip() for cell, is_known in zip(cells, known, strict=True) if is_known]
     if all(map(_is_date, given)):
-        raise IwaxError(f"Expected column {name!r} to hold numbers or text; got dates, such as {given[0]}. {DATES}")
+        raise IwaxError(f"Expected column {what} to hold numbers or text; got dates, such as {given[0]}. {DATES}")
     words = [cell for cell in given if _number(cell) is None]
     if len(words) < len(given) and not is_text:
         raise IwaxError(
-            f"Expected column {name!r} to hold numbers or text; got both, such as {words[0]!r} among numbers. Correct "
+            f"Expected column {what} to hold numbers or text; got both, such as {words[0]!r} among numbers. Correct "
             f"it, or say that it is text: --kind {name}=categorical."
         )
     return np.array([cell.strip() if is_known else None for cell, is_known in zip(cells, known, strict=True)], object)

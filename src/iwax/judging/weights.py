@@ -13,7 +13,7 @@ from iwax.evaluation import Evaluation, from_arrays, judge_log_weights
 from iwax.files import dumps
 from iwax.numpy_files import map_npy, open_archive, read_arrays
 from iwax.reading import read_typed
-from iwax.runs import AGAIN, JUDGED, Judged, RunFolder
+from iwax.runs import AGAIN, JUDGED, Evaluated, RunFolder
 
 __all__ = ["judge_weights", "pack_arrays", "read_evaluation", "write_evaluation"]
 
@@ -78,7 +78,7 @@ def read_evaluation(path: str | Path) -> Evaluation:
     if not (arrays.is_file() and summary.is_file()):
         raise IwaxError(f"Expected an evaluation in {path}, {arrays.name} and {summary.name}; there is none.")
     found = read_arrays(arrays)
-    said = read_typed(summary, Judged, AGAIN)
+    said = read_typed(summary, Evaluated, AGAIN)
     try:
         evaluation = from_arrays(found, said)
         _check_same(evaluation, said)

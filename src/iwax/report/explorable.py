@@ -14,6 +14,7 @@ from iwax import zoo
 from iwax.data import Dataset, load
 from iwax.errors import IwaxError
 from iwax.evaluation import first_examples
+from iwax.models import Model
 from iwax.report.explorer import is_explorable, pack
 from iwax.report.format import nats
 from iwax.report.gather import Run
@@ -55,7 +56,7 @@ def explorable(
     return packed
 
 
-def _signature(model: Any, x: np.ndarray) -> str:
+def _signature(model: Model, x: np.ndarray) -> str:
     """Of all numbers that what is packed depends on."""
     digest = hashlib.sha256(np.ascontiguousarray(x).tobytes())
     for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)):

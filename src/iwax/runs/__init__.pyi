@@ -38,7 +38,7 @@ from .index import RunIndex as RunIndex
 from .initial import build_model as build_model
 from .initial import prepare as prepare
 from .initial import training_images as training_images
-from .kinds import Judged as Judged
+from .kinds import Evaluated as Evaluated
 from .launch import check_own as check_own
 from .launch import check_time_limit as check_time_limit
 from .launch import new_run as new_run

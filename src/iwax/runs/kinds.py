@@ -5,7 +5,7 @@ from typing import Any, Required, TypedDict
 from iwax.reading import Count
 from iwax.runs.contents import COHORT, ENVIRONMENT, EVALUATIONS, JUDGED, METRICS, STATUS
 
-__all__ = ["AGAIN", "Along", "CohortRecord", "Environment", "Epoch", "Judged", "Status", "kind_of"]
+__all__ = ["AGAIN", "Along", "CohortRecord", "Environment", "Epoch", "Evaluated", "Judged", "Status", "kind_of"]
 
 AGAIN = "Judge the run again with `iwax evaluate --recompute`."
 RESTORE = "Put it back from a copy, or start a new run."
@@ -103,10 +103,9 @@ class Environment(Sessions, total=False):
 Above = TypedDict("Above", {"khat_above_0.5": Number, "khat_above_0.7": Number}, total=False)
 
 
-class Judged(Above, total=False):
-    """evaluation.json, in nats."""
+class Evaluated(Above, total=False):
+    """An evaluation's numbers, in nats, of whatever was judged: a run, an exported model, or weights alone."""
 
-    state: Required[str]
     objective: str
     log_p: Number
     log_p_mc_error: Number
@@ -134,14 +133,20 @@ class Judged(Above, total=False):
     notes: list[str]
     advice: str | None
     seed: int
-    binarize: Required[str]
-    seconds: Required[float]
     found_finished: Count
     settings: dict[str, Any]
     made_from: dict[str, Any]
     bits_per_dimension: Number
     bits_per_dimension_test_error: Number
     dimensions: Count
+
+
+class Judged(Evaluated, total=False):
+    """evaluation.json of a run, which was in some state."""
+
+    state: Required[str]
+    binarize: Required[str]
+    seconds: Required[float]
 
 
 class CohortRecord(TypedDict, total=False):
