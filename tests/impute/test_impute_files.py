@@ -70,15 +70,15 @@ def test_columns_are_left_out_and_lines_without_names_are_rows(tmp_path):
         ("", "to hold a table; got nothing"),
         (
             "day,b\n2020-01-01,1\n2020-01-02,2\n",
-            "Expected column 'day' of .*table.csv to hold numbers or text; got dates, such as",
+            "column 'day' of .*csv to hold numbers or text; got dates, such as",
         ),
         (
             "day,b\n31.12.2020,1\n,2\n",
-            "Expected column 'day' of .*table.csv to hold numbers or text; got dates, such as 31.12.2020",
+            "column 'day' of .*csv to hold numbers or text; got dates, such as 31.12.2020",
         ),
         (
             "day,b\n12/31/20 8:00,1\n1/1/21,2\n",
-            "Expected column 'day' of .*table.csv to hold numbers or text; got dates, such as",
+            "column 'day' of .*csv to hold numbers or text; got dates, such as",
         ),
     ],
 )
@@ -95,7 +95,7 @@ def test_text_of_three_numbers_that_is_no_date_is_text(tmp_path):
 
 def test_a_word_among_numbers_is_a_slip_unless_the_column_is_said_to_be_text(tmp_path):
     path = written(tmp_path, "n,b\n1.5,1\noops,2\n")
-    message = "Expected column 'n' of .*table.csv to hold numbers or text; got both, such as 'oops' among numbers. Correct it, or say"
+    message = "column 'n' of .*csv to hold numbers or text; got both, such as 'oops' among numbers. Correct it, or say"
     with pytest.raises(ValueError, match=message):
         Sheet.read(path)
     assert Sheet.read(path, text=["n"]).table[0].tolist() == ["1.5", "oops"]
