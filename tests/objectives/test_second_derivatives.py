@@ -72,6 +72,7 @@ def test_the_hessian_is_that_of_the_bound_on_the_same_noise(name):
         )
 
 
+@pytest.mark.slow
 def test_constant_weights_would_give_another_hessian():
     """Control: the surrogate's own second derivative, sum sg(w~) times that of log w, is far off."""
     objective = PLAIN["iwae"]

@@ -49,7 +49,7 @@ def test_its_records_say_of_how_many_samples_each_bound_is(undisturbed):
     assert (config["early_samples"], config["early_part"]) == (2, 0.5)
 
 
-@pytest.mark.parametrize("step", [7, 9, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [9, *(pytest.param(step, marks=pytest.mark.slow) for step in (7, 8))])
 def test_killed_on_either_side_of_the_change_it_ends_with_the_same_bits(undisturbed, tmp_path, monkeypatch, step):
     def on_progress(progress):
         if progress.step == step:

@@ -226,6 +226,7 @@ def undrawn(monkeypatch):
     monkeypatch.setattr("iwax.report.report.explorable", lambda *arguments: [])
 
 
+@pytest.mark.slow
 def test_a_second_report_of_a_hundred_runs_opens_no_file_of_a_run_and_shows_the_best(
     tmp_path, opened, undrawn, monkeypatch
 ):

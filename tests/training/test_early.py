@@ -92,6 +92,7 @@ def test_what_an_objective_learns_it_learns_in_both_parts():
     assert fit(MODEL, objective, EARLY).objective.num_samples == 8
 
 
+@pytest.mark.slow
 def test_runs_that_share_a_program_change_over_together_and_are_what_each_is_alone():
     early = EarlyPart(2, 2)
     common = {"images": X, "recipe": COSINE, "batch_size": 8, "binarize": "none", "early": early}
