@@ -283,7 +283,7 @@ def test_a_second_report_opens_no_record(tmp_path, opened):
     assert len(said) == 2
     changed = results / f"{made.id}.json"
     changed.write_text(made.to_json().replace("-90.0", "-91.0"))  # of the same length
-    os.utime(changed, (1e9, 2e9))
+    os.utime(changed, (1e9, 1.5e9))
     assert opened(results, read) == sorted(map(str, (changed, results / "damaged.json")))
     assert sum(one.value("log_p") == -91.0 for one in found[2]) == 1
 
