@@ -1,5 +1,6 @@
 """One part of `benchmarks.gpu` in a process of its own: prints a JSON object for each number, as soon as it has it."""
 
+import dataclasses
 import json
 import resource
 import statistics
@@ -28,7 +29,7 @@ def ours(how: dict[str, Any]) -> Iterator[Row]:
     for num_samples in how["samples"] if runs == 1 else (how["cohort_samples"],):
         fields = {"dataset": data.name, "num_samples": num_samples, "protocol": "burda-paper"}
         config = RunConfig(objective="iwae", batch_size=how["batch"], **fields)
-        pairs = [prepare(resolve(RunConfig(**vars(config) | {"seed": seed})), data) for seed in range(runs)]
+        pairs = [prepare(resolve(dataclasses.replace(config, seed=seed)), data) for seed in range(runs)]
         trainers, states = zip(*pairs, strict=True)
         program: Any = trainers[0] if runs == 1 else Cohort(trainers)
         state = {"now": states[0] if runs == 1 else CohortState.stack(states)}

@@ -1,21 +1,21 @@
 """The studies that `iwax reproduce` runs, by name. It imports no JAX."""
 
-from iwax.experiments.published import (
-    audit,
-    burda2016,
-    burda2016_fixed,
-    dd2434,
-    miwae2019,
-    rainforth2018,
-    speedrun,
-    tightiwae,
-)
+from iwax.experiments import published
 from iwax.experiments.study import Study
 
 __all__ = ["STUDIES"]
 
 STUDIES: dict[str, Study] = {
     module.STUDY.name: module.STUDY
-    for module in (dd2434, tightiwae, burda2016, burda2016_fixed, rainforth2018, audit, speedrun, miwae2019)
+    for module in (
+        published.dd2434,
+        published.tightiwae,
+        published.burda2016,
+        published.burda2016_fixed,
+        published.rainforth2018,
+        published.audit,
+        published.speedrun,
+        published.miwae2019,
+    )
 }
 """Name -> study."""

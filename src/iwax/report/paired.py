@@ -89,12 +89,9 @@ class Pairing:
             return self._from_published(one, other, metric, sign)
         first, second = _by_seed(one), _by_seed(other)
         shared = sorted(first.keys() & second.keys())
-        if not shared:  # as where each has one seed, and not the same
-            gain, pairs = sign * (one.value - other.value), []
-        else:
-            pairs = [(first[seed], second[seed]) for seed in shared]
-            gain = fmean(sign * (_value(a, one) - _value(b, other)) for a, b in pairs)
+        pairs = [(first[seed], second[seed]) for seed in shared]
         gains = [sign * (_value(a, one) - _value(b, other)) for a, b in pairs]
+        gain = fmean(gains) if gains else sign * (one.value - other.value)  # as where each has one seed, not the same
         count, of_images = max(1, len(pairs)), self._of_images(pairs, metric)
         spread, freedom = self._spread(one, metric)
         if len(gains) >= ENOUGH or (len(gains) > 1 and spread is None):
