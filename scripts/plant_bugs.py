@@ -780,6 +780,12 @@ BUGS = [
     Bug("code is run unasked to compare", "cli/comparing.py", "found = compare_models(models, log=_notice, **options)",
         'found = compare_models(models, log=_notice, **options | {"trust_code": True})', "only_where_it_is_trusted",
         "issue 36", where=("tests/runs/test_exported.py",)),
+    Bug("the main thread waits for the runs of a cohort and looks for no signal", "runs/cohort_session.py",
+        "while not wait([future], HEARS_SECONDS).done:", "while False:", "side_by_side",
+        "a machine that gave the signal to another thread", where=("tests/test_interrupts.py",)),
+    Bug("a list of a study leaves its demonstrations out", "cli/reproducing.py",
+        "run_rows(_plan(study, options), how) + demonstration_rows(study, how)", "run_rows(_plan(study, options), how)",
+        "list_of_any_study", "iwax reproduce missing --list", where=("tests/experiments/test_reproduction.py",)),
 ]  # fmt: skip
 
 

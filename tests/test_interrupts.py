@@ -172,12 +172,13 @@ def test_a_command_in_another_thread_leaves_signals_alone():
 @POSIX
 def test_a_cohort_side_by_side_stops_with_all_its_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(cohorts, "vectorized_is_quicker", lambda: False)
-    configs = {"a": tiny_config(epochs=500), "b": tiny_config(seed=1, epochs=500)}
+    configs = {"a": tiny_config(epochs=2000), "b": tiny_config(seed=1, epochs=2000)}
     sent = []
 
     def on_progress(progress):
+        """Of a thread that trains: the system may give a signal to any, and wakes no other, the main one neither."""
         if not sent:
-            sent.append(os.kill(os.getpid(), signal.SIGTERM))  # to the process, as this is no main thread
+            sent.append(signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
 
     with pytest.raises(Interrupted), handled():
         new_cohort(configs, tmp_path / "runs", data=DATA, on_progress=on_progress)

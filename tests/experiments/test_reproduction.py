@@ -50,6 +50,25 @@ def test_the_list_of_studies(tmp_path, capsys):
     assert [row["state"] for row in json.loads(out)] == ["open"] * 10
 
 
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_list_of_any_study_holds_all_that_it_makes(tmp_path, capsys, study):
+    """One is without runs: of it a table of runs alone had no row to take its columns from."""
+    status, out, _ = command(capsys, study, "--list", "--json", "--runs", tmp_path, "--results", tmp_path)
+    listed = {row["run"]: row["state"] for row in json.loads(out)}
+    assert (status, set(listed.values())) == (0, {"open"})
+    assert {one.name for one in STUDIES[study].demonstrations} <= set(listed)
+    status, out, _ = command(capsys, study, "--list", "--runs", tmp_path, "--results", tmp_path)
+    assert (status, out.splitlines()[0].startswith(study)) == (0, True)
+
+
+def test_a_demonstration_that_was_made_is_listed_as_done(capsys):
+    _, out, _ = command(capsys, "audit", "--scale", "short", "--list", "--json", "--results", ROOT / "results")
+    by_name = {row["run"]: row for row in json.loads(out)}
+    made = {path.stem for path in (ROOT / "results" / "demonstrations").glob("audit-*-short.json")}
+    assert made
+    assert {row["record"] for row in by_name.values() if row["state"] == "done"} >= made
+
+
 def test_the_list_says_what_a_run_was_judged_with(capsys):
     """A record of another k than asked for is no reason to train again, but no record of what was asked for either."""
     one = ("dd2434", "--scale", "short", "--seeds", "1", "--list", "--json", "--results", ROOT / "results")

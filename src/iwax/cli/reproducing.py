@@ -165,11 +165,12 @@ def _passed_on(options: dict[str, Any]) -> list[str]:
 
 
 def _list(studies: Any, in_full: bool, as_json: bool, options: dict[str, Any]) -> None:
-    from iwax.experiments import run_rows, study_rows
+    from iwax.experiments import demonstration_rows, run_rows, study_rows
 
     if in_full:
         (study,) = studies.values()
-        rows = run_rows(_plan(study, options), _how(options, ""))
+        how = _how(options, "")
+        rows = run_rows(_plan(study, options), how) + demonstration_rows(study, how)
         title = f"{study.name} at scale {options['scale']}: {study.title}"
     else:
         rows = study_rows(studies.values(), options["results"], _notice)

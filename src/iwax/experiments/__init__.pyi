@@ -6,6 +6,7 @@ from .identity import identifier as identifier
 from .identity import non_default_fields as non_default_fields
 from .identity import run_name as run_name
 from .matching import matching_records as matching_records
+from .overview import demonstration_rows as demonstration_rows
 from .overview import run_rows as run_rows
 from .overview import study_rows as study_rows
 from .per_image import PerImage as PerImage

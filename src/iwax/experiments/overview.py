@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from iwax.experiments.demonstrate import demonstration_path
 from iwax.experiments.identity import non_default_fields, run_name
 from iwax.experiments.matching import matching_records
 from iwax.experiments.records import read_records
@@ -12,7 +13,7 @@ from iwax.experiments.scales import SCALES
 from iwax.experiments.study import ALONG, Study
 from iwax.runs import STATUS, RunConfig, RunFolder
 
-__all__ = ["run_rows", "study_rows"]
+__all__ = ["demonstration_rows", "run_rows", "study_rows"]
 
 IN_RUN_NAME = (
     "objective",
@@ -54,6 +55,17 @@ def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, 
         epochs = f"{status['epoch']}/{status['epochs']}" if status else ""
         recipe = " ".join(f"{field}={value}" for field, value in own.items() if field not in IN_RUN_NAME)
         rows.append({"run": name, "state": state, "epochs": epochs, "record": id, "recipe": recipe})
+    return rows
+
+
+def demonstration_rows(study: Study, how: Reproduction) -> list[dict[str, Any]]:
+    """One row, as of a run, for each demonstration; its record is the name of its file in results/demonstrations."""
+    rows = []
+    for shown in study.demonstrations:
+        path = demonstration_path(how.results, study, shown, how.scale)
+        done = path.is_file()
+        row = {"run": shown.name, "state": "done" if done else "open", "epochs": ""}
+        rows.append(row | {"record": path.stem if done else "", "recipe": shown.title})
     return rows
 
 

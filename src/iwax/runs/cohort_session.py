@@ -6,7 +6,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import jax
 import numpy as np
@@ -19,6 +19,9 @@ from iwax.runs.session import CHUNK_SECONDS, Clock, Session, training_progress
 from iwax.training import Cohort, CohortState, NonFiniteLossError, TrainState
 
 __all__ = ["train_as_one", "train_side_by_side", "vectorized_is_quicker"]
+
+HEARS_SECONDS = 0.1
+"""After which a thread that waits for others looks for signals."""
 
 Failures = dict[str, NonFiniteLossError]
 OnProgress = Callable[[Progress], None] | None
@@ -102,6 +105,8 @@ def train_side_by_side(sessions: list[Session], states: list[TrainState], on_pro
     with ThreadPoolExecutor(workers) as pool:
         try:
             for future in [pool.submit(train, index) for index in range(len(sessions))]:
+                while not wait([future], HEARS_SECONDS).done:
+                    pass  # a signal is answered between two waits, whichever thread the system gave it to
                 future.result()
         except BaseException:
             halt.set()
