@@ -21,6 +21,7 @@ import numpy as np
 from iwax.cli import iwax
 from iwax.data.payload import SourceError
 from iwax.errors import IwaxError
+from iwax.experiments import STUDIES
 from torture.made_runs import FAULTS, call
 
 __all__ = ["arguments", "type_lines"]
@@ -49,6 +50,30 @@ VALUES = (
     ),
     *("\udcff", "x" * 5000, "a\nb", "\t", "'", '"', "*", "hf:a/b", "hf:", "file.py:f", "m.py:", ":f", "http://x"),
 )
+FITTING = {
+    "study": tuple(STUDIES),
+    "scale": ("smoke", "trial", "short", "full"),
+    "verify": ("one", "4ff9f976596d"),
+    "only": ("iwae", "seed0"),
+    "fields": ("epochs=2", "dataset=mnist-sample"),
+    **dict.fromkeys(
+        ("run", "runs", "models", "folders", "folder"), ("runs/run", "cohort", "one-layer-iwae-50", "runs")
+    ),
+    **dict.fromkeys(("dataset", "data"), ("mnist-sample", "runs/own.npz", "array.npy", "table.csv")),
+    **dict.fromkeys(("objective", "objectives", "name"), ("iwae", "elbo,iwae", "mnist-sample", "omniglot")),
+    **dict.fromkeys(("counts", "images", "epochs"), ("1,2", "0", "3")),
+    **{"executor": ("local", "ray", "slurm"), "part": ("1-of-2", "train", "test"), "columns": ("log_p", "a,b", "1,2")},
+    **{"kinds": ("a=continuous", "b=count"), "drop": ("a",), "grid": ("seed=0,1", "lr=0.1,0.2"), "start": ("prior",)},
+    **{"split": ("standard", "random:10"), "missingness": ("self-masking", "none"), "stages": ("0.001:2",)},
+    **{"setting": ("wang",), "reconstruction": ("mean", "deterministic"), "validation": ("0.1", "10", "val")},
+}
+"""What an option or argument of this name is likely to be given, where the command line does not list its choices."""
+NUMBERS = {
+    "integer": ("1", "2", "3", "64"),
+    "integer range": ("1", "2"),
+    "float": ("0.1", "0.5", "2"),
+    "float range": ("1",),
+}
 STOPPED = IwaxError("Expected nobody to get as far as this; got here.")
 PART = json.dumps(
     {name: None for name in ("num_images", "dataset", "checkpoint", "data_dir")}
@@ -124,7 +149,7 @@ def arguments(rng: random.Random, paths: list[str]) -> list[str]:
         command = command.commands[name]
     params = [param for param in command.params if rng.random() < min(0.9, 2.5 / len(command.params)) or param.required]
     for param in params:
-        value = rng.choice(paths) if rng.random() < 0.4 else _value(param, rng)
+        value = rng.choice(paths) if rng.random() < 0.2 else _value(param, rng)
         if isinstance(param, click.Argument):
             words.append(value)
         else:
@@ -139,7 +164,8 @@ def arguments(rng: random.Random, paths: list[str]) -> list[str]:
 
 
 def _value(param: click.Parameter, rng: random.Random) -> str:
-    choices = [str(choice) for choice in getattr(param.type, "choices", ())]
+    fitting = FITTING.get(param.name or "", NUMBERS.get(param.type.name, ()))
+    choices = [str(choice) for choice in getattr(param.type, "choices", fitting)]
     return rng.choice(choices) if choices and rng.random() < 0.6 else rng.choice(VALUES)
 
 
