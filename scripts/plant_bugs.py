@@ -786,6 +786,11 @@ BUGS = [
     Bug("a list of a study leaves its demonstrations out", "cli/reproducing.py",
         "run_rows(_plan(study, options), how) + demonstration_rows(study, how)", "run_rows(_plan(study, options), how)",
         "list_of_any_study", "iwax reproduce missing --list", where=("tests/experiments/test_reproduction.py",)),
+    Bug("a folder of several runs is none of these", "judging/compare.py",
+        "if path.is_dir() and (below := next(find_runs(path), None)) is not None:",
+        "if path.is_dir() and (below := find_runs and None) is not None:", "is_no_model", "issue 40", where=("tests/judging/test_compare.py",)),
+    Bug("summaries of commands within a command are cut off", "cli/help.py", "in WITHIN.get(name, {}).items()",
+        "in {}.items()", "commands_within", "issue 40", where=("tests/cli/test_help.py",)),
 ]  # fmt: skip
 
 

@@ -118,9 +118,9 @@ def section(records: list[Record]) -> str:
     errors = [record.evaluation["data_error"]["log_p"] for record in used]
     lines += [
         "",
-        f"Each log p has an error of {min(errors):.2f} to {max(errors):.2f} over test images, which the models of a",
+        f"Each log p has an error of {min(errors):.2f} to {max(errors):.2f} over test images. The models of a column",
     ]
-    lines.append(f"column share. {_seeds(records)}")
+    lines.append(f"share the images. {_seeds(records)}")
     return "\n".join(lines) + "\n"
 
 
@@ -132,8 +132,8 @@ def _seeds(records: list[Record]) -> str:
     several = {place: count for place, count in counts.items() if count > 1}
     if len(several) == len(counts) and len(set(several.values())) == 1:
         return f"Each is the mean of {next(iter(several.values()))} seeds."
-    named = "; ".join(f"{row} ({setting}), of {count} seeds" for (row, setting), count in several.items())
-    return f"One run each, but for means of several: {named}." if several else "One run each."
+    named = "; ".join(f"{row} ({setting}): {count} seeds" for (row, setting), count in several.items())
+    return f"One run each, except means over seeds for {named}." if several else "One run each."
 
 
 def differences(records: list[Record]) -> str:
@@ -156,11 +156,12 @@ def differences(records: list[Record]) -> str:
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        "±: standard error, of seeds and of test images together. Bold: outside the 95 % interval, by Student's t over",
-        "seeds. Of seeds: the standard deviation over seeds of all models of the data set that have several,",
-        f"{_spread(borrowed['mnist'])} on MNIST and {_spread(borrowed['omniglot'])} on Omniglot.",
-        f"Of images, paired: {over_images():.3f} for 10,000, that of the two models of one architecture that come with",
-        "iwax, as records that are older than 2026-11-29 keep no numbers per image.",
+        "±: standard error over seeds and test images together. Bold: zero is outside the 95 % interval, by Student's t",
+        "with the degrees of freedom of the seeds. The error over seeds comes from all models of the data set that were",
+        f"trained with several: a standard deviation of {_spread(borrowed['mnist'])} on MNIST and",
+        f"{_spread(borrowed['omniglot'])} on Omniglot. The paired error over images is {over_images():.3f} nat",
+        "for 10,000 images. It is that of the two models of one architecture that come with iwax, because records older",
+        "than 2026-11-29 keep no numbers per image.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -182,7 +183,7 @@ def seeds(records: list[Record]) -> str:
             cells.append(f"{_plus(float(found.mean()))} ± {found.std(ddof=1) / math.sqrt(len(found)):.2f}")
         lines.append(f"| {one} less {other} | " + " | ".join(cells) + " |")
     lines += ["", f"Mean ± standard error over seeds {SEEDS[0]} to {SEEDS[-1]}, 160 epochs."]
-    lines += ["", "A second stochastic layer adds to what an objective does:", ""]
+    lines += ["", "A second stochastic layer improves every objective:", ""]
     lines += ["| log p, two layers less one, nats | MNIST | Omniglot |", "|:--|--:|--:|"]
     for row, objective in FEW.items():
         cells = [_plus(float(np.mean(second_layer(records, objective, name)))) for name in ("mnist", "omniglot")]

@@ -40,7 +40,7 @@ ELSEWHERE = {
     "tutorial.md",
 }  # tests/objectives/test_docs.py and tests/test_tutorial.py follow them
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-GOES_ON = "# goes on from the blocks above\n"  # the first line of a block that does not run alone
+GOES_ON = "# continues the blocks above\n"  # the first line of a block that does not run alone
 
 
 def files_of_a_user(folder):

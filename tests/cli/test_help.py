@@ -34,6 +34,14 @@ def test_the_help_is_in_the_order_of_work():
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize("name", [name for name, one in command_line.commands.items() if isinstance(one, click.Group)])
+def test_the_summaries_of_commands_within_a_command_are_whole(name):
+    """None is cut off; click ends a summary of its own making that is too long in dots, as the control has it."""
+    assert not [line for line in shown(name).splitlines() if line.startswith("  ") and line.endswith("...")]
+    cut = click.Group(name, commands=[click.Command("long", help="word " * 30)])
+    assert "..." in CliRunner().invoke(cut, ["--help"], terminal_width=80).output
+
+
 def test_a_summary_that_does_not_fit_is_seen():
     group = Ordered(commands=[click.Command("train", callback=lambda: None)])
     assert group.commands["train"].short_help == SECTIONS["Train"]["train"]

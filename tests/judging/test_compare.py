@@ -105,6 +105,7 @@ def test_what_is_no_model_is_refused_in_one_line(runs, tmp_path, capsys):
         ((runs[0],), "two models or more to compare; got 1"),
         ((runs[0], tmp_path / "none"), "one of the trained models one-layer-iwae-50"),
         ((runs[0], tmp_path), "which is none of these"),
+        ((runs[0], runs[0].parent), "a folder of several. Name one of them"),
     ):
         status, out, err = command(capsys, "compare", *arguments)
         assert (status, out) == (2, "")

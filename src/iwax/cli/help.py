@@ -1,7 +1,7 @@
 """What `iwax --help` says of each command, in the order of work, and the examples at the end of each command's help."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -40,10 +40,23 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 }
 """Heading -> command -> its summary; with the longest command's name each fits 80 columns."""
 
+WITHIN: Mapping[str, Mapping[str, str]] = {
+    "snr": {
+        "run": "Every objective and estimator on a trained run.",
+        "toy": "The linear-Gaussian study of Rainforth et al. (2018).",
+        "training": "Train a network, and measure at several epochs.",
+    },
+    "data": {
+        "fetch": "Put a data set into the cache, and verify it.",
+        "show": "What `iwax train --dataset NAME` would read.",
+    },
+}
+"""Command -> its own commands -> their summaries."""
+
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "train": (
         "iwax train --dataset faces --objective iwae --num-samples 8 --out runs/iwae",
-        "iwax train --objective elbo --seeds 3 --out runs/vae",
+        "iwax train --dataset faces --objective elbo --seeds 3 --out runs/seeds",
         "iwax train --resume runs/iwae",
     ),
     "sweep": (
@@ -92,6 +105,8 @@ class Ordered(click.Group):
             command.short_help = summaries.get(name, command.short_help)
             if name in EXAMPLES:
                 command.epilog = "\n".join(("\b", "Examples:", *(f"  {line}" for line in EXAMPLES[name])))
+            for inner, summary in WITHIN.get(name, {}).items():
+                cast(click.Group, command).commands[inner].short_help = summary
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the sections; what is in none of them last."""

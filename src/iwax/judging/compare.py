@@ -15,7 +15,7 @@ from iwax.files import make_folder
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.weights import judge_weights, read_evaluation
 from iwax.numpy_files import open_archive
-from iwax.runs import CONFIG, SUFFIX, LoadedRun, RunFolder, is_on_hub
+from iwax.runs import CONFIG, SUFFIX, LoadedRun, RunFolder, find_runs, is_on_hub
 
 __all__ = ["ComparedModels", "compare", "evaluation_of"]
 
@@ -130,6 +130,11 @@ def evaluation_of(
     if path.is_file() or zoo.is_of_zoo(source) or is_on_hub(source):
         log(f"judging {source}")
         return _judge_trained(zoo.open_run(source, trust_code=trust_code, data_dir=data_dir, data=data), given)
+    if path.is_dir() and (below := next(find_runs(path), None)) is not None:
+        raise IwaxError(
+            f"Expected one run; got {source}, a folder of several. Name one of them, such as {below}, or see all of them "
+            f"by `iwax table {source}`."
+        )
     known = ", ".join(zoo.records())
     raise IwaxError(
         f"Expected a run's folder, a .npy or .npz file, an exported {SUFFIX}, or one of the trained models {known}; "

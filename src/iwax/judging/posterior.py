@@ -175,7 +175,8 @@ def _draw(
                 axis.contour(densities[-1], [level], origin="lower", extent=extent, colors=COLOURS[1], linewidths=1)
                 text = f"{facts['bounds'][k]:.2f} nats" if k in facts["bounds"] else f"{facts['log_p']:.2f} nats"
                 text += f"\n{facts['ess']:.0f} effective" if k == ks[-1] and not facts["exact"] else ""
-                axis.text(0.04, 0.96, text, transform=axis.transAxes, fontsize=7, va="top")
+                paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # above lines
+                axis.text(0.04, 0.96, text, transform=axis.transAxes, fontsize=7, va="top", bbox=paper)
                 axis.grid(False)
             first, second = facts["coordinates"]
             row[0].set_ylabel(f"{label}\n$z_{{{second + 1}}}$")
@@ -194,8 +195,8 @@ def _handles() -> list[Any]:
     from matplotlib.patches import Patch
 
     return [
-        Patch(color="#4292c6", label="density, darker is higher; in nats the bound of K, or log p"),
-        Line2D([], [], color=COLOURS[1], lw=1, label="holds 90 % of the posterior"),
+        Patch(color="#4292c6", label="density; the number is the bound with K samples, or log p"),
+        Line2D([], [], color=COLOURS[1], lw=1, label="encloses 90 % of the posterior"),
     ]
 
 

@@ -107,9 +107,9 @@ def _write(
     name = "ssim" if summary["dataset"] == summary["trained_on"] else f"ssim-{Path(summary['dataset']).stem}"
     folder.write_json(f"{name}.json", summary)
     make_folder(folder.path / "figures")
-    rows = {summary["dataset"]: images[:SHOWN], "decoded": decoded[:SHOWN]}
+    rows = {"test": images[:SHOWN], "decoded": decoded[:SHOWN]}
     captions = [f"{value:.2f}" for value in values[:SHOWN]]
-    title = f"Test images of {summary['dataset']} and what the model makes of them; below, their SSIM (1: the same)."
+    title = f"Test images of {Path(summary['dataset']).name} and their reconstructions; below, the SSIM of each pair (1: equal)."
     with beside_numbers(f"figures/{name}.png"):
         image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions, title=title)
 
