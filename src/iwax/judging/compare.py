@@ -132,8 +132,8 @@ def evaluation_of(
         return _judge_trained(zoo.open_run(source, trust_code=trust_code, data_dir=data_dir, data=data), given)
     if path.is_dir() and (below := next(find_runs(path), None)) is not None:
         raise IwaxError(
-            f"Expected one run; got {source}, a folder of several. Name one of them, such as {below}, or see all of them "
-            f"by `iwax table {source}`."
+            f"Expected one run; got {source}, a folder of several. Name one of them, such as {below}, or see all by "
+            f"`iwax table {source}`."
         )
     known = ", ".join(zoo.records())
     raise IwaxError(

@@ -109,7 +109,8 @@ def _write(
     make_folder(folder.path / "figures")
     rows = {"test": images[:SHOWN], "decoded": decoded[:SHOWN]}
     captions = [f"{value:.2f}" for value in values[:SHOWN]]
-    title = f"Test images of {Path(summary['dataset']).name} and their reconstructions; below, the SSIM of each pair (1: equal)."
+    images_of = Path(summary["dataset"]).name
+    title = f"Test images of {images_of} and their reconstructions; below, the SSIM of each pair (1: equal)."
     with beside_numbers(f"figures/{name}.png"):
         image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions, title=title)
 
