@@ -160,8 +160,8 @@ def differences(records: list[Record]) -> str:
         "t, degrees of freedom of the seeds). The error over seeds comes from all models of the data set that were",
         f"trained with several: a standard deviation of {_spread(borrowed['mnist'])} on MNIST and",
         f"{_spread(borrowed['omniglot'])} on Omniglot. The paired error over images is {over_images():.3f} nat",
-        "for 10,000 images. It is that of the two models of one architecture that come with iwax, because older records",
-        "than those of 2026-11-29 keep no numbers per image.",
+        "for 10,000 images. It is that of the two models of one architecture that come with iwax, because records",
+        "older than 2026-11-29 keep no numbers per image.",
     ]
     return "\n".join(lines) + "\n"
 
