@@ -26,8 +26,9 @@ def write_page(results: dict[str, Any], path: Path) -> str:
     sections = [
         "# Benchmarks",
         "How long a training step and a likelihood take in iwax, and how many times as long the same work takes in "
-        "PyTorch, NumPyro and Pythae; which of our targets are met, and what the rest of a step goes to. All are times "
-        "of this machine, at this commit:",
+        "PyTorch, NumPyro and Pythae; which targets are met, and where the rest of a step's time goes.",
+        _measured(results["machine"]),
+        "The machine and the versions:",
         _machine(results["machine"]),
         "Every ratio is of one session of `make bench`, taken within a round of turns of about a second, the other "
         "systems being stopped meanwhile. The commit is that of the last session; `--resume` keeps the cases of "
@@ -82,6 +83,14 @@ def _profiles(profiles: list[str]) -> list[str]:
         "waiting: for the other thread, or for the operation before.",
         *(f"### {profile}" for profile in profiles),
     ]
+
+
+def _measured(machine: dict[str, Any]) -> str:
+    """How old the page is."""
+    return (
+        f"**Measured on {machine['date']} with iwax {machine['versions']['iwax']} at commit {machine['commit']}. Newer "
+        "code has not been measured.**"
+    )
 
 
 def _machine(machine: dict[str, Any]) -> str:

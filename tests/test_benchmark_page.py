@@ -1,11 +1,15 @@
 """The page of benchmarks, from made-up times: distances to the bare products, nearest peers, targets that count."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from benchmarks.distances import distances, nearest_peer
 from benchmarks.page import write_page
 from benchmarks.targets import targets
 
+ROOT = Path(__file__).parents[1]
 SLOW = np.array([1.0, 1.0, 3.0])  # the machine in each round, of which ratios within a round know nothing
 TIMES = {  # milliseconds of a step in a round that is not disturbed
     **{"iwax": 2.0, "iwax in a user's scan": 2.1, "bare matrix products": 1.0, "PyTorch, eager": 3.0},
@@ -45,6 +49,15 @@ def test_the_nearest_peer_is_the_fastest_and_within_five_percent_it_is_level(tmp
 
 def machine():
     return {"date": "2026-11-29", "cpu": "a processor", "cores": 2, "commit": "abc", "versions": {"iwax": "0.1.0"}}
+
+
+def test_a_page_of_times_says_first_how_old_they_are(tmp_path):
+    """The generated page before its first section, and those beside it that are written by hand."""
+    said = "**Measured on 2026-11-29 with iwax 0.1.0 at commit abc. Newer code has not been measured.**"
+    assert said in write_page({"cases": [STEP], "machine": machine()}, tmp_path / "page.md").split("\n## ")[0]
+    for name in ("benchmarks", "performance", "cohorts"):
+        head = (ROOT / "docs" / f"{name}.md").read_text()[:800]
+        assert re.search(r"\*\*[^*]*[Mm]easured on 20\d\d-\d\d-\d\d[^*]* has not been measured", head), name
 
 
 def test_a_target_that_the_bare_products_would_miss_is_none(tmp_path):
