@@ -18,12 +18,12 @@ def linear_model(weight=W, offset=OFFSET, noise=NOISE, missingness="ignorable", 
     columns = tuple(Column(f"c{j}", "gaussian") for j in range(len(weight)))
     size, latent = weight.shape
     model = TableModel(columns, latent_size=latent, hidden_sizes=(), key=jax.random.key(0), missingness=missingness)
-    decoder, encoder = model.generative.decoder.layers[0], model.inference.layers[0]
+    decoder, encoder = model.generative.decoder.network.layers[0], model.inference.layers[0]
     raw = np.log(np.expm1(noise - LEAST_SCALE))  # whose softplus is the scale
     pulled = np.concatenate([pull * weight, np.zeros((size, latent))], axis=1)
     values = [
-        (lambda m: m.generative.decoder.layers[0].weight, np.concatenate([weight.T, 0 * weight.T], axis=1)),
-        (lambda m: m.generative.decoder.layers[0].bias, np.concatenate([offset, raw])),
+        (lambda m: m.generative.decoder.network.layers[0].weight, np.concatenate([weight.T, 0 * weight.T], axis=1)),
+        (lambda m: m.generative.decoder.network.layers[0].bias, np.concatenate([offset, raw])),
         (lambda m: m.inference.layers[0].weight, np.concatenate([pulled, np.zeros_like(pulled)])),
         (lambda m: m.inference.layers[0].bias, np.zeros(2 * latent)),
     ]

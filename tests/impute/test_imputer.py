@@ -2,6 +2,7 @@
 
 import datetime
 
+import equinox as eqx
 import numpy as np
 import pytest
 
@@ -119,16 +120,26 @@ def test_a_tenth_of_a_small_table_judges_the_epochs_unless_it_is_said_otherwise(
     assert Settings(**options).judged(rows) == judged
 
 
-def test_the_model_is_that_of_the_epoch_that_rows_held_out_found_best_and_they_judge_its_spreads(frame, monkeypatch):
-    asked = []
+def test_all_rows_are_trained_on_as_long_as_rows_held_out_found_best_and_those_judge_the_spreads(frame, monkeypatch):
+    asked, trained = [], []
 
-    def widen(model, judged, key):
+    def widening(model, judged, key):
         asked.append(judged)
-        return model.widened(0.3), 0.3
+        return 0.3
 
-    monkeypatch.setattr(fitting, "widen", widen)
+    def fit(*args, **options):
+        trained.append((options, fitting_fit(*args, **options)))
+        return trained[-1][1]
+
+    fitting_fit = fitting.fit
+    monkeypatch.setattr(fitting, "widening", widening)
+    monkeypatch.setattr(fitting, "fit", fit)
     table = frame[["length", "smokes"]]
-    fitted = Imputer(**{**TINY, "epochs": 300, "learning_rate": 0.05}, validation=0.2).fit(table).fitted_
+    fitted = (
+        Imputer(**{**TINY, "epochs": 300, "learning_rate": 0.05}, validation=0.2, constant_spreads=False)
+        .fit(table)
+        .fitted_
+    )
     judged = {r["epoch"]: r["validation_iwae_64"] for r in fitted.records if "validation_iwae_64" in r}
     kept = fitted.selected["epoch"]
     assert judged[kept] == max(judged.values())
@@ -137,6 +148,17 @@ def test_the_model_is_that_of_the_epoch_that_rows_held_out_found_best_and_they_j
     held_out = drawn_at_random(64, 13, seed=0)  # those that `fit` never sees
     assert np.array_equal(rows["mask"], table.notna().to_numpy()[held_out])
     assert fitted.wider == 0.3
+    (first, _), (second, result) = trained
+    assert (first["validation"], second.get("validation")) == (13, None)
+    assert kept < len(result.records) <= 2 * kept  # at a rate that falls to zero
+    assert eqx.tree_equal(fitted.model, result.model.widened(0.3))
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "constant"), [({}, 999, True), ({}, 1000, False), ({"constant_spreads": False}, 9, False)]
+)
+def test_spreads_of_a_small_table_are_constant_unless_it_is_said_otherwise(options, rows, constant):
+    assert Settings(**options).has_constant_spreads(rows) == constant
 
 
 @pytest.mark.slow

@@ -2,21 +2,21 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from iwax.impute import Column, TableModel
-from iwax.impute.widening import widen
+from iwax.impute.model import LEAST_SCALE
+from iwax.impute.widening import widening
 
 KINDS = ("continuous", "gaussian", "count", "poisson", "binary")
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=[False, True], ids=["by the network", "constant"])
+def model(request):
     columns = [Column(f"{kind}{i}", kind, scale=0.5) for kind in KINDS for i in range(2)]
     columns.append(Column("city", "categorical", categories=("a", "b", "c")))
-    return TableModel(columns, latent_size=2, hidden_sizes=[8], key=jax.random.key(0))
+    return TableModel(columns, latent_size=2, hidden_sizes=[8], key=jax.random.key(0), constant_spreads=request.param)
 
 
 def test_only_spreads_are_widened_whatever_the_order_of_the_kinds(model):
@@ -40,7 +40,13 @@ def test_spreads_that_are_too_narrow_are_widened_to_those_of_the_rows_held_out_a
     z = right.prior.sample(jax.random.key(1), (128,))
     values = np.asarray(right.sample_columns(z, jax.random.key(2)))
     judged = {"values": values, "mask": np.asarray(jax.random.bernoulli(jax.random.key(3), 0.7, values.shape))}
-    narrow, by = widen(right.widened(-0.5), judged, jax.random.key(4))
-    assert 0.3 < by < 0.75
-    assert jnp.allclose(narrow.generative.decoder.layers[-1].bias[4:], by - 0.5, atol=1e-5)
-    assert widen(right, judged, jax.random.key(4))[1] < 0.25
+    assert 0.3 < widening(right.widened(-0.5), judged, jax.random.key(4)) < 0.75
+    assert widening(right, judged, jax.random.key(4)) < 0.25
+
+
+def test_constant_spreads_are_those_of_all_z_and_locations_are_not():
+    columns = [Column(name, "gaussian") for name in "ab"]
+    model = TableModel(columns, latent_size=2, hidden_sizes=[8], key=jax.random.key(0), constant_spreads=True)
+    normal = model.widened(0.5).densities(jax.random.normal(jax.random.key(1), (3, 2)))[1]
+    assert np.allclose(normal.log_scale, np.log(LEAST_SCALE + np.log1p(np.exp(0.5))), atol=1e-6)
+    assert abs(normal.loc[1] - normal.loc[0]).max() > 0.01

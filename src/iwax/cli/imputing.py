@@ -29,7 +29,7 @@ __all__ = ["impute"]
     "self-masking, self-masking-nonlinear.",
 )
 @click.option("--num-samples", type=int, default=1000, show_default=True, help="Importance samples for each row.")
-@click.option("--train-samples", type=int, default=20, show_default=True, help="K of the bound IWAE-K in training.")
+@click.option("--train-samples", type=int, help="K of the bound IWAE-K in training; 5, or 20 with --missingness.")
 @click.option("--latent-size", type=int, default=10, show_default=True, help="Of z.")
 @click.option("--epochs", type=int, help="Passes over the table; 4,000 steps, and at least 50 passes, if left out.")
 @click.option(
@@ -90,7 +90,9 @@ def _print(result: dict[str, Any]) -> None:
     )
     low, middle, high = (number(result["khat_quantiles"][q], ".2f") for q in ("0.05", "0.5", "0.95"))
     if (kept := result["kept_epoch"]) < result["epochs"]:
-        click.echo(f"Trained for {result['epochs']} epochs; kept the best by log p of rows held out, epoch {kept}.")
+        click.echo(
+            f"Log p of rows held out was highest after {kept} of {result['epochs']} epochs: as long on all rows."
+        )
     click.echo(f"Pareto k-hat {middle} ({low} to {high} in 90 % of incomplete rows)")
     click.echo("\n".join(result["written"]))
     if result["advice"]:

@@ -92,10 +92,12 @@ def _compare(scale: str, seed: int, folder: Path, name: str, methods: tuple[str,
 
 
 def _point(table: str, hidden: str, method: str, split: int, steps: int) -> Point:
-    """All that decides a measurement; `validation` where small tables are not learned by heart."""
+    """All that decides a measurement; of iwax also what `Settings` makes of a table of that size."""
     point = {"table": table, "hidden": hidden, "method": method, "split": split, "steps": steps}
-    if method.startswith("iwax") and len(complete_table(table)) < SMALL:
-        point["validation"] = 0.1
+    if method.startswith("iwax"):
+        point["train_samples"] = 20 if "masking" in method else 5
+        if len(complete_table(table)) < SMALL:
+            point |= {"validation": 0.1, "then": "all rows, annealed", "constant_spreads": True}
     return point
 
 
@@ -181,7 +183,9 @@ def _iwax(table: np.ndarray, point: Point, *, missingness: str = "ignorable") ->
         kinds="continuous",
         missingness=missingness,
         epochs=-(-point["steps"] // steps),
+        train_samples=point["train_samples"],
         validation=point.get("validation", 0.0),
+        constant_spreads=point.get("constant_spreads", False),
         num_samples=64 if point["steps"] < 1000 else 500,
         random_state=point["split"],
     ).fit(table)

@@ -111,11 +111,15 @@ def complete_file(
     epochs, watch = settings.epochs_of(rows), _Watch()
     hidden = hide(sheet.table, held_out, key) if held_out else None
     in_hundreds = -(-rows // 100)
-    total = epochs + in_hundreds
+    trainings = 2 if settings.judged(rows) else 1
+    total, told = trainings * epochs + in_hundreds, 0
 
     def of_epoch(record: dict[str, Any]) -> None:
-        note = f"training {record['epoch']}/{epochs}, bound {record['bound']:.2f} nats"
-        on_progress(Progress(record["epoch"], total, note))
+        nonlocal told
+        told += 1
+        is_second = told > record["epoch"]
+        part = "training on all rows" if is_second else f"training {record['epoch']}/{epochs}"
+        on_progress(Progress(is_second * epochs + record["epoch"], total, f"{part}, bound {record['bound']:.2f} nats"))
 
     fitted = fit_table(sheet.names, sheet.table, settings, key, hidden=hidden, on_epoch=of_epoch)
     watch.ends("training")
@@ -123,7 +127,7 @@ def complete_file(
     watch.ends("held-out")
 
     def of_batch(done: int) -> None:
-        on_progress(Progress(epochs + done * in_hundreds // rows, total, f"imputing {done}/{rows} rows"))
+        on_progress(Progress(trainings * epochs + done * in_hundreds // rows, total, f"imputing {done}/{rows} rows"))
 
     imputation = fitted.impute(
         sheet.table, jax.random.fold_in(key, 1), num_samples=num_samples, multiple=multiple, on_batch=of_batch

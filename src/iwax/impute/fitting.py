@@ -1,12 +1,13 @@
 """A table in, a model of it out, and from that its missing values: what the estimator and the command share."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 from iwax.data import hold_out
 from iwax.errors import IwaxError
@@ -14,7 +15,7 @@ from iwax.impute.columns import COUNTS, Column, encode, fit_columns, is_missing
 from iwax.impute.imputation import RowImputations, imputation_batches
 from iwax.impute.model import TableModel
 from iwax.impute.settings import Settings
-from iwax.impute.widening import widen
+from iwax.impute.widening import widening
 from iwax.keys import stream
 from iwax.objectives import IWAE
 from iwax.training import fit
@@ -72,8 +73,9 @@ class FittedTable:
     columns: tuple[Column, ...]
     model: TableModel
     records: list[dict[str, Any]]
+    """Of the epochs of training; where rows were held out, of the first one, which chose how long the second is."""
     selected: dict[str, Any] | None = None
-    """The record of the epoch whose model it is, where rows were held out to choose one; else it is the last."""
+    """The record of the epoch that gave rows held out the highest bound, as long as which all rows were trained on."""
     wider: float = 0.0
     """What those rows added to the spreads, as `TableModel.widened` has it."""
 
@@ -153,7 +155,7 @@ def fit_table(
         settings: how.
         key: seed of everything random.
         hidden: (rows, columns), true where an observed value is kept from training, statistics included.
-        on_epoch: called with the record of each epoch.
+        on_epoch: called with the record of each epoch; where rows are held out, of those of the second training, too.
 
     Raises:
         IwaxError: a table or a column that is invalid.
@@ -172,14 +174,31 @@ def fit_table(
         hidden_sizes=settings.hidden_sizes,
         key=keys[0],
         missingness=settings.missingness,
+        constant_spreads=settings.has_constant_spreads(rows),
     )
-    objective = IWAE(num_samples=settings.train_samples, gradient="doubly-reparameterized")
-    x = encode(columns, shown)
-    result = fit(model, objective, x, key=keys[1], binarize="none", on_epoch=on_epoch, **settings.training(rows))
-    trained, wider = cast(TableModel, result.model), 0.0
-    if judged := settings.judged(rows):
-        trained, wider = widen(trained, hold_out(x, judged)[1], stream(keys[1], "spreads"))
-    return FittedTable(columns, trained, result.records, result.selected, wider)
+    return _trained(columns, model, encode(columns, shown), settings, keys[1], on_epoch)
+
+
+def _trained(
+    columns: tuple[Column, ...],
+    model: TableModel,
+    x: PyTree,
+    settings: Settings,
+    key: PRNGKeyArray,
+    on_epoch: Callable[[dict[str, Any]], None] | None,
+) -> FittedTable:
+    """The model after training; where rows are held out, after one on all rows as long as those found best."""
+    rows = len(x["mask"])
+    objective = IWAE(num_samples=settings.num_samples, gradient="doubly-reparameterized")
+    train = functools.partial(fit, model, objective, x, key=key, binarize="none")
+    first = train(on_epoch=on_epoch, **settings.training(rows))
+    if first.selected is None:
+        return FittedTable(columns, cast(TableModel, first.model), first.records)
+    held_out = hold_out(x, settings.judged(rows))[1]
+    wider = widening(cast(TableModel, first.model), held_out, stream(key, "spreads"))
+    recipe = settings.recipe(rows, settings.epochs_on_all(rows, first.selected["epoch"]))
+    second = train(on_epoch=on_epoch, recipe=recipe)
+    return FittedTable(columns, cast(TableModel, second.model).widened(wider), first.records, first.selected, wider)
 
 
 def without(values: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -35,8 +35,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         missingness: "ignorable" (missing at random); or each value's own size decides whether it is seen, an assumption
             that no data can test: "self-masking-above" or "self-masking-below", where large or small values go missing;
             "self-masking" or "self-masking-nonlinear", where it is not known which.
-        latent_size, hidden_sizes, train_samples, epochs, validation, batch_size, learning_rate: of the model and its
-            training; see `iwax.impute.Settings`.
+        latent_size, hidden_sizes, constant_spreads: of the model; see `iwax.impute.Settings`.
+        train_samples, epochs, validation, batch_size, learning_rate: of its training; see there, too.
         num_samples: importance samples for each row in `transform`.
         sample_posterior: let `transform` draw the missing values instead, as multiple imputation does.
         held_out: fraction of the observed values that training never sees, by which `errors_` are measured.
@@ -62,7 +62,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         missingness: str = "ignorable",
         latent_size: int = 10,
         hidden_sizes: Sequence[int] = (128, 128),
-        train_samples: int = 20,
+        constant_spreads: bool | None = None,
+        train_samples: int | None = None,
         epochs: int | None = None,
         validation: float | None = None,
         batch_size: int = 64,
@@ -76,6 +77,7 @@ class Imputer(TransformerMixin, BaseEstimator):
         self.missingness = missingness
         self.latent_size = latent_size
         self.hidden_sizes = hidden_sizes
+        self.constant_spreads = constant_spreads
         self.train_samples = train_samples
         self.epochs = epochs
         self.validation = validation
@@ -90,8 +92,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         """Train on the observed values of a table, (rows, columns)."""
         frame = self._frame(X, reset=True)
         key = jax.random.key(self._seed())
-        names = ("kinds", "missingness", "latent_size", "train_samples", "epochs", "validation", "batch_size")
-        values = {name: getattr(self, name) for name in (*names, "learning_rate")}
+        names = ("kinds", "missingness", "latent_size", "constant_spreads", "train_samples", "epochs", "validation")
+        values = {name: getattr(self, name) for name in (*names, "batch_size", "learning_rate")}
         settings = Settings(hidden_sizes=tuple(self.hidden_sizes), **values)
         hidden = hide(frame.table, self.held_out, key) if self.held_out else None
         self.fitted_: FittedTable = fit_table(frame.names, frame.table, settings, key, hidden=hidden)

@@ -39,7 +39,7 @@ from iwax.impute.likelihoods import (
     StudentT,
 )
 from iwax.impute.missingness import MISSINGNESS, SelfMasking
-from iwax.impute.networks import MLP, NoisyDensity
+from iwax.impute.networks import MLP, Decoder, NoisyDensity
 from iwax.models import DiagonalNormal
 
 __all__ = ["TableModel"]
@@ -52,7 +52,7 @@ SIZE_LIMIT = 7.0  # of the log-size of a negative binomial: beyond it, float32 k
 
 
 class _Generative(eqx.Module):
-    decoder: MLP
+    decoder: Decoder
     missingness: SelfMasking | None
 
 
@@ -67,6 +67,8 @@ class TableModel(eqx.Module):
         latent_size: of z.
         hidden_sizes: widths of the hidden layers of both networks.
         key: for the weights.
+        constant_spreads: whether a column's spread (and degrees of freedom) given z is the same for all z. Where there
+            are a few hundred rows, a network that makes it from z learns by heart how far each value is off.
         missingness: "ignorable"; or "self-masking" (linear), "self-masking-above" or "-below" (linear, large or small
             values go missing) or "self-masking-nonlinear", for columns "gaussian" and "positive": those of other kinds
             count as missing at random.
@@ -92,13 +94,13 @@ class TableModel(eqx.Module):
         hidden_sizes: Sequence[int] = (128, 128),
         key: PRNGKeyArray,
         missingness: str = "ignorable",
+        constant_spreads: bool = False,
     ) -> None:
         check_choice("missingness", missingness, MISSINGNESS)
         self.columns, self.latent_size = tuple(map(_bare, columns)), latent_size
         columns = self.columns
         keys = jax.random.split(key, 3)
         num_features = sum(column.width for column in columns) + len(columns)
-        num_outputs = sum(OUTPUTS[column.kind] * self._categories(column) for column in columns)
         masking = None
         if missingness != "ignorable":
             if not len(self._members[NORMAL]):
@@ -106,7 +108,8 @@ class TableModel(eqx.Module):
                     f"Expected a column of kind 'gaussian' or 'positive' for missingness={missingness!r}; got none."
                 )
             masking = SelfMasking(len(self._members[NORMAL]), missingness, key=keys[2])
-        self.generative = _Generative(MLP((latent_size, *reversed(hidden_sizes), num_outputs), key=keys[0]), masking)
+        decoder = Decoder(latent_size, tuple(reversed(hidden_sizes)), self._parts(), constant_spreads, key=keys[0])
+        self.generative = _Generative(decoder, masking)
         self.inference = MLP((num_features, *hidden_sizes, 2 * latent_size), key=keys[1])
 
     @property
@@ -141,11 +144,9 @@ class TableModel(eqx.Module):
     def densities(self, z: PyTree) -> list[Any]:
         """p(x_j | z) of the columns of each of `GROUPS`, None where there are none."""
         outputs = self.generative.decoder(z.code if self.generative.missingness is not None else z)
-        found, start = [], 0
-        for kinds, members in zip(GROUPS, self._members, strict=True):
+        found = []
+        for kinds, members, own in zip(GROUPS, self._members, outputs, strict=True):
             width = max((self._categories(self.columns[j]) for j in members), default=0)
-            sizes = [OUTPUTS[kinds[0]] * self._categories(self.columns[j]) for j in members]
-            own, start = outputs[..., start : start + sum(sizes)], start + sum(sizes)
             found.append(self._density(kinds[0], members, own, width) if len(members) else None)
         return found
 
@@ -180,13 +181,9 @@ class TableModel(eqx.Module):
     def widened(self, by: float) -> "TableModel":
         """The same model with larger spreads given z: `by` more before the softplus that makes a standard deviation of
         an output, and so much less for the log-size of a negative binomial; other kinds have no spread of their own."""
-        shift, start = np.zeros(self.generative.decoder.layers[-1].bias.shape, np.float32), 0
-        for kinds, members in zip(GROUPS, self._members, strict=True):
-            if kinds[0] in ("continuous", "gaussian", "count"):
-                second = start + len(members)  # outputs stand part by part: locations, then spreads
-                shift[second : second + len(members)] = -by if kinds == ("count",) else by
-            start += sum(OUTPUTS[kinds[0]] * self._categories(self.columns[j]) for j in members)
-        return eqx.tree_at(_last_bias, self, self.generative.decoder.layers[-1].bias + shift)
+        signs = {("continuous",): (1, 0), ("gaussian", "positive"): (1,), ("count",): (-1,)}  # df stays as it is
+        shifts = [by * np.repeat(signs.get(kinds, ()), len(m)) for kinds, m in zip(GROUPS, self._members, strict=True)]
+        return eqx.tree_at(_decoder, self, self.generative.decoder.shifted(np.concatenate(shifts)))
 
     @property
     def slots(self) -> list[slice]:
@@ -199,6 +196,11 @@ class TableModel(eqx.Module):
                 found[int(j)] = slice(start, start + self.columns[j].width)
                 start += width
         return [found[j] for j in range(len(self.columns))]
+
+    def _parts(self) -> list[tuple[int, int]]:
+        """How many outputs of each of `GROUPS` are locations and how many spreads."""
+        sizes = [sum(self._categories(self.columns[j]) for j in members) for members in self._members]
+        return [(size, (OUTPUTS[kinds[0]] - 1) * size) for kinds, size in zip(GROUPS, sizes, strict=True)]
 
     @property
     def _members(self) -> list[np.ndarray]:
@@ -267,8 +269,8 @@ class TableModel(eqx.Module):
         return jnp.concatenate([*parts, mask.astype(parts[0].dtype)], axis=-1)
 
 
-def _last_bias(model: TableModel) -> Any:  # `tree_at` asks it of stand-ins, too
-    return model.generative.decoder.layers[-1].bias
+def _decoder(model: TableModel) -> Any:  # `tree_at` asks it of stand-ins, too
+    return model.generative.decoder
 
 
 def _bare(column: Column) -> Column:

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from iwax.models import Dense, DiagonalNormal
 
-__all__ = ["MLP", "NoisyDensity", "WithNoise"]
+__all__ = ["MLP", "Decoder", "NoisyDensity", "WithNoise"]
 
 
 class MLP(eqx.Module):
@@ -25,6 +27,58 @@ class MLP(eqx.Module):
         for layer in self.layers[:-1]:
             x = jax.nn.relu(layer(x))
         return self.layers[-1](x)
+
+
+class Decoder(eqx.Module):
+    """From z to the outputs of each group of columns: locations (rates, logits), then spreads.
+
+    One network makes all, or the locations only, and spreads are constants.
+    """
+
+    network: MLP
+    spreads: Float[Array, " spreads"] | None
+    parts: tuple[tuple[int, int], ...] = eqx.field(static=True)
+    """(locations, spreads) of each group."""
+
+    def __init__(
+        self,
+        latent_size: int,
+        hidden_sizes: tuple[int, ...],
+        parts: Sequence[tuple[int, int]],
+        constant: bool,
+        *,
+        key: PRNGKeyArray,
+    ) -> None:
+        self.parts = tuple(parts)
+        locations, spreads = (sum(part[i] for part in parts) for i in (0, 1))
+        self.network = MLP((latent_size, *hidden_sizes, locations if constant else locations + spreads), key=key)
+        self.spreads = jnp.zeros(spreads) if constant else None
+
+    def __call__(self, z: Float[Array, "*shape latents"]) -> list[Float[Array, "*shape outputs"]]:
+        outputs = self.network(z)
+        further = None if self.spreads is None else jnp.broadcast_to(self.spreads, (*z.shape[:-1], *self.spreads.shape))
+        found, first, second = [], 0, 0
+        for locations, spreads in self.parts:
+            if further is None:
+                found.append(outputs[..., first : first + locations + spreads])
+                first += locations + spreads
+            else:
+                own, own_spreads = outputs[..., first : first + locations], further[..., second : second + spreads]
+                found.append(jnp.concatenate([own, own_spreads], axis=-1))
+                first, second = first + locations, second + spreads
+        return found
+
+    def shifted(self, by: np.ndarray) -> "Decoder":
+        """The same with so much added to the spreads, (spreads,) of all groups in their order."""
+        if self.spreads is not None:
+            return eqx.tree_at(lambda decoder: decoder.spreads, self, self.spreads + by.astype(self.spreads.dtype))
+        pieces, start = [], 0
+        for locations, spreads in self.parts:
+            pieces += [np.zeros(locations), by[start : start + spreads]]
+            start += spreads
+        bias = self.network.layers[-1].bias
+        shift = np.concatenate(pieces).astype(bias.dtype)
+        return eqx.tree_at(lambda decoder: decoder.network.layers[-1].bias, self, bias + shift)
 
 
 class WithNoise(NamedTuple):

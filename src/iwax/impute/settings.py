@@ -29,10 +29,12 @@ class Settings:
         missingness: "ignorable", or how values come to be missing because of what they are; see `TableModel`.
         latent_size: of z.
         hidden_sizes: widths of the hidden layers of both networks.
-        train_samples: K of the bound that is maximised, IWAE-K of what is observed.
+        constant_spreads: see `TableModel`; if left out, so of a table of fewer than 1,000 rows.
+        train_samples: K of the bound that is maximised, IWAE-K of what is observed. If left out 5, and 20 where missing
+            values are drawn with z, as they are if `missingness` is not "ignorable".
         epochs: passes over the table; about 4,000 steps, and at least 50 passes, if left out.
-        validation: part of the rows that training never sees, by whose log p the epoch is chosen whose model is kept;
-            training stops where it has ceased to rise. 0: none, all rows are trained on and the last model is kept. If
+        validation: part of the rows that a first training does not see, by whose log p it is found after how many
+            epochs to stop; a second one on all rows learns as long. 0: none, all rows are trained on for all epochs. If
             left out, 0.1 where the table has fewer than 1,000 rows and `epochs` is left out, too.
         batch_size: rows in a step, cut down to the table's.
         learning_rate: of Adam, at its highest; it falls to zero along half a cosine.
@@ -42,17 +44,17 @@ class Settings:
     missingness: str = "ignorable"
     latent_size: int = 10
     hidden_sizes: tuple[int, ...] = (128, 128)
-    train_samples: int = 20
+    constant_spreads: bool | None = None
+    train_samples: int | None = None
     epochs: int | None = None
     validation: float | None = None
     batch_size: int = 64
     learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name in ("latent_size", "train_samples", "batch_size"):
-            check_positive_integer(name, getattr(self, name))
-        if self.epochs is not None:
-            check_positive_integer("epochs", self.epochs)
+        for name in ("latent_size", "train_samples", "batch_size", "epochs"):
+            if getattr(self, name) is not None:
+                check_positive_integer(name, getattr(self, name))
         if self.validation is not None and not 0 <= self.validation < 1:
             raise IwaxError(f"Expected validation to be at least 0 and below 1; got {self.validation!r}.")
         if not 0 < self.learning_rate < math.inf:
@@ -63,6 +65,15 @@ class Settings:
         """The columns that are said to hold categories."""
         kinds = self.kinds if isinstance(self.kinds, Mapping) else {}
         return [name for name, kind in kinds.items() if kind in CODED]
+
+    @property
+    def num_samples(self) -> int:
+        """K in training."""
+        return self.train_samples or (5 if self.missingness == "ignorable" else 20)
+
+    def has_constant_spreads(self, rows: int) -> bool:
+        """Whether the model of so many rows has them."""
+        return rows < SMALL if self.constant_spreads is None else self.constant_spreads
 
     def judged(self, rows: int) -> int:
         """How many of so many rows are held out to choose the epoch; at least 10, or none if 10 is half of them."""
@@ -75,22 +86,35 @@ class Settings:
         """Passes over a table of so many rows."""
         return self.epochs or max(LEAST_EPOCHS, -(-STEPS // self._steps(rows)))
 
+    def epochs_on_all(self, rows: int, best: int) -> int:
+        """Passes of the training on all rows, where rows held out found the epoch `best` to be the best.
+
+        The rate has hardly fallen there, and here it falls to zero, which is as good as a larger batch at the end. So
+        many passes have the same sum of rates: twice as many if `best` is early.
+        """
+        planned = self.epochs_of(rows)
+        return round(best + planned * math.sin(math.pi * best / planned) / math.pi)
+
     def training(self, rows: int) -> dict[str, Any]:
         """The options of `iwax.fit` for a table of so many rows."""
-        recipe = Recipe(
+        if not (judged := self.judged(rows)):
+            return {"recipe": self.recipe(rows, self.epochs_of(rows))}
+        every = max(1, JUDGE_EVERY // self._steps(rows))
+        recipe = self.recipe(rows - judged, self.epochs_of(rows))
+        return {"recipe": recipe, "validation": judged, "keep": "best", "eval_every": every, "patience": PATIENCE}
+
+    def recipe(self, trained: int, epochs: int) -> Recipe:
+        """How so many rows are trained on."""
+        return Recipe(
             name="impute",
             source="This project's own, docs/imputation.md.",
-            batch_size=min(self.batch_size, rows - self.judged(rows)),
-            stages=((self.learning_rate, self.epochs_of(rows)),),
+            batch_size=min(self.batch_size, trained),
+            stages=((self.learning_rate, epochs),),
             decay="cosine",
             warm_up=0.02,
             clip=5.0,
             parts=1,
         )
-        if not (judged := self.judged(rows)):
-            return {"recipe": recipe}
-        every = max(1, JUDGE_EVERY // self._steps(rows))
-        return {"recipe": recipe, "validation": judged, "keep": "best", "eval_every": every, "patience": PATIENCE}
 
     def _steps(self, rows: int) -> int:
         """Of an epoch."""
