@@ -9,6 +9,7 @@ pytest.importorskip("sklearn")
 
 from iwax.experiments import STUDIES, missing, missing_others
 from iwax.experiments.demonstrate import demonstration_path, run_demonstration
+from iwax.impute import Settings
 
 
 def test_half_of_the_values_are_hidden_and_no_row_wholly():
@@ -33,12 +34,17 @@ def test_the_error_of_the_mean_is_the_spread_of_what_was_hidden():
 
 
 def test_a_demonstration_keeps_its_parts_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(missing, "AT_RANDOM", ("mean", "KNNImputer"))
+    monkeypatch.setattr(missing, "AT_RANDOM", ("mean", "iwax"))
+    monkeypatch.setitem(missing.METHODS, "iwax", missing.METHODS["KNNImputer"])  # which takes no training
     study = STUDIES["missing"]
     shown = next(one for one in study.demonstrations if one.name == "wine-random")
     path = demonstration_path(tmp_path, study, shown, "smoke")
     finding = run_demonstration(study, shown, "smoke", path)
-    assert finding.startswith("KNNImputer is best")
+    rows = json.loads(path.read_text())["rows"]
+    assert [row[:2] for row in rows] == [["mean", 1], ["iwax", 1]]
+    assert rows[0][4:6] == [rows[0][2] - rows[1][2], None]  # of one split no error is known
+    more = f"{rows[0][2] - rows[1][2]:.3f} more over 1."
+    assert finding == f"The error of iwax is {rows[1][2]:.3f} over 1 split(s); of the others mean has the least, {more}"
     assert len((path.parent / "missing-parts" / "points.jsonl").read_text().splitlines()) == 2
 
     def again(point):
@@ -77,6 +83,28 @@ def test_the_recipe_of_the_notebook_completes_a_table(monkeypatch):
     found = missing.measure({"table": "x", "hidden": "at random", "method": "recipe of the MIWAE notebook", "split": 0})
     assert 0.5 < found["rmse"] < 3
     assert 0 < found["coverage"] <= 1
+
+
+def test_differences_are_of_the_splits_that_both_methods_have():
+    def record(split, rmse):
+        return {"point": {"split": split}, "rmse": rmse, "coverage": None, "cpu_seconds": 1.0}
+
+    own = [record(0, 0.5), record(1, 0.9)]
+    found = [record(0, 0.6), record(1, 0.8), record(2, 9.0)]
+    row = dict(zip(missing.COLUMNS, missing._row("other", found, own), strict=True))
+    assert row["more than iwax"] == pytest.approx(0.0)  # not (0.6 + 0.8 + 9.0) / 3 - 0.7
+    assert row["s.e. of the difference"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("rows", [178, 1797])
+@pytest.mark.parametrize("missingness", ["ignorable", "self-masking"])
+def test_what_is_measured_is_what_an_imputer_does_if_nothing_is_said(rows, missingness, monkeypatch):
+    monkeypatch.setattr(missing, "complete_table", lambda name: np.zeros((rows, 2)))
+    method = "iwax" if missingness == "ignorable" else f"iwax, {missingness}"
+    point, settings = missing._point("x", "at random", method, 0, 4000), Settings(missingness=missingness)
+    assert point["train_samples"] == settings.num_samples
+    assert point.get("constant_spreads", False) == settings.has_constant_spreads(rows)
+    assert round(point.get("validation", 0) * rows) == settings.judged(rows)
 
 
 def test_small_tables_hold_out_a_part_and_their_points_say_so():

@@ -10,11 +10,14 @@ from iwax.report import missing_findings, missing_tables
 COLUMNS = ["method", "splits", "RMSE", "s.e. over splits", "mean-squared error", "coverage of 90 %", "CPU seconds"]
 
 
-def write(folder, table, rows):
+FOREST = ["IterativeImputer, forest", 5, 0.9, 0.01, 0.1, 0.01, 0.81, None, 2.0]
+
+
+def write(folder, table, rows, columns=COLUMNS):
     (folder / "demonstrations").mkdir(exist_ok=True)
     record = {
         **{"schema": 1, "study": "missing", "name": f"{table}-random", "title": f"{table}: half", "scale": "short"},
-        **{"seed": 0, "columns": COLUMNS, "rows": rows, "finding": "found.", "command": "iwax", "commit": "c" * 40},
+        **{"seed": 0, "columns": columns, "rows": rows, "finding": "found.", "command": "iwax", "commit": "c" * 40},
         "date": "2026-11-29T00:00:00+00:00",
     }
     (folder / "demonstrations" / f"missing-{table}-random-short.json").write_text(json.dumps(record))
@@ -59,3 +62,14 @@ def test_a_table_has_the_columns_of_its_record(tmp_path):
     assert "| iwax | 5 | 0.790 | 0.010 | 0.624 | 88% | 30.0 |" in text
     assert "| its paper (recalled) |  |  |  | 0.100 |  |  |" in text
     assert "Not run yet: banknote-random" in text
+
+
+@pytest.mark.parametrize(
+    ("difference", "place"), [((-0.02, 0.03), "least, in all;"), ((-0.02, 0.01), "in all but wine;")]
+)
+def test_methods_are_compared_by_their_difference_on_the_same_splits(tmp_path, difference, place):
+    columns = [*COLUMNS[:4], "more than iwax", "s.e. of the difference", *COLUMNS[4:]]
+    own = ["iwax", 5, 0.8, 0.05, None, None, 0.64, 0.9, 9.0]
+    other = ["IterativeImputer", 5, 0.78, 0.05, *difference, 0.6, None, 1.0]  # by their own spreads both are as good
+    write(tmp_path, "wine", [own, other, FOREST], columns)
+    assert place in missing_findings(STUDIES["missing"], tmp_path)
