@@ -169,6 +169,79 @@ def test_a_command_in_another_thread_leaves_signals_alone():
     assert found == [signal.getsignal(signal.SIGTERM)]
 
 
+@pytest.fixture
+def in_its_place(monkeypatch):
+    """What ends a wait of the main thread, and the statuses with which the process would have ended meanwhile."""
+    free, statuses = threading.Event(), []
+
+    def end(status):
+        statuses.append(status)
+        free.set()
+
+    monkeypatch.setattr(interrupts.os, "_exit", end)
+    monkeypatch.setattr(interrupts, "GRACE", 0.05)
+    return free, statuses
+
+
+def _taken_by_another_thread(signum):
+    """A signal of the process that ends no wait of its main thread, as that is not the one interrupted."""
+    thread = threading.Thread(target=lambda: signal.pthread_kill(threading.get_ident(), signum))
+    thread.start()
+    thread.join()
+
+
+@POSIX
+def test_a_signal_that_another_thread_took_is_answered_while_the_main_thread_waits_for_a_lock(in_its_place):
+    free, statuses = in_its_place
+    with handled():
+        threading.Timer(0.1, _taken_by_another_thread, [signal.SIGTERM]).start()
+        assert free.wait(20)  # within which Python would not answer
+        assert statuses[0] == 143
+
+
+@POSIX
+def test_where_work_would_be_lost_it_is_the_second_unanswered_signal_that_ends_the_process(in_its_place):
+    free, statuses = in_its_place
+    with contextlib.suppress(Interrupted), handled(), finishing():
+        for seconds in (0.1, 0.11, 0.5):  # the second comes with the first, and is one with it
+            threading.Timer(seconds, _taken_by_another_thread, [signal.SIGINT]).start()
+        begin = time.monotonic()
+        assert free.wait(20)
+        assert 0.5 < time.monotonic() - begin < 10
+        assert statuses[0] == 130
+
+
+@POSIX
+def test_a_signal_to_a_process_that_this_one_forked_is_not_this_ones():
+    program = """if True:
+        import os, signal, time
+        from iwax.interrupts import handled
+        with handled():
+            child = os.fork()
+            if not child:
+                signal.raise_signal(signal.SIGTERM)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            time.sleep(0.5)
+        print(status)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "143\n")
+
+
+@POSIX
+def test_a_loop_of_events_keeps_its_pipe():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    try:
+        with handled():
+            assert signal.set_wakeup_fd(writing) == writing
+    finally:
+        assert signal.set_wakeup_fd(-1) == writing
+        os.close(reading)
+        os.close(writing)
+
+
 @POSIX
 def test_a_cohort_side_by_side_stops_with_all_its_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(cohorts, "vectorized_is_quicker", lambda: False)

@@ -6,10 +6,11 @@ from typing import Any
 
 from iwax.errors import IwaxError
 
-__all__ = ["LARGEST", "check_choice", "check_positive_integer", "check_seed", "nearest"]
+__all__ = ["LARGEST", "MOST_SEEDS", "check_choice", "check_positive_integer", "check_seed", "nearest"]
 
 LARGEST = 2**31 - 1  # of counts and sizes, which are 32 bits wide on a device
 LARGEST_SEED = 2**32 - 1
+MOST_SEEDS = 10_000  # of one configuration in one command, which makes a run of each before it trains the first
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:

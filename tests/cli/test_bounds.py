@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from iwax.cli import main
+from iwax.errors import IwaxError
+from iwax.experiments.scales import plan
+from iwax.experiments.studies import STUDIES
 from iwax.keys import EvaluationKeys, TrainingKeys
+from iwax.runs.cohorts import seeds
 from iwax.runs.launch import new_run
+from iwax.sweeps.evaluating import evaluate_by_executor
+from iwax.sweeps.executors import make_executor
+from iwax.sweeps.executors.local import LocalExecutor
+from iwax.sweeps.specification import Specification
 from tiny import tiny_config, tiny_data
 
 SEEDS = "Expected seed to be an integer from 0 to 4294967295; got"
@@ -39,6 +47,7 @@ def refused(capsys, *arguments):
         (("--seed", 2**63), f"{SEEDS} 9223372036854775808"),
         (("--seed", -1), f"{SEEDS} -1"),
         (("--seeds", 2, "--seed", 2**32 - 1), f"{SEEDS} 4294967296"),
+        (("--seeds", 2**64), f"Expected seeds to be an integer of at most 10000; got {2**64}"),
         (("--epochs", 2**63), f"epochs {COUNTS}"),
         (("--num-samples", 2**63), f"num_samples {COUNTS}"),
         (("--num-samples", 10**9), "at most 2147483647; got 10 times 1000000000. Lower --batch-size or --num-samples."),
@@ -99,3 +108,30 @@ def test_the_last_seed_is_one_of_its_own_and_the_next_is_none():
         keys.of_seed(2**32 - 1)
         with pytest.raises(ValueError, match=SEEDS):
             keys.of_seed(2**32)
+
+
+def test_more_runs_than_anybody_trains_are_refused_before_they_are_made(capsys, folder):
+    """Of a number with one digit too many, a run was made after the other until memory was full."""
+    most = "to be an integer of at most 10000; got 10001"
+    with pytest.raises(ValueError, match=f"Expected seeds {most}"):
+        seeds(tiny_config(), 10_001)
+    for count, message in ((0, "to be an integer of at least 1; got 0"), (10_001, most)):
+        with pytest.raises(ValueError, match=f"Expected seeds {message}"):
+            plan(STUDIES["burda2016"], "smoke", seeds=count)
+        with pytest.raises(ValueError, match=f"Expected seeds {message}"):
+            Specification(seeds=count).runs()
+    grid = {"num_samples": range(1, 401), "epochs": range(1, 301)}
+    with pytest.raises(ValueError, match=r"Expected a sweep of at most 100000 runs; got 120000\."):
+        Specification(grid=grid).runs()
+    with pytest.raises(ValueError, match=f"Expected shards {most}"):
+        evaluate_by_executor([], LocalExecutor(1), {}, parts=10_001)
+    line = refused(capsys, "impute", folder / "none.csv", "--out", folder / "full.csv", "--multiple", 10_001)
+    assert f"Expected multiple {most}" in line
+
+
+@pytest.mark.parametrize("gpus", [float("nan"), float("inf"), 1e-320, -1.0, 1025.0])
+def test_a_share_of_a_gpu_that_is_none_is_refused(tmp_path, monkeypatch, gpus):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for name in ("local", "slurm"):
+        with pytest.raises(IwaxError, match=r"Expected gpus of a task to be 0, or from 0\.01 to 1024; got"):
+            make_executor(name, tmp_path, gpus=gpus)

@@ -1,5 +1,6 @@
 import functools
 import http.server
+import signal
 import socket
 import threading
 import time
@@ -93,3 +94,23 @@ def test_the_next_mirror_is_asked_after_wrong_content(mirror):
 def test_no_mirror_within_three_seconds(closed):
     with pytest.raises(SourceError, match="web mirrors: no connection within 3 s"):
         from_mirrors([closed], download)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of POSIX")
+def test_a_signal_that_a_probe_took_is_answered_while_mirrors_are_waited_for(monkeypatch):
+    free = threading.Event()
+
+    def hang(*_, **__):
+        time.sleep(0.2)  # until the main thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        assert free.wait(10)  # which ends the wait of no other thread
+        raise OSError
+
+    monkeypatch.setattr(web.socket, "create_connection", hang)
+    before, begin = signal.signal(signal.SIGUSR1, lambda signum, frame: free.set()), time.monotonic()
+    try:
+        assert reachable(["http://example.test/"], 5.0) == []
+        assert time.monotonic() - begin < 4
+    finally:
+        free.set()
+        signal.signal(signal.SIGUSR1, before)

@@ -1,6 +1,8 @@
 """A study's points are measured once, whatever interrupts it."""
 
+import signal
 import threading
+import time
 
 import pytest
 
@@ -63,3 +65,19 @@ def test_several_at_once_are_the_same_in_the_same_order(tmp_path):
     found = measure_points(tmp_path, points, measure, workers=2)
     assert [record["square"] for record in found] == [0, 1, 4, 9]
     assert len((tmp_path / POINTS).read_text().splitlines()) == 4
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of POSIX")
+def test_a_signal_that_the_measuring_thread_took_is_answered_while_it_measures(tmp_path):
+    free = threading.Event()
+
+    def measure(point):
+        time.sleep(0.2)  # until the main thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        return {"free": free.wait(10)}  # which ends the wait of no other thread
+
+    before = signal.signal(signal.SIGUSR1, lambda signum, frame: free.set())
+    try:
+        assert [record["free"] for record in measure_points(tmp_path, [{"n": 1}], measure)] == [True]
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -12,8 +12,11 @@ RECORD = Record(
     scale="smoke",
     asked={"objective": "elbo"},
     config={"objective": "elbo", "dataset": "mnist"},
-    training={"epochs": 1, "curve": [[1, -2.0]]},
-    evaluation={"values": {"log_p": -2.0, "iwae_64": -2.5, "minus_kl": -0.5}, "active_units": [3, 1]},
+    training={"epochs": 1, "steps": 10, "seconds": 0.5, "final_bound": -2.0, "curve": [[1, -2.0]]},
+    evaluation={
+        **{"num_images": 4, "num_samples": 64, "mc_error": {}, "data_error": {}, "active_units": [3, 1]},
+        "values": {"log_p": -2.0, "iwae_64": -2.5, "minus_kl": -0.5},
+    },
     machine={"cores": 2},
     versions={"jax": "0"},
     commit=None,

@@ -17,6 +17,7 @@ import pytest
 import iwax
 import made
 from in_process import run_command
+from iwax.errors import IwaxError
 from iwax.experiments import STUDIES, verification
 from iwax.experiments.identity import run_name
 from iwax.experiments.matching import matching_records
@@ -262,6 +263,29 @@ def test_records_are_verified_and_altered_ones_found_out(tmp_path, capsys):
     path.write_text(dataclasses.replace(record, evaluation=better).to_json())
     status, out, _ = command(capsys, "--verify", *folders, "--json")
     assert (status, json.loads(out)["verdict"]) == (1, "differs")
+
+
+def test_a_record_is_verified_as_far_as_it_says_what_it_is_of(tmp_path, monkeypatch):
+    """One that says less may be shown: those of other versions, or made by hand."""
+    whole = made.record(RunConfig(objective="iwae", dataset="mnist-sample"))
+    path = tmp_path / f"{whole.id}.json"
+    path.write_text(whole.to_json())
+    with pytest.raises(IwaxError, match=r"to have seed and test_hash, without which it cannot be verified"):
+        verification.verify(tmp_path)
+    judged = {**whole.evaluation, "seed": 0, "test_hash": "abc"}
+    path.write_text(dataclasses.replace(whole, evaluation=judged).to_json())
+    limits = []
+
+    def train(*arguments):
+        limits.append(arguments[4:])
+        raise IwaxError("got as far as training")
+
+    monkeypatch.setattr(verification, "_train", train)
+    for checks, limit in (({}, (1800.0,)), ({"all_epochs": True}, ())):  # of the first epochs only, if not known
+        path.write_text(dataclasses.replace(whole, evaluation=judged, checks=checks).to_json())
+        with pytest.raises(IwaxError, match="as far as training"):
+            verification.verify(tmp_path)
+        assert limits.pop() == limit
 
 
 def test_the_run_limit_judges_a_run_as_it_is(tmp_path):

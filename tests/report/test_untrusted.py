@@ -116,6 +116,8 @@ def test_a_picture_that_leads_elsewhere_or_is_none_is_not_shown(tmp_path):
         ({"scale": "enormous"}, "Expected its scale to be one of smoke, trial, short, full; got 'enormous'"),
         ({"training": []}, "Expected training of a record to be an object of JSON"),
         ({"asked": {"num_samples": "many"}}, "Expected num_samples of its asked to be .*; got 'many'"),
+        ({"training": {"epochs": 4, "curve": []}}, "Expected training of a record to have steps"),
+        ({"evaluation": {"active_units": []}}, "Expected evaluation of a record to have num_images"),
         ({"along": [[1]]}, "Expected item 1 of along of a record to be a list of 2"),
         ({"checks": {"finite": "yes"}}, "Expected finite of checks of a record to be true or false; got 'yes'"),
     ],

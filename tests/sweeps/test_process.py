@@ -11,10 +11,10 @@ from importlib.util import find_spec
 
 import pytest
 
-from iwax.sweeps import BUSY, Task
+from iwax.sweeps import BUSY, Task, process
 from iwax.sweeps.executors import local, slurm
 from iwax.sweeps.lease import holder, lease
-from iwax.sweeps.process import environment_of, run_process, start_process
+from iwax.sweeps.process import environment_of, interrupt, run_process, start_process
 
 SHOW = "import json, os, sys; print(json.dumps([sorted(os.sched_getaffinity(0)), 'jax' in sys.modules]))"
 WRAPPED = """
@@ -93,6 +93,25 @@ def test_a_task_finds_its_gpus_and_its_share_of_their_memory_before_jax_does(tmp
     assert environment_of(task(tmp_path, environment={"A": "c"}), {"A": "b"})["A"] == "c"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_task_is_interrupted_although_its_driver_ignores_ctrl_c(tmp_path):
+    """As all does that a script starts in the background."""
+    path = tmp_path / "lease"
+    program = "import time; print('begun', flush=True); time.sleep(20)"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = wrapped(program, task(tmp_path, lease=str(path)), stderr=subprocess.DEVNULL)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.stdout.readline() == "begun\n"
+    begin = time.monotonic()
+    interrupt([process], patience=15.0)
+    process.communicate()
+    assert process.returncode not in (0, -signal.SIGKILL)
+    assert time.monotonic() - begin < 10
+    assert not path.exists()  # given back
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="affinity is Linux's")
 def test_each_task_has_a_gpu_or_a_share_that_no_other_has_and_one_too_many_waits(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -149,3 +168,19 @@ def test_a_process_that_cannot_be_started_leaves_none(tmp_path):
     process = start_process(task(tmp_path, "--version", cores=10_000))
     assert process.wait(30) == 1
     assert "Expected cores to be at most" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("where", ["ray", "slurm"])
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of POSIX")
+def test_a_signal_that_another_thread_took_is_answered_while_a_process_is_waited_for(tmp_path, monkeypatch, where):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(10)"])
+    monkeypatch.setattr(process if where == "ray" else slurm, "start_process", lambda _: child)
+    before = signal.signal(signal.SIGUSR1, lambda signum, frame: child.kill())
+    timer = threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGUSR1))
+    timer.start()
+    try:
+        status = run_process(task(tmp_path)) if where == "ray" else slurm.Job(task(tmp_path))()
+        assert status == -signal.SIGKILL  # and not 0, ten seconds later
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        timer.join()

@@ -97,3 +97,11 @@ def test_a_grid_that_cannot_be_read_is_refused(pair, message):
         read_grid([pair])
     with pytest.raises(IwaxError, match="once in --grid; got epochs twice"):
         read_grid(["epochs=1", "epochs=2"])
+
+
+def test_runs_that_are_equal_are_one_however_their_numbers_are_written():
+    grid = {"num_samples": [5, 1, 5], "beta1": [0.5, 1, 1.0], "columns": [["a", "b"], ["a", "b"], ["b", "a"]]}
+    runs = Specification(grid=grid).runs()
+    assert [(run["num_samples"], run["beta1"], run["columns"]) for run in runs] == [
+        (n, beta1, columns) for n in (5, 1) for beta1 in (0.5, 1) for columns in (["a", "b"], ["b", "a"])
+    ]

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="keep the counts, and write them into the page")
     parser.add_argument("--out", type=Path, help="write the counts to this file")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background, and all it starts, ignores it
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     done: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:

@@ -18,6 +18,7 @@ from iwax.data.payload import ChecksumError, SourceError
 
 CONNECT_SECONDS = 3.0  # for all mirrors together
 READ_SECONDS = 30.0
+PAUSE = 0.02
 
 T = TypeVar("T")
 
@@ -40,8 +41,8 @@ def reachable(urls: Sequence[str], seconds: float = CONNECT_SECONDS) -> list[str
     threads = [threading.Thread(target=probe, args=(url,), daemon=True) for url in urls]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
+        time.sleep(PAUSE)  # not `join`, which no signal ends that one of these threads took
     return [url for url in urls if url in answered]
 
 

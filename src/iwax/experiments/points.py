@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from iwax.runs import RunFolder
 __all__ = ["POINTS", "Point", "measure_points"]
 
 POINTS = "points.jsonl"
+HEARS_SECONDS = 0.1
+"""After which a thread that waits for others looks for signals, which the system may give to any."""
 Point = dict[str, Any]
 """All that decides a measurement, as a JSON object."""
 
@@ -60,6 +62,13 @@ def measure_points(
 
     pool = ThreadPoolExecutor(workers)
     try:
-        return list(pool.map(record_of, points))
+        return [_heard(future) for future in [pool.submit(record_of, point) for point in points]]
     finally:
         pool.shutdown(cancel_futures=True)  # an interruption waits for what is being measured, and starts no more
+
+
+def _heard(future: Future[dict[str, Any]]) -> dict[str, Any]:
+    """What is measured in another thread; a signal is answered meanwhile."""
+    while not wait([future], HEARS_SECONDS).done:
+        pass
+    return future.result()

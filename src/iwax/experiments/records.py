@@ -25,25 +25,36 @@ class Training(TypedDict, total=False):
     """What a record has of training, as far as a report reads it."""
 
     epochs: Required[Count]
-    steps: Count | None
-    seconds: float | None
+    steps: Required[Count]
+    seconds: Required[float]
     flop: float | None
-    final_bound: float | None
+    final_bound: Required[float | None]
     curve: Required[Curve]
     beta: Curve
     early_epochs: Count
 
 
+class Values(TypedDict, total=False):
+    """The same of what was judged; null is a number that is not finite."""
+
+    log_p: Required[float | None]
+    iwae_64: Required[float | None]
+    minus_kl: Required[float | None]
+    elbo: float | None
+
+
 class Judgement(TypedDict, total=False):
     """The same of its evaluation."""
 
-    num_images: Count | None
-    num_samples: Count | None
+    num_images: Required[Count]
+    num_samples: Required[Count]
+    seed: Count
+    test_hash: str
     active_units: Required[list[Count]]
     holding_units: list[Count]
-    values: Required[Numbers]
-    mc_error: Numbers
-    data_error: Numbers
+    values: Required[Values]
+    mc_error: Required[Numbers]
+    data_error: Required[Numbers]
     seconds: float
 
 

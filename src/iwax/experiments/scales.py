@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from iwax.checks import check_choice
+from iwax.checks import MOST_SEEDS, check_choice, check_positive_integer
 from iwax.experiments.identity import explicit_fields, non_default_fields, run_name
 from iwax.experiments.matching import BY_SMOKE
 from iwax.experiments.study import ALONG, SAMPLE, Study
@@ -66,9 +66,11 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
         given: fields of the recipe that the caller decides.
 
     Raises:
-        ValueError: an unknown scale, or an invalid configuration.
+        ValueError: an unknown scale, no count of seeds from 1 to 10,000, or an invalid configuration.
     """
     check_choice("scale", scale, SCALES)
+    if seeds is not None:
+        check_positive_integer("seeds", seeds, most=MOST_SEEDS)
     runs: dict[str, RunConfig] = {}
     counted = [(pair, _seeds(study, scale, pair) if seeds is None else seeds) for pair in study.configs]
     for seed in range(max((count for _, count in counted), default=0)):  # the first seed of all cells first

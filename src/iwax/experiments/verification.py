@@ -47,16 +47,17 @@ def verify(
         verdict: "the same bits", "within the error" or "differs".
 
     Raises:
-        ValueError: no such record.
+        ValueError: no such record, or one that does not say what it was judged on.
     """
     record = _chosen(read_records(results), id, results)
+    _check_verifiable(record)
     config = RunConfig(**dict(record.asked))
     found: dict[str, Any] = {"record": record.id, "run": run_name(config), "scale": record.scale}
     with tempfile.TemporaryDirectory(prefix="iwax-verify-") as folder:
         before = _started_from(record, Path(folder), seconds, data_dir)
         if before is not None:
             config = dataclasses.replace(config, init_from=before)
-        whole = record.training["seconds"] <= seconds and record.checks["all_epochs"]
+        whole = record.training["seconds"] <= seconds and record.checks.get("all_epochs", False)
         kept = Path(runs) / found["run"]
         if whole:
             found |= _again(record, config, Path(folder), data_dir, on_progress)
@@ -76,6 +77,15 @@ def _chosen(records: list[Record], id: str | None, results: str | Path) -> Recor
         if record.id == id:
             return record
     raise IwaxError(f"Expected a record {id} in {results}; there are {len(records)} others.")
+
+
+def _check_verifiable(record: Record) -> None:
+    """Raises ValueError for a record that may be shown, but does not say on which images, and by which seed."""
+    if missing := [name for name in ("seed", "test_hash") if name not in record.evaluation]:
+        raise IwaxError(
+            f"Expected the evaluation of {record.id} to have {' and '.join(missing)}, without which it cannot be "
+            "verified. Make it afresh with `iwax reproduce --restart`."
+        )
 
 
 def _started_from(record: Record, folder: Path, seconds: float, data_dir: str | None) -> str | None:
@@ -138,7 +148,7 @@ def _judgement(
     if found["test_hash"] != wanted["test_hash"]:
         raise IwaxError(f"Expected the test images of {record.id}; got others (or other random numbers).")
     names = {"log_p": "log_p", "iwae_64": "iwae_64", "elbo": "elbo", "minus_kl": "neg_kl"}
-    known = {name: wanted["values"][name] for name in names if wanted["values"][name] is not None}  # null: not finite
+    known = {name: value for name, value in wanted["values"].items() if name in names and value is not None}
     return {name: found[names[name]] - value for name, value in known.items()}
 
 

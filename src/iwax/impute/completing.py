@@ -15,7 +15,7 @@ from iwax.extras import check_installed
 from iwax.files import make_folder, write_whole
 from iwax.impute.columns import is_missing
 from iwax.impute.files import Sheet
-from iwax.impute.fitting import FittedTable, TableImputation, fit_table
+from iwax.impute.fitting import MOST_TABLES, FittedTable, TableImputation, fit_table
 from iwax.impute.heldout import ColumnError, hide, measure
 from iwax.impute.settings import Settings
 from iwax.progress import Progress
@@ -105,7 +105,7 @@ def complete_file(
         IwaxError: a table that is invalid, or one that misses nothing.
     """
     check_positive_integer("num_samples", num_samples)
-    check_positive_integer("multiple", multiple, least=0)
+    check_positive_integer("multiple", multiple, least=0, most=MOST_TABLES)
     sheet = _read(path, out, drop, header, settings)
     rows, key = len(sheet.table[0]), jax.random.key(seed)
     epochs, watch = settings.epochs_of(rows), _Watch()

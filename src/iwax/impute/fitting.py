@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
+from iwax.checks import check_positive_integer
 from iwax.data import hold_out
 from iwax.errors import IwaxError
 from iwax.impute.columns import COUNTS, Column, encode, fit_columns, is_missing
@@ -20,8 +21,9 @@ from iwax.keys import stream
 from iwax.objectives import IWAE
 from iwax.training import fit
 
-__all__ = ["FittedTable", "TableImputation", "fit_table"]
+__all__ = ["MOST_TABLES", "FittedTable", "TableImputation", "fit_table"]
 
+MOST_TABLES = 10_000  # drawn at once, of all rows
 INTERVAL_DRAWS = 200
 Table = Sequence[np.ndarray]
 
@@ -99,6 +101,7 @@ class FittedTable:
             level: probability between `lower` and `upper`.
             on_batch: called with the number of rows done, now and then.
         """
+        check_positive_integer("multiple", multiple, least=0, most=MOST_TABLES)
         if not 0 < level < 1:
             raise IwaxError(f"Expected level to lie between 0 and 1; got {level!r}.")
         x = encode(self.columns, table)

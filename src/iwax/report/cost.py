@@ -24,7 +24,8 @@ ROOM = (1.2, 0.18)  # a factor of arithmetic and nats, between two labels
 
 def priced(records: Sequence[Record]) -> list[Record]:
     """Those whose whole arithmetic is known: a run that went on from a trained model holds that of its own part."""
-    return [r for r in records if r.training.get("flop") and r.config.get("init_from") is None]
+    known = [r for r in records if r.training.get("flop") and r.value("nll") is not None]
+    return [r for r in known if r.config.get("init_from") is None]
 
 
 def worth(records: Sequence[Record]) -> str:

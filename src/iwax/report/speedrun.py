@@ -122,12 +122,18 @@ def _line(found: Found) -> tuple[Datum, ...]:
         *(Datum(config[name]) for name in ("model", "dataset", "precision")),
         Datum(f"{_rate(config):g}"),
         *(count(training["epochs"]), flop(found.average("training", "flop"))),
-        Datum(f"{100 * training['flop'] / _published_flop(found.records[0]):.1f} %"),
+        _share(found),
         *(*seconds(found), number(found.value, "nll")),
         *(small(error) for error in (found.spread, found.error("mc_error"), found.error("data_error"))),
         *((Datum("—"), Datum("—")) if theirs is None else (number(theirs, "nll"), _difference(found.value - theirs))),
         *(_units(found), _seeds(found)),
     )
+
+
+def _share(found: Found) -> Datum:
+    """The arithmetic of training as a share of the published; none of a record that does not have it."""
+    known = found.records[0].training.get("flop")
+    return Datum(f"{100 * known / _published_flop(found.records[0]):.1f} %" if known else "—")
 
 
 def _published_flop(record: Record) -> float:
@@ -202,8 +208,9 @@ def _seeds(found: Found) -> Datum:
 
 def compared(records: Sequence[Record]) -> dict[str, Record]:
     """The runs of the figure: name -> the first of its records that was judged along training."""
+    priced = [record for record in records if record.training.get("flop")]
     found = {
-        name: [r for r in matching_records(study.STUDY, config, records) if r.along and r.config["seed"] == 0]
+        name: [r for r in matching_records(study.STUDY, config, priced) if r.along and r.config["seed"] == 0]
         for name, config in study.COMPARED.items()
     }
     return {name: those[0] for name, those in found.items() if those}

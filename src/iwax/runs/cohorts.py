@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from iwax.checks import MOST_SEEDS, check_positive_integer
 from iwax.data import Dataset
 from iwax.errors import IwaxError
 from iwax.files import PART, dumps, make_folder
@@ -34,9 +35,13 @@ __all__ = ["new_cohort", "resume_cohort", "seeds"]
 def seeds(config: RunConfig, count: int) -> dict[str, RunConfig]:
     """A configuration with `count` seeds, its own first, by name.
 
+    Raises:
+        ValueError: no count from 1 to 10,000.
+
     >>> list(seeds(RunConfig(seed=3), 2))
     ['seed3', 'seed4']
     """
+    check_positive_integer("seeds", count, most=MOST_SEEDS)
     numbers = range(config.seed, config.seed + count)
     return {f"seed{number}": dataclasses.replace(config, seed=number) for number in numbers}
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
 from iwax.files import dumps, read_json
 from iwax.progress import Progress
@@ -26,6 +27,7 @@ __all__ = ["evaluate_by_executor", "runs_of"]
 PARTS = "evaluation.parts"
 WHOLE = "whole"
 AT_LEAST = 8  # parts in all, where the executor does not say how many tasks it runs at a time
+MOST_PARTS = 10_000  # each is a process, which imports JAX
 EACH = 2  # parts for each task at a time, so that all end at about one time
 
 
@@ -63,9 +65,14 @@ def evaluate_by_executor(
         parts: into how many the images of each run are divided; as many as keep the executor busy if left out.
         max_failures, log, on_progress: as for `iwax.sweeps.Driver`.
 
+    Raises:
+        ValueError: no number of parts from 1 to 10,000.
+
     Returns:
         The summary of each run that is done, and what became of the parts, and of the wholes.
     """
+    if parts is not None:
+        check_positive_integer("shards", parts, most=MOST_PARTS)
     count = parts or max(1, -(-(EACH * executor.slots if executor.slots else AT_LEAST) // len(runs)))
     jobs = [_Job(run, dict(options)) for run in runs]
     common: dict[str, Any] = {"max_failures": max_failures, "log": log, "on_progress": on_progress}

@@ -26,6 +26,7 @@ from iwax.sweeps.lease import lease
 
 __all__ = ["PATIENCE", "environment_of", "interrupt", "main", "run_process", "start_process"]
 
+PAUSE = 0.05  # seconds between two looks at a process, within which a signal is answered
 PATIENCE = 90.0  # seconds that an interrupted process has for its checkpoint
 SET_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 SHARE = 0.9  # of a GPU's memory, that tasks with a share of it divide
@@ -49,7 +50,9 @@ def run_process(task: Task) -> int:
     """The exit status of a task, run to its end here; an interruption is passed on."""
     process = start_process(task)
     try:
-        return process.wait()
+        while process.poll() is None:  # a wait without an end is not left where another thread took the signal
+            time.sleep(PAUSE)
+        return process.returncode
     except BaseException:
         interrupt([process])
         raise
@@ -87,6 +90,7 @@ def main(arguments: Sequence[str]) -> None:
     """Of the process: the number of its parent, and its task as JSON."""
     parent, text = arguments
     task = loads(text, "the task")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which it ignores if a script started its driver with "&"
     _end_with(int(parent))
     with contextlib.ExitStack() as stack:
         try:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from iwax.checks import check_positive_integer, nearest
+from iwax.checks import MOST_SEEDS, check_positive_integer, nearest
 from iwax.errors import IwaxError
 from iwax.files import read_text
 from iwax.runs import FIELDS_BY_OPTION, RunConfig
@@ -15,6 +16,7 @@ from iwax.runs import FIELDS_BY_OPTION, RunConfig
 __all__ = ["Specification", "read_grid", "read_specification"]
 
 TABLES = ("base", "grid", "case", "seeds")
+MOST_RUNS = 100_000
 HINTS = get_type_hints(RunConfig)
 
 
@@ -38,27 +40,34 @@ class Specification:
         """The fields of each run, in the order of the grid, the last one turning fastest and seeds before all.
 
         Raises:
-            ValueError: seeds that are given twice.
+            ValueError: seeds that are given twice, or more runs than one sweep takes.
 
         >>> grid = {"objective": ["iwae", "elbo"], "num_samples": [1, 5]}
         >>> [tuple(run.values()) for run in Specification(grid=grid).runs()]
         [('iwae', 1), ('iwae', 5), ('elbo', 1), ('elbo', 5)]
         """
-        if self.seeds is not None:
-            check_positive_integer("seeds", self.seeds)
-            if "seed" in self.grid:
-                raise IwaxError(f"Expected seeds or a grid of seed; got both, {self.seeds} and {self.grid['seed']}.")
+        self._check_count()
+        if self.seeds is not None and "seed" in self.grid:
+            raise IwaxError(f"Expected seeds or a grid of seed; got both, {self.seeds} and {self.grid['seed']}.")
         grid = {name: values for name, values in self.grid.items() if name != "seed"}
         combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
         if self.cases and not grid:
             combinations = []  # else the base alone would be a run, too
-        found = []
+        found = dict[Any, dict[str, Any]]()
         for seed in self._seeds():
             for own in [*combinations, *self.cases]:
                 run = {**self.base, **({} if seed is None else {"seed": seed}), **own}
-                if run not in found:
-                    found.append(run)
-        return found
+                found.setdefault(_hashable(run), run)
+        return list(found.values())
+
+    def _check_count(self) -> None:
+        """Raises ValueError before a million runs are made of a few numbers."""
+        if self.seeds is not None:
+            check_positive_integer("seeds", self.seeds, most=MOST_SEEDS)
+        grid = math.prod(len(values) for values in self.grid.values())
+        count = (self.seeds or 1) * (grid + len(self.cases))
+        if count > MOST_RUNS:
+            raise IwaxError(f"Expected a sweep of at most {MOST_RUNS} runs; got {count}. Leave out values of its grid.")
 
     def _seeds(self) -> Sequence[int | None]:
         if "seed" in self.grid:
@@ -174,3 +183,10 @@ def _read(field: str, text: str, pair: str) -> Any:
 
 def _words(kind: type) -> str:
     return {int: "an integer", float: "a number", bool: "true or false", str: "text"}[kind]
+
+
+def _hashable(value: Any) -> Any:
+    """The same for equal values, and to be had in a set."""
+    if isinstance(value, Mapping):
+        return frozenset((name, _hashable(inner)) for name, inner in value.items())
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value

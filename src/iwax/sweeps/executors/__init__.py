@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from iwax.checks import check_choice
+from iwax.errors import IwaxError
 from iwax.sweeps.executors.protocol import Ended, Executor, Task
 
 __all__ = ["EXECUTORS", "Ended", "Executor", "Task", "make_executor"]
+
+LEAST_SHARE = 0.01  # of a GPU
+MOST_GPUS = 1024
 
 
 def _local(folder: Path, *, workers: int | None, cores: int, gpus: float | None, **others: Any) -> Executor:
@@ -56,5 +60,7 @@ def make_executor(
         MissingExtraError: the engine is not installed.
     """
     check_choice("executor", name, EXECUTORS)
+    if gpus is not None and not (gpus == 0 or LEAST_SHARE <= gpus <= MOST_GPUS):  # which NaN is not either
+        raise IwaxError(f"Expected gpus of a task to be 0, or from {LEAST_SHARE} to {MOST_GPUS}; got {gpus:g}.")
     options: dict[str, Any] = {"workers": workers, "cores": cores, "gpus": gpus}
     return EXECUTORS[name](folder, **options, address=address, minutes=minutes)

@@ -36,7 +36,9 @@ class Job:
 
     def __call__(self) -> int:
         self._process = start_process(self.task)
-        return self._process.wait()
+        while self._process.poll() is None:  # submitit's signals are answered meanwhile, whichever thread took them
+            time.sleep(PAUSE / 10)
+        return self._process.returncode
 
     def checkpoint(self) -> Any:
         """Has the run write its checkpoint, and gives the same job afresh; the run goes on from there."""
@@ -48,7 +50,7 @@ class Job:
 
 
 def _interrupt(pid: int) -> None:
-    """Interrupt a child and wait for its end, without `Popen`: its `wait`, within which a signal may call this, holds
+    """Interrupt a child and wait for its end, without `Popen`: its `poll`, within which a signal may call this, holds
     the lock that its other methods wait for."""
     deadline = time.monotonic() + PATIENCE
     with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it has ended
