@@ -830,6 +830,18 @@ BUGS = [
         "more_runs", "", where=("tests/cli/test_bounds.py",)),
     Bug("any share of a GPU is one", "sweeps/executors/__init__.py", "LEAST_SHARE <= gpus <= MOST_GPUS", "gpus > 0",
         "share_of_a_gpu", "", where=("tests/cli/test_bounds.py",)),
+    Bug("what a file of Parquet holds is decoded where nothing is expected", "impute/files.py",
+        "except (*FOREIGN, pyarrow.ArrowException) as error:", "except pyarrow.ArrowException as error:", "no_utf8",
+        "make torture", where=("tests/impute/test_impute_files.py",)),
+    Bug("a file that is no Parquet is Arrow's to refuse", "data/tables.py",
+        "except (*FOREIGN, pyarrow.ArrowException) as error:", "except FileNotFoundError as error:", "parquet_of_numbers",
+        "", where=("tests/data/test_tables.py",)),
+    Bug("a record that does not say whether it was trained to its end is verified as if it was",
+        "experiments/verification.py", 'record.checks.get("all_epochs", False)', 'record.checks["all_epochs"]',
+        "as_far_as_it_says", "make torture", where=("tests/experiments/test_reproduction.py",)),
+    Bug("an evaluation names the checkpoint that is there when it is asked, not the one whose model it has",
+        "runs/loading.py", "checkpoint_sha256=held.sha256,", "checkpoint_sha256=folder.to_judge(checkpoint).sha256,",
+        "takes_its_place_meanwhile", "issue 37", where=("tests/judging/test_made_from.py",)),
 ]  # fmt: skip
 
 

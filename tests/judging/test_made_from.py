@@ -16,6 +16,7 @@ from iwax.figures import read_about
 from iwax.judging import anneal_run, evaluate_run, implicit_run, reconstruction_sheet, sample_sheet, ssim_run
 from iwax.report.gather import gather, pictures
 from iwax.runs import environment
+from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.contents import CHECKPOINT, ENVIRONMENT, NEW
 from iwax.runs.folder import RunFolder
 from iwax.runs.launch import new_run, resume_run
@@ -124,6 +125,26 @@ def test_annealing_names_the_checkpoint_whose_model_it_ran(run, quick_annealing)
     assert found["checkpoint"] == run.checkpoint().sha256[:16]
 
 
+def test_an_evaluation_names_the_checkpoint_that_it_judges_though_another_takes_its_place_meanwhile(
+    run, tmp_path, monkeypatch
+):
+    shutil.copytree(run.path, tmp_path / "further")
+    resume_run(tmp_path / "further")
+    before, fill = run.checkpoint().sha256, Checkpoint.fill
+
+    def replaced(held, *arguments):
+        """Right after the arrays were taken, as where the run is trained on by another process."""
+        filled = fill(held, *arguments)
+        shutil.copy(tmp_path / "further" / CHECKPOINT, run.path / CHECKPOINT)
+        return filled
+
+    monkeypatch.setattr(Checkpoint, "fill", replaced)
+    evaluate_run(run.path, **SHORT, recompute=True)
+    written = json.loads((run.path / "evaluation.json").read_text())
+    assert written["settings"]["checkpoint"] == before != run.checkpoint().sha256
+    assert shown(run) is None  # as it is not that of the run any more
+
+
 def test_annealing_goes_on_with_the_same_code_only(run, quick_annealing, monkeypatch):
     steps = []
 
@@ -154,8 +175,6 @@ def test_the_checkpoint_of_another_run_is_not_judged_under_this_runs_name(run, t
 
 def test_a_checkpoint_of_a_version_with_fewer_choices_is_read(run, monkeypatch):
     """What its configuration does not name was as it is by default."""
-    from iwax.runs.checkpoint import Checkpoint
-
     read = RunFolder.to_judge
     fewer = json.dumps({k: v for k, v in json.loads(run.config().to_json()).items() if k != "precision"})
 
