@@ -49,7 +49,12 @@ def test_parquet_is_read_and_written(tmp_path):
     assert np.array_equal(sheet.table[0], [1, np.nan, 3], equal_nan=True)
     assert sheet.table[1].tolist() == ["Bern", None, "Rom"]
     sheet.write(tmp_path / "done.parquet", [np.array([1.0, 2.0, 3.0]), np.array(["Bern", "Wien", "Rom"], object)])
-    assert pq.read_table(tmp_path / "done.parquet")["city"].to_pylist() == ["Bern", "Wien", "Rom"]
+    done = pq.read_table(tmp_path / "done.parquet")
+    assert done["city"].to_pylist() == ["Bern", "Wien", "Rom"]
+    assert str(done["n"].type) == "int64"  # as it was
+    means = [np.array([1.0, 2.5, 3.0]), np.array(["Bern", "Wien", "Rom"], object)]
+    sheet.write_multiple(tmp_path / "many.parquet", [means])
+    assert pq.read_table(tmp_path / "many.parquet")["n"].to_pylist() == [1.0, 2.5, 3.0]  # which no integer is
 
 
 def test_columns_are_left_out_and_lines_without_names_are_rows(tmp_path):

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 from iwax.data.splits import drawn_at_random  # noqa: E402
-from iwax.impute import Imputer, Settings, fitting  # noqa: E402
+from iwax.impute import Frame, Imputer, Settings, fitting  # noqa: E402
 
 TINY = {"epochs": 2, "num_samples": 32, "latent_size": 2, "hidden_sizes": (8,), "train_samples": 2, "random_state": 0}
 
@@ -64,6 +64,18 @@ def test_a_polars_table_comes_back_as_one_with_the_same_values(fitted, frame):
     theirs = fitted.transform(frame)
     for name in theirs:
         assert filled[name].to_list() == theirs[name].to_list()
+
+
+def test_columns_of_polars_keep_their_types_where_these_hold_what_was_imputed():
+    whole = pl.DataFrame(
+        {"n": pl.Series([1, None, 3], dtype=pl.Int32), "city": pl.Series(["a", "b", None], dtype=pl.Categorical)}
+    )
+    frame = Frame.of(whole)
+    filled = frame.with_columns([np.array([1.0, 2.0, 3.0]), np.array(["a", "b", "a"], object)])
+    assert filled.schema == whole.schema
+    assert filled["city"].to_list() == ["a", "b", "a"]
+    means = frame.with_columns([np.array([1.0, 2.5, 3.0]), np.array(["a", "b", "a"], object)])
+    assert means["n"].to_list() == [1.0, 2.5, 3.0]
 
 
 def test_set_output_decides_where_it_is_asked(fitted, frame):

@@ -39,6 +39,8 @@ class Sheet:
     names: list[str]
     table: list[np.ndarray]
     texts: list[list[str]] | None = None
+    types: list[Any] | None = None
+    """Of a Parquet file, those of its columns: they are written again where they hold what was imputed."""
 
     @classmethod
     def read(cls, path: Path, *, drop: Sequence[str] = (), header: bool = True, text: Sequence[str] = ()) -> "Sheet":
@@ -50,7 +52,8 @@ class Sheet:
             IwaxError: a file of another kind, or one that holds no table.
         """
         if path.suffix == ".parquet":
-            sheet = cls(*_parquet(path))
+            names, table, types = _parquet(path)
+            sheet = cls(names, table, types=types)
         elif path.suffix == ".csv":
             sheet = _csv(path, header, drop, text)
         else:
@@ -71,7 +74,8 @@ class Sheet:
 
     def _only(self, kept: list[int]) -> "Sheet":
         texts = None if self.texts is None else [[row[j] for j in kept] for row in self.texts]
-        return Sheet([self.names[j] for j in kept], [self.table[j] for j in kept], texts)
+        types = None if self.types is None else [self.types[j] for j in kept]
+        return Sheet([self.names[j] for j in kept], [self.table[j] for j in kept], texts, types)
 
     def _write(self, path: Path, tables: list[tuple[int | None, Sequence[np.ndarray]]]) -> None:
         numbered = tables[0][0] is not None
@@ -79,7 +83,8 @@ class Sheet:
         if path.suffix == ".parquet":
             columns = [np.concatenate([table[j] for _, table in tables]) for j in range(len(self.names))]
             first = [np.repeat([number for number, _ in tables], len(columns[0]) // len(tables))] if numbered else []
-            _write_parquet(path, names, [*first, *columns])
+            types = self.types or [None] * len(columns)
+            _write_parquet(path, names, [*first, *columns], [None, *types] if numbered else types)
             return
         missing = [is_missing(values) for values in self.table]
         file = io.StringIO(newline="")
@@ -171,7 +176,7 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-def _parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
+def _parquet(path: Path) -> tuple[list[str], list[np.ndarray], list[Any]]:
     pyarrow = _pyarrow()
     try:
         read = pyarrow.parquet.read_table(path)
@@ -184,11 +189,20 @@ def _parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
         values = np.empty((len(own), 1), object)
         values[:, 0] = own
         columns += Frame.of(values, [name]).table
-    return names, columns
+    return names, columns, list(read.schema.types)
 
 
-def _write_parquet(path: Path, names: Sequence[str], columns: Sequence[np.ndarray]) -> None:
+def _write_parquet(path: Path, names: Sequence[str], columns: Sequence[np.ndarray], types: Sequence[Any]) -> None:
     pyarrow = _pyarrow()
-    table, buffer = pyarrow.table({n: values.tolist() for n, values in zip(names, columns, strict=True)}), io.BytesIO()
+
+    def column(values: np.ndarray, wanted: Any) -> Any:
+        found = pyarrow.array(values.tolist())
+        try:
+            return found if wanted is None else found.cast(wanted)
+        except pyarrow.ArrowException:  # means of integers are none
+            return found
+
+    table = pyarrow.table({n: column(v, t) for n, v, t in zip(names, columns, types, strict=True)})
+    buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer)
     write_whole(path, buffer.getvalue())

@@ -57,7 +57,7 @@ class Frame:
         if hasattr(self.source, "with_columns"):
             series = self.source.get_columns()
             new = [
-                own if own.null_count() == 0 and not _has_nan(own) else type(own)(own.name, values.tolist())
+                own if own.null_count() == 0 and not _has_nan(own) else _in_polars(own, values)
                 for own, values in zip(series, table, strict=True)
             ]
             return self.source.with_columns(new)
@@ -80,6 +80,16 @@ class Frame:
                     series = series.astype(own.dtype)
                 new[self.source.columns[j]] = series
         return new
+
+
+def _in_polars(own: Any, values: np.ndarray) -> Any:
+    """A column of Polars with other values, of the type that it had if that holds them, as integers hold no means."""
+    new = type(own)(own.name, values.tolist())
+    try:
+        same = new.cast(own.dtype)
+    except Exception:  # of Polars, such as a category that it does not know
+        return new
+    return same if same.null_count() == 0 and (same.cast(new.dtype) == new).all() else new
 
 
 def _of_series(name: str, series: Any) -> np.ndarray:

@@ -12,9 +12,9 @@ from iwax.training import Recipe
 
 __all__ = ["Settings"]
 
-STEPS = 4000  # of training, where the number of epochs is left out: at least
+STEPS, STEPS_OF_SMALL = 12_000, 4000  # of training, where the number of epochs is left out: at least
 LEAST_EPOCHS = 50
-SMALL = 1000  # rows, below which 4,000 steps visit each so often that the model learns them by heart
+SMALL = 1000  # rows, below which steps visit each so often that the model learns them by heart
 LEAST_JUDGED = 10  # rows
 JUDGE_EVERY = 50  # steps
 PATIENCE = 10  # judgements
@@ -32,7 +32,7 @@ class Settings:
         constant_spreads: see `TableModel`; if left out, so of a table of fewer than 1,000 rows.
         train_samples: K of the bound that is maximised, IWAE-K of what is observed. If left out 5, and 20 where missing
             values are drawn with z, as they are if `missingness` is not "ignorable".
-        epochs: passes over the table; about 4,000 steps, and at least 50 passes, if left out.
+        epochs: passes over the table. If left out, at least 50, and 12,000 steps (4,000 below 1,000 rows).
         validation: part of the rows that a first training does not see, by whose log p it is found after how many
             epochs to stop; a second one on all rows learns as long. 0: none, all rows are trained on for all epochs. If
             left out, 0.1 where the table has fewer than 1,000 rows and `epochs` is left out, too.
@@ -84,7 +84,8 @@ class Settings:
 
     def epochs_of(self, rows: int) -> int:
         """Passes over a table of so many rows."""
-        return self.epochs or max(LEAST_EPOCHS, -(-STEPS // self._steps(rows)))
+        steps = STEPS_OF_SMALL if rows < SMALL else STEPS
+        return self.epochs or max(LEAST_EPOCHS, -(-steps // self._steps(rows)))
 
     def epochs_on_all(self, rows: int, best: int) -> int:
         """Passes of the training on all rows, where rows held out found the epoch `best` to be the best.
