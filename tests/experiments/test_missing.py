@@ -105,6 +105,8 @@ def test_what_is_measured_is_what_an_imputer_does_if_nothing_is_said(rows, missi
     assert point["train_samples"] == settings.num_samples
     assert point.get("constant_spreads", False) == settings.has_constant_spreads(rows)
     assert round(point.get("validation", 0) * rows) == settings.judged(rows)
+    wanted = settings.epochs_of(rows) * max(1, (rows - settings.judged(rows)) // 64)
+    assert 0 <= wanted - point["steps"] < rows / 64  # whole epochs
 
 
 def test_small_tables_hold_out_a_part_and_their_points_say_so():

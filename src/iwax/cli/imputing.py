@@ -31,7 +31,9 @@ __all__ = ["impute"]
 @click.option("--num-samples", type=int, default=1000, show_default=True, help="Importance samples for each row.")
 @click.option("--train-samples", type=int, help="K of the bound IWAE-K in training; 5, or 20 with --missingness.")
 @click.option("--latent-size", type=int, default=10, show_default=True, help="Of z.")
-@click.option("--epochs", type=int, help="Passes over the table; at least 50, and 12,000 steps (4,000 below 1,000 rows).")
+@click.option(
+    "--epochs", type=int, help="Passes over the table; at least 50, and 12,000 steps (4,000 below 1,000 rows)."
+)
 @click.option(
     "--validation",
     type=float,

@@ -93,10 +93,15 @@ class Column:
                 known = ", ".join(map(repr, self.categories[:6])) + (", ..." if len(self.categories) > 6 else "")
                 raise IwaxError(
                     f"Expected values of column {self.name!r} to be among those of training, {known}; got "
-                    f"{values[row]!r} in row {row}. Make it missing, or train on a table that has it."
+                    f"{_plain(values[row])!r} in row {row}. Make it missing, or train on a table that has it."
                 )
             numbers[row] = code[values[row]]
         return numbers
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as Python has it, for messages."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def is_missing(values: np.ndarray) -> Bool[np.ndarray, " rows"]:

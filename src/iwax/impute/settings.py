@@ -12,7 +12,7 @@ from iwax.training import Recipe
 
 __all__ = ["Settings"]
 
-STEPS, STEPS_OF_SMALL = 12_000, 4000  # of training, where the number of epochs is left out: at least
+STEPS, FEW_STEPS = 12_000, 4000  # of training, where the number of epochs is left out: at least
 LEAST_EPOCHS = 50
 SMALL = 1000  # rows, below which steps visit each so often that the model learns them by heart
 LEAST_JUDGED = 10  # rows
@@ -32,7 +32,8 @@ class Settings:
         constant_spreads: see `TableModel`; if left out, so of a table of fewer than 1,000 rows.
         train_samples: K of the bound that is maximised, IWAE-K of what is observed. If left out 5, and 20 where missing
             values are drawn with z, as they are if `missingness` is not "ignorable".
-        epochs: passes over the table. If left out, at least 50, and 12,000 steps (4,000 below 1,000 rows).
+        epochs: passes over the table. If left out, at least 50, and 12,000 steps; 4,000 below 1,000 rows, and with
+            `missingness`, where a step has four times the samples.
         validation: part of the rows that a first training does not see, by whose log p it is found after how many
             epochs to stop; a second one on all rows learns as long. 0: none, all rows are trained on for all epochs. If
             left out, 0.1 where the table has fewer than 1,000 rows and `epochs` is left out, too.
@@ -84,7 +85,7 @@ class Settings:
 
     def epochs_of(self, rows: int) -> int:
         """Passes over a table of so many rows."""
-        steps = STEPS_OF_SMALL if rows < SMALL else STEPS
+        steps = STEPS if rows >= SMALL and self.missingness == "ignorable" else FEW_STEPS
         return self.epochs or max(LEAST_EPOCHS, -(-steps // self._steps(rows)))
 
     def epochs_on_all(self, rows: int, best: int) -> int:
