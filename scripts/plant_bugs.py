@@ -789,6 +789,8 @@ BUGS = [
     Bug("a folder of several runs is none of these", "judging/compare.py",
         "if path.is_dir() and (below := next(find_runs(path), None)) is not None:",
         "if path.is_dir() and (below := find_runs and None) is not None:", "is_no_model", "issue 40", where=("tests/judging/test_compare.py",)),
+    Bug("runs of other data are compared with the best of all", "report/own_runs.py",
+        "families[examples].append(", 'families[""].append(', "several_data_sets", "issue 40", where=("tests/judging/test_table.py",)),
     Bug("summaries of commands within a command are cut off", "cli/help.py", "in WITHIN.get(name, {}).items()",
         "in {}.items()", "commands_within", "issue 40", where=("tests/cli/test_help.py",)),
     Bug("a small table's second training is as short as its first", "impute/fitting.py",

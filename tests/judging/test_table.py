@@ -188,6 +188,20 @@ def test_the_report_compares_the_best_run_of_each_line_with_the_best_of_all(runs
     assert own_runs([], Parts([], runs, None)) is None
 
 
+def test_runs_of_several_data_sets_are_each_compared_with_the_best_on_their_own_examples(runs):
+    """The best of all is on other images; what is alone on its examples is named, and gets no empty line."""
+    for samples, shift in ((5, 30.0), (50, 32.0)):
+        fake_run(runs / f"other{samples}", shift, x=X + 1, num_samples=samples, dataset="other")
+    fake_run(runs / "alone", 50.0, x=X + 2, num_samples=5, dataset="third")
+    sheet = own_runs([folder for folder in runs.rglob("*") if (folder / "config.json").exists()], Parts([], runs, None))
+    sheet = sheet["comparison"]
+    assert [(row[1].text, row[2].text) for row in sheet.rows] == [("other5", "other50"), ("seed2", "seed1")]
+    assert [row[4].key for row in sheet.rows] == pytest.approx([-2.0, -0.9], abs=0.2)
+    assert sheet.columns[2] == "less"
+    assert sheet.title == "The best run of each line, less the best on the same test examples"
+    assert sheet.notes[1:] == ("Not compared, as no other line was judged on the same test examples: alone.",)
+
+
 @dataclasses.dataclass(frozen=True)
 class Made(SeedGroup):
     """A group of so many seeds with these values per example; who asks for them is counted."""

@@ -1,6 +1,7 @@
 """The reader's own runs, which the report shows first: their table, their curves, how they compare with the best."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,34 +45,48 @@ def own_runs(
 
 
 def _comparison(groups: Sequence[SeedGroup], index: RunIndex) -> Sheet | None:
-    """Of each line its best seed, less the best run of all, paired by test example; None unless there are two."""
-    judged = [group for group in groups if group.number("log_p") is not None]
-    if len(judged) < 2:
+    """Of each line its best seed, less the best run on the same test examples, paired by these; None without a pair."""
+    judged = sorted((group for group in groups if group.number("log_p") is not None), key=lambda one: -_best(one)[0])
+    labels = seed_labels(judged, short=True)[0] if judged else []
+    families: dict[str, list[tuple[float, Path, str]]] = defaultdict(list)  # by their examples
+    for group, label in zip(judged, labels, strict=True):
+        value, path, examples = _best(group)
+        families[examples].append((value, path, ", ".join(label)))
+    pairs = [(family[0], other) for family in families.values() for other in family[1:]]
+    if not pairs:
         return None
-    judged.sort(key=lambda group: -_best(group)[0])
-    labels, _ = seed_labels(judged, short=True)
-    (_, reference), *others = (_best(group) for group in judged)
-    rows, notes = [], [] if len(others) <= COMPARED else [f"The best {COMPARED} of {len(others)} lines below it."]
-    for (value, path), label in zip(others[:COMPARED], labels[1:], strict=False):
+    notes = ["Paired by test example, in nats; ± is over examples. Neither: within two Monte-Carlo errors."]
+    notes += [] if len(pairs) <= COMPARED else [f"The best {COMPARED} of {len(pairs)} lines below it."]
+    if alone := [family[0][1].name for family in families.values() if len(family) == 1]:
+        notes.append(f"Not compared, as no other line was judged on the same test examples: {', '.join(alone)}.")
+    several = len({reference for reference, _ in pairs}) > 1
+    rows = []
+    for (_, reference, _), (value, path, label) in pairs[:COMPARED]:
         try:
             found = _difference(path, reference, index)
         except IwaxError as error:
             notes.append(f"{path.name}: {error}")
             continue
-        low, high = found["low"], found["high"]
-        better, worse, neither = found["prefer"]
-        rows.append(
-            (
-                *(Datum(", ".join(label)), Datum(path.name), Datum(nats(value), value)),
-                Datum(f"{signed(found['difference'], 3)} ± {found['error']:.3f}", found["difference"]),
-                Datum(f"{signed(low, 3)} to {signed(high, 3)}", low),
-                *(Datum(str(count), count) for count in (better, worse, neither)),
-            )
-        )
-    title = f"The best run of each line, less {reference.name} ({', '.join(labels[0])})"
-    columns = ("objective", "run", "log p", "difference", "95 %", "better", "worse", "neither")
-    notes.insert(0, "Paired by test example, in nats; ± is over examples. Neither: within two Monte-Carlo errors.")
-    return Sheet("own-comparison", title, columns, tuple(rows), notes=tuple(notes), labels=2)
+        less = (Datum(reference.name),) if several else ()
+        rows.append((Datum(label), Datum(path.name), *less, *_row(value, found)))
+    (_, reference, label), _ = pairs[0]
+    title = "The best run of each line, less " + (
+        "the best on the same test examples" if several else f"{reference.name} ({label})"
+    )
+    columns = ("objective", "run", *(("less",) if several else ()), "log p", "difference", "95 %")
+    columns += ("better", "worse", "neither")
+    return Sheet("own-comparison", title, columns, tuple(rows), notes=tuple(notes), labels=3 if several else 2)
+
+
+def _row(value: float, found: dict[str, Any]) -> list[Datum]:
+    """The numbers of a line: its log p, and how it differs from the reference."""
+    low, high = found["low"], found["high"]
+    return [
+        Datum(nats(value), value),
+        Datum(f"{signed(found['difference'], 3)} ± {found['error']:.3f}", found["difference"]),
+        Datum(f"{signed(low, 3)} to {signed(high, 3)}", low),
+        *(Datum(str(count), count) for count in found["prefer"]),
+    ]
 
 
 def _difference(path: Path, reference: Path, index: RunIndex) -> dict[str, Any]:
@@ -91,6 +106,7 @@ def _difference(path: Path, reference: Path, index: RunIndex) -> dict[str, Any]:
     return {name: math.nan if value is None else value for name, value in known.items()}
 
 
-def _best(group: SeedGroup) -> tuple[float, Path]:
-    """log p and the folder of the best judged run."""
-    return max((run.value("log_p") or 0.0, run.folder.path) for run in group.runs if run.value("log_p") is not None)
+def _best(group: SeedGroup) -> tuple[float, Path, str]:
+    """log p and the folder of the best judged run, and the hash of the examples that it was judged on."""
+    judged = [run for run in group.runs if run.value("log_p") is not None]
+    return max((run.value("log_p") or 0.0, run.folder.path, run.summary["test_hash"]) for run in judged)

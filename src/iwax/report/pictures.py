@@ -26,6 +26,7 @@ __all__ = ["Parts", "caption", "line_names"]
 IMAGE = 28 * 28  # pixels, of the data sets of studies
 LINES = 14  # of a figure: as many as its legend has room for
 PICTURES = 12  # runs whose sheets the page shows
+WIDE = 4  # times as wide as high: a strip, which stands alone
 SUFFIXES = (".svg", ".pdf")
 PICTURED = {
     "sheets": ("reconstructions", "samples"),
@@ -177,12 +178,25 @@ def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if len({str(config.get(name)) for config in configs}) > 1]
 
 
-def _shown(run: Run) -> list[dict[str, str]]:
+def _shown(run: Run) -> list[dict[str, Any]]:
     found = sorted(pictures(run).items(), reverse=True)  # samples first
     return [
-        {"data": sheet_data(path), "alt": f"{kind}: {run.title}", "label": SHOWN.get(kind, kind)}
+        {
+            "data": sheet_data(path),
+            "alt": f"{kind}: {run.title}",
+            "label": SHOWN.get(kind, kind),
+            "wide": _is_wide(path),
+        }
         for kind, path in found
     ]
+
+
+def _is_wide(picture: Path) -> bool:
+    """Whether a picture is a strip, which nobody could read at the width of a sheet."""
+    from PIL import Image
+
+    with Image.open(picture) as opened:
+        return opened.width > WIDE * opened.height
 
 
 def _size(run: Run) -> int:

@@ -93,7 +93,8 @@ def _ordered(groups: Sequence[SeedGroup]) -> list[SeedGroup]:
 def seed_labels(groups: Sequence[SeedGroup], *, short: bool = False) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     """For each group its objective and the fields in which groups differ; and the names of these.
 
-    `short` is for eyes: of a path its last part, where that tells them apart, and no trained epochs beside as many.
+    `short` is for eyes: of a path its last part, where that tells them apart, no trained epochs beside as many, and no
+    split beside data sets that have one each.
     """
     configs = [dataclasses.asdict(group.config) | {"trained_epochs": group.epochs} for group in groups]
     objectives = [objective_name(config) for config in configs]
@@ -121,6 +122,9 @@ def _shortened(
     columns = dict(zip(names, zip(*labels, strict=True), strict=True))
     if "epochs" in columns and columns["epochs"] == columns.get("trained epochs"):
         del columns["trained epochs"]
+    data, split = columns.get("dataset", ()), columns.get("split", ())
+    if data and split and len(set(data)) == len(set(zip(data, split, strict=True))):
+        del columns["split"]  # each data set has one
     for name in {"dataset", "model"} & columns.keys():
         last = tuple(Path(word).name for word in columns[name])
         columns[name] = last if len(set(last)) == len(set(columns[name])) else columns[name]
