@@ -844,6 +844,16 @@ BUGS = [
     Bug("an evaluation names the checkpoint that is there when it is asked, not the one whose model it has",
         "runs/loading.py", "checkpoint_sha256=held.sha256,", "checkpoint_sha256=folder.to_judge(checkpoint).sha256,",
         "takes_its_place_meanwhile", "issue 37", where=("tests/judging/test_made_from.py",)),
+    Bug("large integers of a Parquet file are written as floats hold them", "impute/files.py",
+        "return [cell for values in several for cell in filled_in(cells, missing, values)]",
+        "return np.concatenate(several).tolist()", "large_integers", "iwax itself",
+        where=("tests/impute/test_impute_files.py",)),
+    Bug("large integers of pandas come back as floats hold them", "impute/frames.py",
+        "cells = filled_in(own.astype(object).tolist(), own.isna().to_numpy(), values)", "cells = values.tolist()",
+        "keep_their_types", "iwax itself", where=("tests/impute/test_imputer.py",)),
+    Bug("means in a column of integers are cut off", "impute/files.py", "found = pyarrow.array(values)",
+        "found = pyarrow.array(values, type=wanted)", "parquet_is_read", "seen",
+        where=("tests/impute/test_impute_files.py",)),
 ]  # fmt: skip
 
 

@@ -57,6 +57,18 @@ def test_parquet_is_read_and_written(tmp_path):
     assert pq.read_table(tmp_path / "many.parquet")["n"].to_pylist() == [1.0, 2.5, 3.0]  # which no integer is
 
 
+def test_large_integers_that_were_observed_are_written_to_the_last_digit(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    large = [2**62 + 7, None, 3]
+    pq.write_table(pa.table({"n": large, "x": [0.1, 0.2, None]}), tmp_path / "t.parquet")
+    sheet = Sheet.read(tmp_path / "t.parquet")
+    table = [np.array([2.0**62, 5.0, 3.0]), np.array([0.1, 0.2, 0.5])]
+    sheet.write(tmp_path / "done.parquet", table)
+    assert pq.read_table(tmp_path / "done.parquet").to_pydict() == {"n": [2**62 + 7, 5, 3], "x": [0.1, 0.2, 0.5]}
+    sheet.write(tmp_path / "done.csv", table)
+    assert (tmp_path / "done.csv").read_text().splitlines()[1:] == ["4611686018427387911,0.1", "5,0.2", "3,0.5"]
+
+
 def test_columns_are_left_out_and_lines_without_names_are_rows(tmp_path):
     sheet = Sheet.read(written(tmp_path, TEXT), drop=["city"])
     assert sheet.names == ["length"]

@@ -66,16 +66,17 @@ def test_a_polars_table_comes_back_as_one_with_the_same_values(fitted, frame):
         assert filled[name].to_list() == theirs[name].to_list()
 
 
-def test_columns_of_polars_keep_their_types_where_these_hold_what_was_imputed():
-    whole = pl.DataFrame(
-        {"n": pl.Series([1, None, 3], dtype=pl.Int32), "city": pl.Series(["a", "b", None], dtype=pl.Categorical)}
-    )
-    frame = Frame.of(whole)
-    filled = frame.with_columns([np.array([1.0, 2.0, 3.0]), np.array(["a", "b", "a"], object)])
-    assert filled.schema == whole.schema
+@pytest.mark.parametrize("library", [pd, pl])
+def test_columns_keep_their_types_and_what_was_observed_where_these_hold_what_was_imputed(library):
+    n, city = [2**62 + 7, None, 3], ["a", "b", None]
+    integers, texts = ("Int64", "category") if library is pd else (pl.Int64, pl.Categorical)
+    whole = library.DataFrame({"n": library.Series(n, dtype=integers), "city": library.Series(city, dtype=texts)})
+    frame, cities = Frame.of(whole), np.array(["a", "b", "a"], object)
+    filled = frame.with_columns([np.array([2.0**62, 2.0, 3.0]), cities])
+    assert list(filled.dtypes) == list(whole.dtypes)
+    assert filled["n"].to_list() == [2**62 + 7, 2, 3]
     assert filled["city"].to_list() == ["a", "b", "a"]
-    means = frame.with_columns([np.array([1.0, 2.5, 3.0]), np.array(["a", "b", "a"], object)])
-    assert means["n"].to_list() == [1.0, 2.5, 3.0]
+    assert frame.with_columns([np.array([1.0, 2.5, 3.0]), cities])["n"].to_list() == [1.0, 2.5, 3.0]
 
 
 def test_set_output_decides_where_it_is_asked(fitted, frame):

@@ -16,7 +16,7 @@ from iwax.errors import IwaxError
 from iwax.extras import check_installed
 from iwax.files import write_whole
 from iwax.impute.columns import is_missing
-from iwax.impute.frames import DATES, Frame
+from iwax.impute.frames import DATES, Frame, filled_in
 from iwax.numpy_files import FOREIGN
 
 __all__ = ["Sheet"]
@@ -34,13 +34,14 @@ class Sheet:
         names: of the columns.
         table: one array (rows,) each, floats with NaN or objects with None.
         texts: of a CSV file, its cells as they stand, row by row; what was observed is written as it was read.
+        cells, types: of a Parquet file, those of its columns; written again, types where they hold what was imputed.
     """
 
     names: list[str]
     table: list[np.ndarray]
     texts: list[list[str]] | None = None
+    cells: list[list[Any]] | None = None
     types: list[Any] | None = None
-    """Of a Parquet file, those of its columns: they are written again where they hold what was imputed."""
 
     @classmethod
     def read(cls, path: Path, *, drop: Sequence[str] = (), header: bool = True, text: Sequence[str] = ()) -> "Sheet":
@@ -52,8 +53,8 @@ class Sheet:
             IwaxError: a file of another kind, or one that holds no table.
         """
         if path.suffix == ".parquet":
-            names, table, types = _parquet(path)
-            sheet = cls(names, table, types=types)
+            names, table, cells, types = _parquet(path)
+            sheet = cls(names, table, cells=cells, types=types)
         elif path.suffix == ".csv":
             sheet = _csv(path, header, drop, text)
         else:
@@ -74,15 +75,15 @@ class Sheet:
 
     def _only(self, kept: list[int]) -> "Sheet":
         texts = None if self.texts is None else [[row[j] for j in kept] for row in self.texts]
-        types = None if self.types is None else [self.types[j] for j in kept]
-        return Sheet([self.names[j] for j in kept], [self.table[j] for j in kept], texts, types)
+        cells, types = (own and [own[j] for j in kept] for own in (self.cells, self.types))
+        return Sheet([self.names[j] for j in kept], [self.table[j] for j in kept], texts, cells, types)
 
     def _write(self, path: Path, tables: list[tuple[int | None, Sequence[np.ndarray]]]) -> None:
         numbered = tables[0][0] is not None
         names = ["imputation", *self.names] if numbered else self.names
         if path.suffix == ".parquet":
-            columns = [np.concatenate([table[j] for _, table in tables]) for j in range(len(self.names))]
-            first = [np.repeat([number for number, _ in tables], len(columns[0]) // len(tables))] if numbered else []
+            columns = [self._filled(j, [table[j] for _, table in tables]) for j in range(len(self.names))]
+            first = [np.repeat([number for number, _ in tables], len(self.table[0])).tolist()] if numbered else []
             types = self.types or [None] * len(columns)
             _write_parquet(path, names, [*first, *columns], [None, *types] if numbered else types)
             return
@@ -96,9 +97,18 @@ class Sheet:
                 writer.writerow([number, *row] if numbered else row)
         write_whole(path, file.getvalue())
 
+    def _filled(self, j: int, several: Sequence[np.ndarray]) -> list[Any]:
+        """A column of several completed tables below one another, what was observed as it was read."""
+        if self.cells is None:
+            return np.concatenate(several).tolist()
+        cells, missing = self.cells[j], is_missing(self.table[j])
+        return [cell for values in several for cell in filled_in(cells, missing, values)]
+
     def _cell(self, i: int, j: int, value: Any, was_missing: bool) -> Any:
         if self.texts is not None and not was_missing:
             return self.texts[i][j]
+        if self.cells is not None and not was_missing:
+            return self.cells[j][i]
         if isinstance(value, float | np.floating):
             return format(value, f".{DIGITS if was_missing else 17}g")
         return value
@@ -176,7 +186,7 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-def _parquet(path: Path) -> tuple[list[str], list[np.ndarray], list[Any]]:
+def _parquet(path: Path) -> tuple[list[str], list[np.ndarray], list[list[Any]], list[Any]]:
     pyarrow = _pyarrow()
     try:
         read = pyarrow.parquet.read_table(path)
@@ -189,14 +199,14 @@ def _parquet(path: Path) -> tuple[list[str], list[np.ndarray], list[Any]]:
         values = np.empty((len(own), 1), object)
         values[:, 0] = own
         columns += Frame.of(values, [name]).table
-    return names, columns, list(read.schema.types)
+    return names, columns, cells, list(read.schema.types)
 
 
-def _write_parquet(path: Path, names: Sequence[str], columns: Sequence[np.ndarray], types: Sequence[Any]) -> None:
+def _write_parquet(path: Path, names: Sequence[str], columns: Sequence[list[Any]], types: Sequence[Any]) -> None:
     pyarrow = _pyarrow()
 
-    def column(values: np.ndarray, wanted: Any) -> Any:
-        found = pyarrow.array(values.tolist())
+    def column(values: list[Any], wanted: Any) -> Any:
+        found = pyarrow.array(values)
         try:
             return found if wanted is None else found.cast(wanted)
         except pyarrow.ArrowException:  # means of integers are none

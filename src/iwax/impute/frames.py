@@ -9,7 +9,7 @@ import numpy as np
 
 from iwax.errors import IwaxError, IwaxTypeError
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "filled_in"]
 
 DATES = "Convert them to numbers, such as days since a day, or drop the column."
 
@@ -75,16 +75,31 @@ class Frame:
         for j, values in enumerate(table):
             own = self.source.iloc[:, j]
             if own.isna().any():
-                series = type(own)(list(values), index=own.index, name=own.name)
+                cells = filled_in(own.astype(object).tolist(), own.isna().to_numpy(), values)
+                series = type(own)(cells, index=own.index, name=own.name)
                 with contextlib.suppress(TypeError, ValueError):  # such as means in a column of integers
                     series = series.astype(own.dtype)
                 new[self.source.columns[j]] = series
         return new
 
 
+def filled_in(cells: Sequence[Any], missing: np.ndarray, values: np.ndarray) -> list[Any]:
+    """Cells as they were, as no float holds large integers, and values in place of those that are missing.
+
+    Integers stay integers if what is imputed are whole numbers; else all are floats.
+    """
+    new = values.tolist()
+    if all(type(cell) is int for cell, is_missing in zip(cells, missing, strict=True) if not is_missing):
+        if not all(float(value).is_integer() for value, is_missing in zip(new, missing, strict=True) if is_missing):
+            return [float(value) for value in new]
+        new = [int(value) if is_missing else value for value, is_missing in zip(new, missing, strict=True)]
+    return [value if is_missing else cell for cell, is_missing, value in zip(cells, missing, new, strict=True)]
+
+
 def _in_polars(own: Any, values: np.ndarray) -> Any:
     """A column of Polars with other values, of the type that it had if that holds them, as integers hold no means."""
-    new = type(own)(own.name, values.tolist())
+    missing = own.is_null() | own.is_nan() if _is_float(own) else own.is_null()
+    new = type(own)(own.name, filled_in(own.to_list(), missing.to_numpy(), values), strict=False)
     try:
         same = new.cast(own.dtype)
     except Exception:  # of Polars, such as a category that it does not know
@@ -114,8 +129,12 @@ def _is_numeric(kind: str) -> bool:
     return kind.startswith(("int", "uint", "float", "decimal", "double"))
 
 
+def _is_float(series: Any) -> bool:
+    return str(series.dtype).lower().startswith("float")
+
+
 def _has_nan(series: Any) -> bool:
-    return str(series.dtype).lower().startswith("float") and bool(series.is_nan().any())
+    return _is_float(series) and bool(series.is_nan().any())
 
 
 def _checked(name: str, values: np.ndarray) -> np.ndarray:
