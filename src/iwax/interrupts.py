@@ -46,6 +46,7 @@ class _State:
     asked: int | None = None
     finishing = 0
     raising = 0
+    watched = 0
 
 
 def asked() -> bool:
@@ -130,6 +131,7 @@ def _watched() -> Iterator[None]:
     taken, done = signal.set_wakeup_fd(writing, warn_on_full_buffer=False), threading.Event()
     if taken != -1:
         signal.set_wakeup_fd(taken)
+    _State.watched += 1
     _leave_to_the_parent()
     watch = functools.partial(_watch, reading, threading.get_ident(), done.wait)
     thread = threading.Thread(target=watch, daemon=True)
@@ -138,6 +140,7 @@ def _watched() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(taken)
+        _State.watched -= 1
         done.set()
         os.write(writing, b"\0")
         thread.join()
@@ -152,10 +155,11 @@ def _watch(reading: int, main: int, wait: Callable[[float], bool]) -> None:
     """
     first = math.inf
     while True:
-        signum, now = os.read(reading, 64)[-1], time.monotonic()
+        found, now = os.read(reading, 64), time.monotonic()
         if wait(GRACE):
             return
-        if _State.asked is None and not _State.raising and signal.getsignal(signum) is _answer:
+        signum = next((number for number in found if number in SIGNALS and signal.getsignal(number) is _answer), None)
+        if signum is not None and _State.asked is None and not _State.raising:
             if not _State.finishing or now - first > 2 * GRACE:
                 _end(signum, sys._current_frames().get(main))
             first = min(first, now)
@@ -169,7 +173,7 @@ def _leave_to_the_parent() -> None:
 
 
 def _forget() -> None:
-    with contextlib.suppress(ValueError):  # a thread forked, in which a process of its own has its main thread
+    if _State.watched:
         signal.set_wakeup_fd(-1)
 
 

@@ -20,13 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torture import damage, kills, lines, made_runs, mutate, places, tour
+from torture import damage, kills, levels, lines, made_runs, mutate, places, tour
 
 ROOT = Path(__file__).parents[2]
 PAGE, KEPT = ROOT / "docs" / "robustness.md", ROOT / "docs" / "robustness.json"
 BEGIN, END = "<!-- table begins -->\n", "<!-- table ends -->\n"
 SLICE = 2_000  # lines or mutants, after which --keep has them
-PLAIN_USER = "IWAX_TORTURE_PLAIN_USER"
+PLAIN_USER, SMALL_DISKS = "IWAX_TORTURE_PLAIN_USER", "IWAX_TORTURE_SMALL_DISKS"
 WHAT = {
     "damage": "damaged files of runs and records, each read by every command that reads it",
     "plain user": "the same by a user who may not read what is forbidden",
@@ -34,6 +34,7 @@ WHAT = {
     "bombs": "files made to harm: they unpack to 200 MB, are encrypted, pickled, or have endless headers",
     "lines": "command lines at random",
     "tour": "commands cut off at a file operation, killed or with the disk full from there on, and gone on with",
+    "disk": "commands on a disk that is really full, at every level of what they write, and gone on with",
     "kills": "processes killed at a random moment, and gone on with",
     "clock": "commands killed and gone on with while the clock jumps by years, and so do the times of all files",
     "ctrl-c": "Ctrl-C within 0.4 s of the start, before which it is Python's to answer",
@@ -65,6 +66,7 @@ def parts(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, C
         "at once": lambda: places.at_once(root, scratch),
         "moved": lambda: places.moved_and_out_of_time(root, scratch),
     }
+    found["disk"] = lambda: _on_small_disks(options, root, scratch)
     for name in tour.JOURNEYS:
         found[f"tour {name}"] = lambda name=name: _cut_off(tour.tour(root, scratch, name, options.step))
     for name in kills.LONG:
@@ -113,13 +115,29 @@ def _as_plain_user(options: argparse.Namespace) -> dict[str, Any]:
     if os.geteuid() and PLAIN_USER not in os.environ:
         return {"counts": {"the user is none": 0}, "wrong": []}  # then `damage` was it
     drop = "-dac_override,-dac_read_search"
-    command = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}", sys.executable, "-m", "torture"]
+    how = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"]
+    return _elsewhere(how, PLAIN_USER, "damage", "--every", str(10 * options.every))
+
+
+def _on_small_disks(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, Any]:
+    """Every command of the tour, by a process that may mount a file system of its own."""
+    if SMALL_DISKS not in os.environ:
+        if not levels.can_mount():
+            return {"counts": {"no file system can be mounted": 0}, "wrong": []}
+        return _elsewhere(levels.UNSEEN, SMALL_DISKS, "disk", "--levels", str(options.levels))
+    found = [levels.full_at_every_level(root, scratch, name, options.levels) for name in tour.JOURNEYS]
+    wrong = [problem for one in found for problem in one["wrong"]]
+    return {"counts": {"levels": sum(one["counts"]["levels"] for one in found)}, "wrong": wrong}
+
+
+def _elsewhere(how: list[str], variable: str, part: str, *options: str) -> dict[str, Any]:
+    """A part, done by a process that is started by `how`."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
-        arguments = ["--only", "damage", "--every", str(10 * options.every), "--out", str(out)]
-        subprocess.run([*command, *arguments], env={**os.environ, PLAIN_USER: "1"}, check=True)
-        kept = json.loads(out.read_text())["damage"]
-    return {"counts": {"damage": kept["tried"]}, "wrong": ["see above"] * kept["wrong"]}
+        arguments = ["--only", part, *options, "--out", str(out)]
+        subprocess.run([*how, sys.executable, "-m", "torture", *arguments], env={**os.environ, variable: "1"})
+        kept = json.loads(out.read_text())[part]
+    return {"counts": {part: kept["tried"]}, "wrong": ["see above"] * kept["wrong"]}
 
 
 def table(kept: dict[str, Any]) -> str:
@@ -147,6 +165,7 @@ def main() -> None:
     parser.add_argument("--mutants", type=int, default=200_000, help="mutated files")
     parser.add_argument("--every", type=int, default=1, help="only every so many kinds of damage")
     parser.add_argument("--step", type=int, default=1, help="only every so many file operations")
+    parser.add_argument("--levels", type=int, default=16, help="of a full disk, for each command")
     parser.add_argument("--kills", type=int, default=20, help="random kills of each long command")
     parser.add_argument("--interrupts", type=int, default=200, help="of a command that starts, by Ctrl-C")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")

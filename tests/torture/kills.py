@@ -10,10 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from torture.made_runs import FAULTS, start
-from torture.tour import ANNEAL, JOURNEYS, RECIPE, fresh, go, trained, without_hours
+from torture.tour import ANNEAL, JOURNEYS, RECIPE, fresh, go, judged, measured, trained, without_hours
 
 __all__ = ["LONG", "jumping_clock", "killed_at_any_moment"]
 
@@ -45,16 +43,6 @@ def _same(*words: object) -> Callable[[Path], list[Words]]:
     return commands
 
 
-def _judged(root: Path) -> Any:
-    found = json.loads((root / "runs" / "run" / "judgement.json").read_text())
-    with np.load(root / "runs" / "run" / "evaluation.npz") as arrays:
-        return without_hours(found), {name: arrays[name].tobytes() for name in arrays.files}
-
-
-def _measured(root: Path) -> Any:
-    return [without_hours(json.loads(line)) for line in (root / "new" / "points.jsonl").read_text().splitlines()]
-
-
 def _swept(root: Path) -> Any:
     return {path.parent.name: trained(path.parent) for path in sorted((root / "new").glob("*/config.json"))}
 
@@ -80,12 +68,12 @@ LONG: dict[str, Command] = {
     ),
     "evaluate --all": (
         _same("evaluate", "RUN", "--seed", 1, "--num-samples", 256, "--iwae-samples", 8, "--all"),
-        _judged,
+        judged,
     ),
     "anneal": (_same("anneal", "RUN", *ANNEAL, "--seed", 1, "--num-distributions", 40), JOURNEYS["anneal"][1]),
     "snr run": (
         _same("snr", "run", "RUN", "--out", "OUT", "--num-replicates", 40, "--num-samples", 4, "--num-examples", 4),
-        _measured,
+        measured,
     ),
     "sweep": (
         _same("sweep", "--out", "OUT", "--dataset", "DATA", *LONG_RECIPE, "--seeds", 3, "--workers", 2),

@@ -1,13 +1,18 @@
 """The short form of `make torture`: a few of everything, so that its tools work, and the commonest faults show."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from torture.__main__ import BEGIN, KEPT, PAGE, table
 from torture.damage import hurt
 from torture.kills import LONG, jumping_clock, killed_at_any_moment
+from torture.levels import can_mount
 from torture.lines import type_lines
 from torture.made_runs import make_all, with_partial
 from torture.places import at_once, interrupted_early, moved_and_out_of_time
@@ -50,6 +55,17 @@ def test_the_page_has_the_table_of_what_was_tried():
 @pytest.mark.parametrize("name", list(JOURNEYS))
 def test_every_command_cut_off_at_many_places(name, root, tmp_path):
     assert tour(root, tmp_path, name, step=5)["wrong"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_mount(), reason="no file system can be mounted")
+def test_commands_on_a_disk_that_is_really_full_go_on_once_there_is_room():
+    tests = Path(__file__).parents[1]
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests.parent / "src"), str(tests)])}
+    command = [sys.executable, "-m", "torture", "--only", "disk", "--levels", "3"]
+    done = subprocess.run(command, env=around, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert f"disk: {3 * len(JOURNEYS)} tried, 0 wrong" in done.stdout
 
 
 @pytest.mark.slow

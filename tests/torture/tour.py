@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 
 from faults import Killed, full_from, killed_before, watched
-from iwax.runs import RunFolder
+from iwax.runs import RunFolder, read_checkpoint
 from torture.made_runs import FAULTS, JUDGED, call
 
-__all__ = ["ANNEAL", "JOURNEYS", "RECIPE", "fresh", "go", "tour", "trained", "without_hours"]
+__all__ = [
+    *("ANNEAL", "JOURNEYS", "RECIPE", "cut_off", "fresh", "go", "judged", "measured", "tour", "trained"),
+    "without_hours",
+]
 
 RECIPE = ("--objective", "elbo", "--recipe", "burda-paper", "--batch-size", 10, "--epochs", 2)
 ANNEAL = ("--images", 2, "--num-distributions", 2, "--num-chains", 2, "--no-sandwich", "--num-samples", 8)
+SNR = ("--num-replicates", 4, "--num-samples", 4, "--num-examples", 4)
 HOURS = ("seconds", "images_per_second", "found_finished", "date", "command")
 
 Journey = tuple[Callable[[Path], list[tuple[Any, ...]]], Callable[[Path], Any]]
@@ -51,6 +55,26 @@ def _arrays(root: Path) -> Any:
         return {name: arrays[name].tobytes() for name in arrays.files}
 
 
+def judged(root: Path) -> Any:
+    """What `evaluate --all` leaves of numbers."""
+    return without_hours(json.loads((root / "runs" / "run" / "judgement.json").read_text())), _arrays(root)
+
+
+def measured(root: Path) -> Any:
+    """The points of a study of signal-to-noise."""
+    return [without_hours(json.loads(line)) for line in (root / "new" / "points.jsonl").read_text().splitlines()]
+
+
+def _encoded(root: Path) -> Any:
+    with np.load(root / "new.npz") as arrays:
+        return {name: arrays[name].tobytes() for name in arrays.files}
+
+
+def _of_run(command: str, *options: object, out: str = "") -> Callable[[Path], list[tuple[Any, ...]]]:
+    """A command about the run that is there, which the same command goes on with."""
+    return lambda root: [(command, root / "runs" / "run", *options, *(("--out", root / out) if out else ()))]
+
+
 def _annealed(root: Path) -> Any:
     return without_hours(json.loads((root / "runs" / "run" / "annealing.json").read_text()))
 
@@ -66,11 +90,21 @@ JOURNEYS: dict[str, Journey] = {
     "train": (_train, lambda root: trained(root / "new")),
     "train --seeds": (_train_several, lambda root: [trained(root / "new" / f"seed{seed}") for seed in (0, 1)]),
     "train --overwrite": (_overwrite, lambda root: trained(root / "runs" / "run")),
-    "evaluate": (lambda root: [("evaluate", root / "runs" / "run", "--seed", 1, *JUDGED)], _arrays),
-    "anneal": (lambda root: [("anneal", root / "runs" / "run", "--seed", 1, *ANNEAL)], _annealed),
+    "evaluate": (_of_run("evaluate", "--seed", 1, *JUDGED), _arrays),
+    "evaluate --all": (_of_run("evaluate", "--seed", 1, *JUDGED, "--all"), judged),
+    "anneal": (_of_run("anneal", "--seed", 1, *ANNEAL), _annealed),
+    "snr run": (
+        lambda root: [("snr", *_of_run("run", *SNR, out="new")(root)[0])],
+        measured,
+    ),
     "sample": (
-        lambda root: [("sample", root / "runs" / "run", "--num-images", 4)],
+        _of_run("sample", "--num-images", 4),
         lambda root: (root / "runs" / "run" / "samples.png").read_bytes(),
+    ),
+    "encode": (_of_run("encode", "--num-samples", 8, out="new.npz"), _encoded),
+    "export": (
+        _of_run("export", out="new.safetensors"),
+        lambda root: read_checkpoint(root / "new.safetensors").tensors.keys(),
     ),
 }
 
@@ -92,7 +126,7 @@ def tour(root: Path, scratch: Path, name: str, step: int = 1, first: int = 1) ->
     for number in places:
         for how, fault in (("killed before", killed_before), ("disk full from", full_from)):
             fresh(root, copied)
-            problem = _cut_off(commands(copied)[-1], fault(number, copied), copied)
+            problem = cut_off(commands(copied)[-1], fault(number, copied), copied)
             problem = problem or go(commands(copied))
             if not problem and end(copied) != expected:
                 problem = "another end than that of the command that nothing disturbed"
@@ -107,8 +141,8 @@ def fresh(root: Path, copied: Path) -> None:
     shutil.copytree(root, copied, ignore=shutil.ignore_patterns("figures", "results", "other"))
 
 
-def _cut_off(command: tuple[Any, ...], fault: Any, copied: Path) -> str:
-    """What is wrong as soon as it has happened; "" if nothing is."""
+def cut_off(command: tuple[Any, ...], fault: Any, copied: Path) -> str:
+    """Give a command in the context `fault`: what is wrong as soon as it has happened; "" if nothing is."""
     try:
         with fault:
             status, out, err = call(*command)
