@@ -67,22 +67,22 @@ def test_processes_are_pinned_to_cores_of_their_own_before_jax_is_imported(tmp_p
 @pytest.mark.skipif(sys.platform != "linux", reason="a signal of Linux's")
 def test_a_task_is_interrupted_when_its_parent_is_killed_and_gives_back_its_lease(tmp_path):
     path = tmp_path / "lease"
-    sleeper = task(tmp_path, lease=str(path))
-    text = json.dumps(sleeper.to_json() | {"arguments": ["import time; time.sleep(60)"]})
+    program = "import time; print('begun', flush=True); time.sleep(60)"
+    text = json.dumps(task(tmp_path, lease=str(path)).to_json() | {"arguments": [program]})
     parent = f"""
 import os, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", {WRAPPED!r}, str(os.getpid()), {text!r}])
 time.sleep(60)
 """
-    process = subprocess.Popen([sys.executable, "-c", parent], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while holder(path) is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout.readline() == "begun\n"  # within its lease
     assert int(holder(path).rpartition(":")[2]) != process.pid
+    begin = time.monotonic()
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    while path.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process.communicate()  # until the task has ended, too
+    assert time.monotonic() - begin < 30
     assert not path.exists()  # given back, and not only left by the dead
 
 
