@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from iwax.extras import check_installed
 from iwax.figures import COLOURS, plot
@@ -72,7 +70,7 @@ def _pictures(done: Completion) -> list[tuple[Markup, str]]:
         for name, draw, caption in (
             ("values", _draw_values, "Observed values (blue) and imputed ones (orange), each as a share of its own. "
              "Means spread less than values do; where there are several imputations, those are shown."),
-            ("held-out", _draw_held_out, "Held-out values against what was imputed for them."),
+            ("held-out", _draw_held_out, "Held-out values against what was imputed for them; on the line both agree."),
             ("khat", _draw_khat, "Pareto k-hat of the incomplete rows; beyond the line, 0.7, imputations rest on a few "
              "samples."),
         ):  # fmt: skip
@@ -103,7 +101,6 @@ def _draw_values(done: Completion, path: Path) -> bool:
             imputed = np.concatenate([table[j][missing[j]] for table in tables])
             _histograms(axis, done.fitted.columns[j], done.imputation.completed[j][~missing[j]], imputed)
         flat[0].set_ylabel("share of the values", fontsize=8)
-        flat[0].legend(handles=[Patch(color=COLOURS[0], label="observed"), Patch(color=COLOURS[1], label="imputed")])
     return True
 
 
@@ -134,12 +131,11 @@ def _draw_held_out(done: Completion, path: Path) -> bool:
         for axis in flat[len(errors) :]:
             axis.set_visible(False)
         for axis, error in zip(flat, errors, strict=False):
-            axis.plot(error.truth, error.imputed, ".", ms=2, color=COLOURS[0], alpha=0.5)
+            axis.plot(error.truth, error.imputed, ".", ms=4, color=COLOURS[0], alpha=0.5)
             ends = [min(error.truth.min(), error.imputed.min()), max(error.truth.max(), error.imputed.max())]
             axis.plot(ends, ends, color=COLOURS[-1], lw=0.8)
             axis.set_title(error.name, fontsize=9)
             axis.set(xlabel="held out", ylabel="imputed")
-        flat[0].legend(handles=[Line2D([], [], color=COLOURS[-1], lw=0.8, label="equal")])
     return True
 
 
@@ -150,7 +146,6 @@ def _draw_khat(done: Completion, path: Path) -> bool:
         return False
     with plot(path, width=4.8, height=2.4) as axis:
         axis.hist(np.clip(khat, -1, 2), np.linspace(-1, 2, 61), color=COLOURS[0])
-        axis.axvline(0.7, color=COLOURS[1], label="0.7, above which a few samples count")
+        axis.axvline(0.7, color=COLOURS[1])
         axis.set(xlabel="Pareto k-hat", ylabel="rows")
-        axis.legend(fontsize=7)
     return True
