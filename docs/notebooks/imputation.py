@@ -18,7 +18,7 @@ from sklearn.impute import IterativeImputer, SimpleImputer
 from iwax.impute import Imputer
 
 # %% tags=["parameters"]
-EPOCHS = 300
+EPOCHS = None  # as many as the table needs
 SAMPLES = 1000
 TABLES = 20
 
@@ -42,7 +42,8 @@ print(f"{hole.sum()} of {hole.size} values are missing, in {hole.any(axis=1).sum
 #
 # `Imputer` is an estimator of scikit-learn: NumPy, pandas and Polars go in, and the same comes out. It standardises
 # the columns, and says by what kind of density it takes each; `held_out=0.1` keeps a tenth of the observed values out
-# of training to measure itself by.
+# of training to measure itself by. The table is small, so a tenth of its rows first says how long to train, and then
+# all are trained on.
 
 # %%
 imputer = Imputer(kinds="gaussian", epochs=EPOCHS, num_samples=SAMPLES, held_out=0.1, random_state=0).fit(seen)
@@ -82,8 +83,9 @@ for error in (worst[0], worst[-1]):
 
 # %% [markdown]
 # Two things can make an interval wrong. One is too few samples, which k-hat tells; the other is the model, which only
-# held-out values tell. With 178 rows the second is the one to watch: the model knows the table better than what it
-# stands for, and intervals are too narrow.
+# held-out values tell. With 178 rows the second is the one to watch: with `epochs=300`, or another number of your own,
+# no rows are held out, and a model that is trained for too long knows the table better than what it stands for, so that
+# its intervals are too narrow.
 
 # %%
 found = imputer.impute(seen)
