@@ -23,6 +23,15 @@ def test_half_of_the_values_are_hidden_and_no_row_wholly():
     assert not masked[:, 6:].any()
 
 
+def test_columns_that_may_be_constant_in_what_is_not_hidden_are_left_out():
+    table = missing.complete_table("digits")
+    for split in range(5):
+        seen = np.where(missing._hidden(table, "at random", split), np.nan, table)
+        assert (np.nanstd(seen, axis=0) > 0).all()
+    assert table.shape[0] == 1797
+    assert 45 < table.shape[1] < 61  # of 64 pixels 61 vary
+
+
 def test_the_error_of_the_mean_is_the_spread_of_what_was_hidden():
     table = missing.complete_table("wine")
     assert np.allclose((table.mean(axis=0), table.std(axis=0)), ([0] * 13, [1] * 13), atol=1e-9)

@@ -199,7 +199,7 @@ def _trained(
         return FittedTable(columns, cast(TableModel, first.model), first.records)
     held_out = hold_out(x, settings.judged(rows))[1]
     wider = widening(cast(TableModel, first.model), held_out, stream(key, "spreads"))
-    recipe = settings.recipe(rows, settings.epochs_on_all(rows, first.selected["epoch"]))
+    recipe = settings.recipe(rows, settings.epochs_on_all(rows, int(first.selected["epoch"])))
     second = train(on_epoch=on_epoch, recipe=recipe)
     return FittedTable(columns, cast(TableModel, second.model).widened(wider), first.records, first.selected, wider)
 
