@@ -174,7 +174,7 @@ def test_what_cannot_be_tabled_is_refused_in_one_line(runs, tmp_path, capsys):
 
 
 def test_the_report_compares_the_best_run_of_each_line_with_the_best_of_all(runs):
-    content = own_runs(sorted(runs.glob("*/seed*")), Parts([], runs, None))
+    content = own_runs(group_runs(sorted(runs.glob("*/seed*"))), Parts([], runs, None))
     assert [row[0].text for row in content["table"].rows] == ["IWAE(50)", "IWAE(5)"]
     (row,) = content["comparison"].rows
     best, other = ((runs / name).glob("seed*") for name in ("fifty", "five"))
@@ -184,7 +184,7 @@ def test_the_report_compares_the_best_run_of_each_line_with_the_best_of_all(runs
     assert row[3].key == pytest.approx(d.mean(), rel=1e-12)
     assert best.name in content["comparison"].title
     assert int(row[5].text) + int(row[6].text) + int(row[7].text) == N
-    assert own_runs(sorted(runs.glob("five/seed*")), Parts([], runs, None))["comparison"] is None
+    assert own_runs(group_runs(sorted(runs.glob("five/seed*"))), Parts([], runs, None))["comparison"] is None
     assert own_runs([], Parts([], runs, None)) is None
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -217,12 +218,33 @@ def opened():
     return run
 
 
+def test_a_report_reads_each_file_of_a_run_once_and_its_numbers_by_example_twice(tmp_path, opened):
+    path = make_run(tmp_path, 0, examples=4, epochs=3)
+    times = Counter(Path(name).name for name in opened(path, lambda: gather(None, tmp_path)))
+    once = ("config.json", "environment.json", "metrics.jsonl", "evaluation.json", "status.json")
+    assert [times[name] for name in once] == [1] * len(once)
+    assert times["evaluation.npz"] == 2  # whether it is whole, and an error that the evaluation may not state
+    again = opened(path, lambda: [RunFolder(path).config() for _ in range(2)])
+    assert Counter(again)[str(path / "config.json")] == 2  # the control: opening is what is counted
+
+
+def test_pictures_are_of_the_runs_that_have_some_and_examples_have_the_size_that_the_folder_says(tmp_path):
+    for number in range(2):
+        make_run(tmp_path, number, examples=4, epochs=3)
+    first, second = (run.folder for run in gather(None, tmp_path))
+    (second / "samples.png").write_bytes(b"a picture")
+    environment = RunFolder(second).json("environment.json")
+    RunFolder(second).write_json("environment.json", environment | {"example_shape": [2, 3, 4]})
+    by_folder = {run.folder: run for run in gather(None, tmp_path)}
+    assert [by_folder[path].record.sheets for path in (first, second)] == [{}, {"samples": "samples.png"}]
+    assert [by_folder[path].size for path in (first, second)] == [28 * 28, 24]
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Reports without pictures, which are the same for any number of runs."""
     picture = {"svg": "", "title": ""}
     monkeypatch.setattr("iwax.report.pictures.Parts.draw", lambda self, *arguments: picture)
-    monkeypatch.setattr("iwax.report.pictures.Parts.diagrams", lambda self: [])
     monkeypatch.setattr("iwax.report.report.explorable", lambda *arguments: [])
 
 

@@ -137,6 +137,12 @@ class Record:
         """The training bound against the epoch, without those of the fewer samples of an early part."""
         return [point for point in self.training["curve"] if point[0] > self.training.get("early_epochs", 0)]
 
+    @property
+    def has_curve(self) -> bool:
+        """Whether that is more than a point; asked of the last two, as curves are long."""
+        early = self.training.get("early_epochs", 0)
+        return sum(point[0] > early for point in self.training["curve"][-2:]) > 1
+
     def value(self, metric: str, judged_on: str = "") -> float | tuple[int, ...] | None:
         """The number of a cell's metric; None if the record has none."""
         if metric == "ssim":

@@ -19,7 +19,9 @@ from .table import JudgedRun as JudgedRun
 from .table import MeanOverSeeds as MeanOverSeeds
 from .table import SeedGroup as SeedGroup
 from .table import best_group as best_group
+from .table import group_judged as group_judged
 from .table import group_runs as group_runs
+from .table import read_judged as read_judged
 from .weights import judge_weights as judge_weights
 from .weights import read_evaluation as read_evaluation
 from .weights import write_evaluation as write_evaluation

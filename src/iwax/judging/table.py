@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
@@ -14,10 +14,19 @@ from iwax.errors import IwaxError
 from iwax.evaluation import standard_error
 from iwax.judging.weights import ARRAYS
 from iwax.numpy_files import open_archive, read_arrays
-from iwax.runs import STATUS, RunConfig, RunFolder, RunIndex, scan_runs
+from iwax.runs import STATUS, FoundRun, RunConfig, RunFolder, RunIndex, scan_runs
 from iwax.zoo import is_of_zoo, records
 
-__all__ = ["PAIRED", "JudgedRun", "MeanOverSeeds", "SeedGroup", "best_group", "group_runs"]
+__all__ = [
+    "PAIRED",
+    "JudgedRun",
+    "MeanOverSeeds",
+    "SeedGroup",
+    "best_group",
+    "group_judged",
+    "group_runs",
+    "read_judged",
+]
 
 PAIRED = {"log_p": "log_likelihood", "iwae_64": "iwae_64", "neg_kl": "neg_kl", "elbo": "elbo"}
 """Numbers of a summary that are means over examples -> their name per example in evaluation.npz."""
@@ -35,6 +44,13 @@ class JudgedRun:
     summary: dict[str, Any]
     arrays: str = ARRAYS
     """The file of its numbers per example."""
+    signature: str = dataclasses.field(default="", compare=False)
+    """Of its files when they were read, for an index; "" where that is not known."""
+
+    @classmethod
+    def of(cls, folder: RunFolder, read: Mapping[str, Any], signature: str = "") -> "JudgedRun":
+        """The run of a folder, from what `read_judged` found."""
+        return cls(folder, RunConfig(**read["config"]), read["status"], read["summary"], signature=signature)
 
     def value(self, name: str) -> float | None:
         """A number of the evaluation or of training ("seconds", "epochs"); None if it is not known."""
@@ -46,11 +62,16 @@ class JudgedRun:
 
     def per_example(self, name: str) -> np.ndarray | None:
         """The same of each test example, (N,); None where it is not kept."""
+        return self.per_examples([name]).get(name)
+
+    def per_examples(self, names: Iterable[str] = PAIRED) -> dict[str, np.ndarray]:
+        """The same of several numbers, as far as they are kept, from one look at the file."""
         path = self.folder.path / self.arrays
-        if not self.summary or name not in PAIRED or not path.exists():
-            return None
+        if not self.summary or not path.exists():
+            return {}
         with open_archive(path) as arrays:
-            return arrays.read(PAIRED[name]) if PAIRED[name] in arrays else None
+            there = {name: PAIRED[name] for name in names if name in PAIRED and PAIRED[name] in arrays}
+            return {name: arrays.read(column) for name, column in there.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +100,9 @@ class SeedGroup:
     runs: tuple[JudgedRun, ...]
     known: Mapping[str, Mapping[str, Any] | None] = dataclasses.field(default_factory=dict, compare=False, repr=False)
     """`over_examples` by number, as far as an index has it."""
+    _numbers: dict[str, MeanOverSeeds | None] = dataclasses.field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     @property
     def config(self) -> RunConfig:
@@ -90,6 +114,11 @@ class SeedGroup:
 
     def number(self, name: str) -> MeanOverSeeds | None:
         """A number of the evaluation over those seeds that have it; None where none has."""
+        if name not in self._numbers:
+            self._numbers[name] = self._number(name)
+        return self._numbers[name]
+
+    def _number(self, name: str) -> MeanOverSeeds | None:
         found = [(value, run) for run in self.runs if (value := run.value(name)) is not None]
         values = [value for value, _ in found]
         if not values:
@@ -107,14 +136,24 @@ class SeedGroup:
 
     def per_example(self, name: str) -> np.ndarray | None:
         """The mean over seeds of each example, (N,); None unless all were judged on the same ones."""
-        found = [values for run in self.runs if (values := run.per_example(name)) is not None]
+        return self._over_seeds([values for run in self.runs if (values := run.per_example(name)) is not None])
+
+    def _over_seeds(self, found: Sequence[np.ndarray]) -> np.ndarray | None:
         return np.mean(found, axis=0) if found and self.test_hash is not None else None
 
     def over_examples(self, name: str) -> Mapping[str, Any] | None:
         """Of `per_example`: its mean, the standard error of that (None for one example), and the count of examples."""
         if name in self.known:
             return self.known[name]
-        values = self.per_example(name)
+        return self._summed_up(name, self.per_example(name))
+
+    def all_over_examples(self) -> dict[str, Mapping[str, Any] | None]:
+        """The same of every number that has it, from one look at each file."""
+        read = [run.per_examples() for run in self.runs]
+        found = {name: self._over_seeds([kept[name] for kept in read if name in kept]) for name in PAIRED}
+        return {name: self._summed_up(name, values) for name, values in found.items()}
+
+    def _summed_up(self, name: str, values: np.ndarray | None) -> Mapping[str, Any] | None:
         if values is None:
             return self._stated_over_examples(name)
         return {"mean": float(np.mean(values)), "error": _known(standard_error(values)), "count": len(values)}
@@ -136,7 +175,6 @@ class SeedGroup:
 def group_runs(
     paths: Sequence[str | Path],
     left_out: Callable[[str], None] | None = None,
-    only: Collection[Path] | None = None,
 ) -> list[SeedGroup]:
     """The runs in and under some folders, in groups that differ in the seed only; judged or not, nothing is computed.
 
@@ -145,52 +183,60 @@ def group_runs(
     Arguments:
         paths: of the folders, or names of `iwax.zoo.records()`.
         left_out: told of each run that is damaged, which is then left out; such a run is an error if left out.
-        only: the folders of the runs that are wanted; all if left out.
 
     Raises:
         ValueError: there is no run.
     """
-    known: dict[Path, tuple[JudgedRun, str]] = {}
+    known: dict[Path, JudgedRun] = {}
     for path in map(Path, paths):
         if is_of_zoo(path):
-            known[path] = (_of_zoo(str(path)), "")
-            groups = _grouped(known, None)
+            known[path] = _of_zoo(str(path))
+            groups = _grouped(known.values(), None)
             continue
         if not path.exists():
             raise IwaxError(
                 f"Expected {path} to be a run's folder, or to hold some, or one of the trained models "
                 f"{', '.join(records())}; there is no such folder."
             )
-        found = [run for run in scan_runs(path) if only is None or run[0] in only]
+        found = scan_runs(path)
         with RunIndex(path, len(found)) as index:
-            known |= {run.folder.path.resolve(): (run, by) for run, by in _runs(found, index, left_out)}
-            groups = _grouped(known, index if len(paths) == 1 else None)
+            known |= {run.folder.path.resolve(): run for run in _runs(found, index, left_out)}
+            groups = _grouped(known.values(), index if len(paths) == 1 else None)
     if not known:
         raise IwaxError(f"Expected runs in {', '.join(map(str, paths))}; there are none. `iwax train` makes them.")
     return groups
 
 
-def _grouped(known: Mapping[Path, tuple[JudgedRun, str]], index: RunIndex | None) -> list[SeedGroup]:
+def group_judged(runs: Sequence[JudgedRun], place: str | Path) -> list[SeedGroup]:
+    """The groups of runs that were read already.
+
+    Arguments:
+        place: the folder that they are in, or the first of these; where there are many runs, its index knows what was
+            computed of them before.
+    """
+    with RunIndex(place, len(runs)) as index:
+        return _grouped(runs, index)
+
+
+def _grouped(runs: Iterable[JudgedRun], index: RunIndex | None) -> list[SeedGroup]:
     """The groups; with what an index knows of their numbers per example."""
-    groups: dict[tuple[RunConfig, int], list[tuple[JudgedRun, str]]] = {}
-    for run, signature in known.values():
-        alike = dataclasses.replace(run.config, seed=0)
-        groups.setdefault((alike, run.status.get("epoch", 0)), []).append((run, signature))
+    groups: dict[tuple[Any, ...], list[JudgedRun]] = {}
+    for run in runs:
+        alike = tuple(value for name, value in vars(run.config).items() if name != "seed")
+        groups.setdefault((alike, run.status.get("epoch", 0)), []).append(run)
     made = []
     for members in groups.values():
-        members.sort(key=lambda member: member[0].config.seed)
-        group = SeedGroup(tuple(run for run, _ in members))
-        made.append(group if index is None or not index.is_kept else _indexed(group, members, index))
+        group = SeedGroup(tuple(sorted(members, key=lambda run: run.config.seed)))
+        made.append(group if index is None or not index.is_kept else _indexed(group, index))
     return made
 
 
-def _indexed(group: SeedGroup, members: Sequence[tuple[JudgedRun, str]], index: RunIndex) -> SeedGroup:
+def _indexed(group: SeedGroup, index: RunIndex) -> SeedGroup:
     """A group with its numbers over examples, which are computed again only where a run of it has changed."""
-    key = " ".join(index.key(run.folder.path) for run, _ in members)
-    signatures = [signature for _, signature in members]
+    key = " ".join(index.key(run.folder.path) for run in group.runs)
+    signatures = [run.signature for run in group.runs]
     signature = " ".join(signatures) if all(signatures) else ""
-    known = index.value("examples", key, signature, lambda: {name: group.over_examples(name) for name in PAIRED})
-    return dataclasses.replace(group, known=known)
+    return dataclasses.replace(group, known=index.value("examples", key, signature, group.all_over_examples))
 
 
 def best_group(groups: Sequence[SeedGroup], name: str) -> int | None:
@@ -238,19 +284,17 @@ def _is_ahead(first: SeedGroup, other: SeedGroup, name: str) -> bool:
     return bool(np.mean(d) > CLEAR * math.sqrt(standard_error(d) ** 2 + seeds))
 
 
-def _runs(
-    found: Sequence[tuple[Path, str]], index: RunIndex, left_out: Callable[[str], None] | None
-) -> Iterator[tuple[JudgedRun, str]]:
+def _runs(found: Sequence[FoundRun], index: RunIndex, left_out: Callable[[str], None] | None) -> Iterator[JudgedRun]:
     for run in found:
         folder = RunFolder(run[0])
         try:
-            read = index.of_run("judged", run, partial(_read, folder))
+            read = index.of_run("judged", run, partial(read_judged, folder))
         except IwaxError as error:
             if left_out is None:
                 raise
             left_out(f"Left out {folder.path}. {error}")
         else:
-            yield JudgedRun(folder, RunConfig(**read["config"]), read["status"], read["summary"]), run[1]
+            yield JudgedRun.of(folder, read, run[1])
 
 
 def _of_zoo(name: str) -> JudgedRun:
@@ -260,8 +304,8 @@ def _of_zoo(name: str) -> JudgedRun:
     return JudgedRun(RunFolder(name), config, {"state": "finished", "epoch": config.epochs}, record["half_precision"])
 
 
-def _read(folder: RunFolder) -> dict[str, Any]:
-    """What a `JudgedRun` says of a folder.
+def read_judged(folder: RunFolder) -> dict[str, Any]:
+    """What a `JudgedRun` says of a folder, as JSON has it: its configuration, its status, its evaluation.
 
     Raises:
         ValueError: it is damaged.

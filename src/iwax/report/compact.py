@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
-__all__ = ["Pairs", "compact"]
+__all__ = ["Pairs", "compact", "shared"]
 
 CURVES = ("curve", "beta")  # of training: pairs of an epoch and a number
 
@@ -48,15 +48,15 @@ def compact(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The same fields of a record, values of JSON: words shared with all others, curves of training as `Pairs`."""
     training = {name: value for name, value in fields["training"].items() if name not in CURVES}
     curves = {name: Pairs(fields["training"][name]) for name in CURVES if name in fields["training"]}
-    shared = _shared({**fields, "training": training})
-    return shared | {"training": shared["training"] | curves}
+    few = shared({**fields, "training": training})
+    return few | {"training": few["training"] | curves}
 
 
-def _shared(value: Any) -> Any:
-    """A value of JSON, whose types are these few."""
+def shared(value: Any) -> Any:
+    """A value of JSON, whose types are these few, with words that it shares with all others."""
     kind = type(value)
     if kind is str:
         return sys.intern(value)
     if kind is dict:
-        return {sys.intern(name): _shared(inner) for name, inner in value.items()}
-    return [_shared(inner) for inner in value] if kind is list else value
+        return {sys.intern(name): shared(inner) for name, inner in value.items()}
+    return [shared(inner) for inner in value] if kind is list else value

@@ -14,19 +14,20 @@ from iwax import zoo
 from iwax.data import Dataset, load
 from iwax.errors import IwaxError
 from iwax.evaluation import first_examples
+from iwax.files import dumps
 from iwax.models import Model
 from iwax.report.explorer import is_explorable, pack
 from iwax.report.format import nats
 from iwax.report.gather import Run
-from iwax.runs import ResolvedRun, RunConfig, RunIndex, load_run, resolve
+from iwax.runs import RunConfig, RunIndex, load_run, resolve
 
 __all__ = ["explorable"]
 
 MODELS = 4  # half a megabyte each
 TEST_IMAGES = 500  # for the activity of units
 
-Loader = Callable[[], tuple[Any, np.ndarray]]
-"""Loads a model, and test images as it is judged on."""
+Loader = Callable[[], tuple[Any, Dataset, str]]
+"""Loads a model, its data, and the rule by which their test images are binarised to judge it."""
 
 
 def explorable(
@@ -46,19 +47,26 @@ def explorable(
             if len(packed) == MODELS:
                 break
             try:
-                model, x = loader()
+                model, data, rule = loader()
             except (IwaxError, OSError) as error:
                 log(f"The explorer leaves out {title}: {error}")
                 continue
             if is_explorable(model):
-                made = index.value("explorer", title, _signature(model, x), partial(pack, model, x, jax.random.key(0)))
+                made = index.value("explorer", title, _signature(model, data, rule), partial(_pack, model, data, rule))
                 packed.append({"title": title, "packed": made})
     return packed
 
 
-def _signature(model: Model, x: np.ndarray) -> str:
-    """Of all numbers that what is packed depends on."""
-    digest = hashlib.sha256(np.ascontiguousarray(x).tobytes())
+def _pack(model: Any, data: Dataset, rule: str) -> dict[str, Any]:
+    x = first_examples(data, rule, seed=0, count=min(TEST_IMAGES, len(data.test)))
+    return pack(model, x, jax.random.key(0))
+
+
+def _signature(model: Model, data: Dataset, rule: str) -> str:
+    """Of all that what is packed depends on; "" for data without checksums. Drawing test images takes a second."""
+    if not data.checksums:
+        return ""
+    digest = hashlib.sha256(dumps([data.name, data.split, dict(data.checksums), rule]).encode())
     for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)):
         digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()
@@ -82,14 +90,11 @@ def _trained(runs: Sequence[Run], data_dir: str | None) -> Iterator[tuple[str, L
             yield title, partial(_load_trained, name, record, data_dir)
 
 
-def _load_run(folder: Path, data_dir: str | None) -> tuple[Any, np.ndarray]:
+def _load_run(folder: Path, data_dir: str | None) -> tuple[Any, Dataset, str]:
     run = load_run(folder, data_dir=data_dir, code=False)  # a report shows what others send, too
-    return run.model, _images(run.data, run.resolved)
+    return run.model, run.data, run.resolved.test_binarize
 
 
-def _load_trained(name: str, record: dict[str, Any], data_dir: str | None) -> tuple[Any, np.ndarray]:
-    return zoo.load(name), _images(load(record["dataset"], None, data_dir), resolve(RunConfig(**record["config"])))
-
-
-def _images(data: Dataset, run: ResolvedRun) -> np.ndarray:
-    return first_examples(data, run.test_binarize, seed=0, count=min(TEST_IMAGES, len(data.test)))
+def _load_trained(name: str, record: dict[str, Any], data_dir: str | None) -> tuple[Any, Dataset, str]:
+    rule = resolve(RunConfig(**record["config"])).test_binarize
+    return zoo.load(name), load(record["dataset"], None, data_dir), rule

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,17 +13,19 @@ import jax
 from iwax.errors import IwaxError
 from iwax.experiments import Record, folder_record, identifier, read_record
 from iwax.figures import read_about
+from iwax.judging import JudgedRun, read_judged
 from iwax.models import is_own
-from iwax.numpy_files import read_arrays
-from iwax.report.compact import compact
+from iwax.report.compact import compact, shared
 from iwax.report.format import data_name, nats, objective_name
 from iwax.runs import (
     CHECKPOINT,
+    ENVIRONMENT,
     STATUS,
     RunConfig,
     RunFolder,
     RunIndex,
     Stated,
+    StillFolder,
     data_size_of,
     explicit_fields,
     file_signature,
@@ -39,11 +42,16 @@ OWN = "own"  # the scale of a run that no study made
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A record, the folder of its pictures, and the folder with its weights if that is at hand."""
+    """A record, the folder of its pictures, and the folder with its weights if that is at hand.
+
+    Of a folder that was found: the run as it was judged there, and the size of an example.
+    """
 
     record: Record
     sheets: Path
     folder: Path | None = None
+    judged: JudgedRun | None = None
+    size: int | None = None
 
     @property
     def title(self) -> str:
@@ -71,14 +79,17 @@ def gather(
     """
     # one run may have been judged at two scales, and have a record of each
     records = [] if results is None else list(_of_results(Path(results), left_out))
-    recorded, folders, others = {record.checkpoint_sha256 for record in records}, dict[str, Path](), list[Run]()
-    paths = [runs] if isinstance(runs, str | Path) else runs
-    for folder, record in (found for path in paths for found in _of_folders(path, left_out)):
-        if record.checkpoint_sha256 not in recorded | folders.keys():
-            others.append(Run(record, folder, folder))
-        folders.setdefault(record.checkpoint_sha256, folder)
-    sheets = Path(results or "") / "sheets"
-    return [Run(record, sheets, folders.get(record.checkpoint_sha256)) for record in records] + others
+    recorded, there = {record.checkpoint_sha256 for record in records}, dict[str, Run]()
+    for path in [runs] if isinstance(runs, str | Path) else runs:
+        for run in _of_folders(path, left_out):
+            there.setdefault(run.record.checkpoint_sha256, run)
+    found, sheets = [], Path(results or "") / "sheets"
+    for record in records:
+        run = Run(record, sheets)
+        if (own := there.get(record.checkpoint_sha256)) is not None:
+            run = dataclasses.replace(run, folder=own.folder, judged=own.judged)
+        found.append(run)
+    return found + [run for checksum, run in there.items() if checksum not in recorded]
 
 
 def pictures(run: Run) -> dict[str, Path]:
@@ -114,17 +125,20 @@ def _of_results(results: Path, left_out: Callable[[str], None]) -> Iterator[Reco
                 yield _made(fields)
 
 
-def _of_folders(path: str | Path, left_out: Callable[[str], None]) -> Iterator[tuple[Path, Record]]:
+def _of_folders(path: str | Path, left_out: Callable[[str], None]) -> Iterator[Run]:
     """The runs in and under a folder that have been trained; what was read of them before comes from the index."""
     found = [run for run in scan_runs(path) if os.path.lexists(run[0] / CHECKPOINT)]
     with RunIndex(path, len(found)) as index:
         for run in found:
             try:
-                fields = index.of_run("record", run, functools.partial(_fields_of_run, RunFolder(run[0])))
+                folder = RunFolder(run[0])
+                read = index.of_run("report", run, functools.partial(_read_run, folder))
             except (IwaxError, OSError) as error:
                 left_out(f"Left out {run[0]}. {error}")
             else:
-                yield run[0], _made(fields)
+                judged = JudgedRun.of(folder, shared(read["judged"]), run[1])
+                record = _made(read["record"] | {"config": vars(judged.config)})
+                yield Run(record, run[0], run[0], judged, read["size"])
 
 
 def _made(fields: dict[str, Any]) -> Record:
@@ -140,17 +154,26 @@ def _fields_of_file(path: Path) -> dict[str, Any]:
     return _fields(read_record(path))
 
 
-def _fields_of_run(folder: RunFolder) -> dict[str, Any]:
-    """A run in the form of a record. Of its checkpoint the header is read: what judged it has its checksum."""
+def _read_run(folder: RunFolder) -> dict[str, Any]:
+    """A run in the form of a record, with the pictures that are there; as it was judged; and the size of its examples.
+
+    Of its checkpoint the header is read: what judged it has its checksum.
+    """
+    folder = StillFolder(folder)
+    judged = read_judged(folder)  # with whole arrays, or nothing of the run is in the report
     config, stated = folder.config(), folder.last_stated()
     own = explicit_fields(config)  # not what it would be known by in a study, which takes much longer to find out
     steps, rows = folder.json(STATUS).get("step", 0), folder.metrics()
     steps_per_epoch = rows[-1]["step"] // max(rows[-1]["epoch"], 1) if rows else steps
-    if (arrays := folder.path / "evaluation.npz").exists():
-        read_arrays(arrays)  # or nothing of the run is in the report
     flop, id = _flop(config, stated, steps, steps_per_epoch), identifier(own, {})
     record = folder_record(folder, id=id, scale=OWN, asked=own, flop=flop, checkpoint_sha256=stated.sha256)
-    return _fields(record)
+    sheets = {kind: name for kind, name in record.sheets.items() if os.path.lexists(folder.path / name)}
+    shape = folder.json(ENVIRONMENT).get("example_shape")
+    return {
+        "record": _fields(record) | {"config": {}, "sheets": sheets},  # the configuration is that of `judged`
+        "judged": judged | {"summary": {name: v for name, v in judged["summary"].items() if type(v) is not dict}},
+        "size": math.prod(shape) if shape else None,
+    }
 
 
 def _flop(config: RunConfig, stated: Stated, steps: int, steps_per_epoch: int) -> int | None:

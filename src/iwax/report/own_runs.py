@@ -2,14 +2,14 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from iwax.errors import IwaxError
 from iwax.evaluation import compare_evaluations
 from iwax.files import dumps
-from iwax.judging import SeedGroup, group_runs, read_evaluation
+from iwax.judging import SeedGroup, read_evaluation
 from iwax.report.format import nats, signed
 from iwax.report.pictures import Parts
 from iwax.report.seed_table import seed_labels, seed_sheet
@@ -22,24 +22,17 @@ COMPARED = 100  # lines; a longer table is not read
 ARRAYS = "evaluation.npz"
 
 
-def own_runs(
-    folders: Sequence[Path],
-    parts: Parts,
-    left_out: Callable[[str], None] = lambda message: None,
-    places: Sequence[Path] | None = None,
-) -> dict[str, Any] | None:
+def own_runs(groups: Sequence[SeedGroup], parts: Parts, place: str | Path = ".") -> dict[str, Any] | None:
     """The content of the page's first section; None where there are no runs of one's own.
 
     Arguments:
-        folders: of runs.
-        left_out: told of each run that is damaged, and so is left out.
-        places: folders in which they are found, together; each by itself if left out.
+        groups: of `iwax.judging.group_judged`, or `group_runs`.
         parts: draws; its runs without a record are those whose curves are shown.
+        place: the folder of the runs; where they are very many, its index knows what was compared before.
     """
-    if not folders:
+    if not groups:
         return None
-    groups = group_runs(folders, left_out) if places is None else group_runs(places, left_out, set(folders))
-    with RunIndex((places or folders)[0], len(folders)) as index:
+    with RunIndex(place, sum(len(group.runs) for group in groups)) as index:
         compared = _comparison(groups, index)
     return {"table": seed_sheet(groups), "comparison": compared, "figures": parts.own_curves()}
 

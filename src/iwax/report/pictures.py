@@ -1,6 +1,5 @@
 """The parts of a report that are pictures: figures of studies, cost, sheets and diagrams."""
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -19,7 +18,6 @@ from iwax.report.figures import FIGURES, sheets_figure, snr_figure
 from iwax.report.format import counted, objective_name
 from iwax.report.gather import OWN, Run, pictures
 from iwax.report.page import inline_svg, sheet_data
-from iwax.runs import ENVIRONMENT, RunFolder
 
 __all__ = ["Parts", "caption", "line_names"]
 
@@ -83,12 +81,11 @@ class Parts:
 
     def own_curves(self) -> list[dict[str, Any]]:
         """Training curves of the runs without a record, and their test numbers along training; seeds in one band."""
-        groups: dict[str, list[Record]] = defaultdict(list)
+        groups: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
         for run in self.runs:
-            if run.record.scale == OWN and len(run.record.curve) > 1:
-                groups[str(sorted((key, str(v)) for key, v in run.record.config.items() if key != "seed"))].append(
-                    run.record
-                )
+            if run.record.scale == OWN and run.record.has_curve:
+                alike = tuple(item for item in run.record.config.items() if item[0] != "seed")
+                groups[alike].append(run.record)
         names = line_names(list(groups.values())[:LINES])  # the best, since runs are in that order
         title = "Training: minus the mean bound of each epoch"
         title += "." if len(groups) <= LINES else f", of the best {LINES} of {len(groups)} lines."
@@ -201,9 +198,7 @@ def _is_wide(picture: Path) -> bool:
 
 def _size(run: Run) -> int:
     """How many values an example has: of data of one's own what the run's folder says, else as many as MNIST's have."""
-    folder = run.folder if run.record.scale == OWN else None
-    shape = RunFolder(folder).json(ENVIRONMENT).get("example_shape") if folder else None
-    return math.prod(shape) if shape else IMAGE
+    return IMAGE if run.size is None else run.size
 
 
 def _order(run: Run) -> tuple[str, float]:

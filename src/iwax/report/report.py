@@ -7,6 +7,7 @@ from typing import Any
 from iwax.errors import IwaxError
 from iwax.experiments import PerImage, Record, Study
 from iwax.files import make_folder, write_whole
+from iwax.judging import group_judged
 from iwax.report.against import comparisons, tally
 from iwax.report.answers import answers
 from iwax.report.cells import numbers, overview
@@ -62,12 +63,14 @@ def write_report(
     for folder in (out / "figures", out / "tables"):
         make_folder(folder)
     records, parts = [run.record for run in found if run.record.scale != OWN], Parts(found, out / "figures", results)
+    judged = list({run.folder: run.judged for run in found if run.judged is not None}.values())
     log("drawing")
+    place = (*folders, results or ".")[0]  # whose index is asked
     pairing = Pairing(studies, records, PerImage("" if results is None else results, log))
     claims, by_pair = claim_sheets(studies, records, pairing)
     content = {
         "title": "iwax report",
-        "own": own_runs([run.folder for run in found if run.folder is not None], parts, places=folders),
+        "own": own_runs(group_judged(judged, place), parts, place),
         "answers": answers(studies, found, parts),
         "summary": summary(studies, found),
         "progress": progress(studies, records) if studies else None,
@@ -76,7 +79,7 @@ def write_report(
         "studies": [_study(study, records, parts, pairing) for study in studies],
         "cost": parts.cost(),
         "sheets": parts.sheets(),
-        "models": explorable(parts.runs, data_dir, log, (*folders, results or ".")[0]),
+        "models": explorable(parts.runs, data_dir, log, place),
         "diagrams": parts.diagrams(),
         "runs": short_runs_sheet(found),
         "made_by": made_by(found),

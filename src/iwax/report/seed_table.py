@@ -1,6 +1,5 @@
 """The table of one's own runs: a line for what differs in the seed only, each number with its spread and its errors."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,7 @@ def seed_labels(groups: Sequence[SeedGroup], *, short: bool = False) -> tuple[li
     `short` is for eyes: of a path its last part, where that tells them apart, no trained epochs beside as many, and no
     split beside data sets that have one each.
     """
-    configs = [dataclasses.asdict(group.config) | {"trained_epochs": group.epochs} for group in groups]
+    configs = [vars(group.config) | {"trained_epochs": group.epochs} for group in groups]
     objectives = [objective_name(config) for config in configs]
     differing = [
         name for name in configs[0] if name != "seed" and len({str(config.get(name)) for config in configs}) > 1

@@ -13,7 +13,7 @@ TAG, ENTITY = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"&(?=#?[A-Za-z0-9]+;)
 NUMBER = re.compile(r"[−+]?[\d,.]+(·10\S+)?( ± [\d.]+)?")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # a table of ten thousand runs has many
 class Datum:
     """An entry of a table: its text, what it sorts by, small lines below; if "open", of a "smoke" test, or "best".
 

@@ -59,3 +59,4 @@ from .scanning import file_signature as file_signature
 from .scanning import scan_runs as scan_runs
 from .scratch import ScratchFolder as ScratchFolder
 from .stated import Stated as Stated
+from .still import StillFolder as StillFolder
