@@ -13,6 +13,9 @@ from benchmarks.many_runs import age, make_run, make_runs
 
 import iwax.report.cost as cost
 from iwax.console import print_table
+from iwax.errors import IwaxError
+from iwax.experiments import read_records
+from iwax.experiments.listed import list_records
 from iwax.judging import best_group, group_runs
 from iwax.report.gather import gather
 from iwax.report.report import write_report
@@ -308,6 +311,28 @@ def test_a_second_report_opens_no_record(tmp_path, opened):
     os.utime(changed, (1e9, 1.5e9))
     assert opened(results, read) == sorted(map(str, (changed, results / "damaged.json")))
     assert sum(one.value("log_p") == -91.0 for one in found[2]) == 1
+
+
+def test_a_second_list_of_studies_opens_no_record_that_has_not_changed(tmp_path, opened):
+    results, found = tmp_path / "results", []
+    results.mkdir()
+    for seed in range(COUNT):
+        made = record(RunConfig(objective="iwae", seed=seed))
+        (results / f"{made.id}.json").write_text(made.to_json())
+        os.utime(results / f"{made.id}.json", (1e9, 1e9))
+    assert len(opened(results, lambda: found.append(list_records(results)))) == COUNT
+    assert opened(results, lambda: found.append(list_records(results))) == []
+    assert found[0] == found[1]
+    for listed, whole in zip(found[1], read_records(results), strict=True):
+        assert (listed.id, listed.scale, listed.asked) == (whole.id, whole.scale, whole.asked)
+        assert (listed.started_from, listed.num_samples) == (whole.started_from, whole.evaluation["num_samples"])
+    assert {listed.asked.get("seed", 0) for listed in found[1]} == set(range(COUNT))
+    (results / f"{made.id}.json").write_text("{")
+    with pytest.raises(IwaxError, match=made.id):
+        list_records(results)
+    said = []
+    assert len(list_records(results, said.append)) == COUNT - 1
+    assert made.id in said[0]
 
 
 def test_nothing_is_written_among_the_runs_and_indexes_that_nobody_used_go(runs, monkeypatch):

@@ -6,8 +6,8 @@ from typing import Any
 
 from iwax.experiments.demonstrate import demonstration_path
 from iwax.experiments.identity import non_default_fields, run_name
+from iwax.experiments.listed import list_records
 from iwax.experiments.matching import matching_records
-from iwax.experiments.records import read_records
 from iwax.experiments.reproduction import Reproduction, record_id
 from iwax.experiments.scales import SCALES
 from iwax.experiments.study import ALONG, Study
@@ -34,13 +34,13 @@ def study_rows(
 
     `left_out` is told of files that are no records; such a file is an error if it is left out.
     """
-    records = read_records(results, left_out)
+    records = list_records(results, left_out)
     return [_study_row(study, records, results) for study in studies]
 
 
 def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, Any]]:
     """One row for each run: its name, its state, its epochs, its record, and what its name does not say of it."""
-    rows, records = [], [record for record in read_records(how.results, how.log) if record.scale == how.scale]
+    rows, records = [], [record for record in list_records(how.results, how.log) if record.scale == how.scale]
     for config in configs:
         name, id, own = run_name(config), record_id(config, how), non_default_fields(config)
         folder = RunFolder(how.runs / name)
@@ -49,7 +49,7 @@ def run_rows(configs: Sequence[RunConfig], how: Reproduction) -> list[dict[str, 
         state = "done" if id in found else status.get("state", "open")
         if found and id not in found:
             id, record = next(iter(found.items()))
-            state = f"done, k = {record.evaluation['num_samples']}"
+            state = f"done, k = {record.num_samples}"
         if state == "running" and not folder.is_locked:
             state = "interrupted"
         epochs = f"{status['epoch']}/{status['epochs']}" if status else ""

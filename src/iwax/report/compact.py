@@ -8,6 +8,7 @@ from typing import Any, overload
 
 __all__ = ["Pairs", "compact", "shared"]
 
+CHANGED = {str, dict, list}
 CURVES = ("curve", "beta")  # of training: pairs of an epoch and a number
 
 
@@ -55,8 +56,8 @@ def compact(fields: Mapping[str, Any]) -> dict[str, Any]:
 def shared(value: Any) -> Any:
     """A value of JSON, whose types are these few, with words that it shares with all others."""
     kind = type(value)
-    if kind is str:
-        return sys.intern(value)
-    if kind is dict:
-        return {sys.intern(name): shared(inner) for name, inner in value.items()}
-    return [shared(inner) for inner in value] if kind is list else value
+    if kind is dict:  # of whose values most are numbers, which need no call
+        return {sys.intern(name): shared(v) if type(v) in CHANGED else v for name, v in value.items()}
+    if kind is list:
+        return [shared(v) if type(v) in CHANGED else v for v in value]
+    return sys.intern(value) if kind is str else value

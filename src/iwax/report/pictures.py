@@ -1,11 +1,13 @@
 """The parts of a report that are pictures: figures of studies, cost, sheets and diagrams."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 
 from iwax.experiments import ALONG, Cell, Figure, Record, Study
@@ -118,10 +120,9 @@ class Parts:
         kinds = [(name, size) for name in ARCHITECTURES for size in sorted(s for n, s in there if n == name)]
         drawn = []
         for name, size in kinds:
-            model = ARCHITECTURES[name](key=jax.random.key(0), data_size=size)
-            words = (
-                f"{name}: {model.num_parameters:,} parameters. Heights go with the square root of the units' number."
-            )
+            model = eqx.filter_eval_shape(partial(ARCHITECTURES[name], data_size=size), key=jax.random.key(0))
+            count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape"))
+            words = f"{name}: {count:,} parameters. Heights go with the square root of the units' number."
             file = f"architecture-{name}" + (f"-{size}" if size != IMAGE else "")
             drawn.append(self.draw(file, words, partial(architecture_diagram, model)))
         return drawn

@@ -114,7 +114,7 @@ class RunIndex:
         if what not in self._rows:  # all at once, as a question for each takes longer than what it is for
             query = "SELECT key, signature, value, checksum FROM found WHERE what = ?"
             self._rows[what] = {row[0]: row[1:] for row in self._do(_Statement(query, (what,))) or ()}
-        kept, value, checksum = self._rows[what].get(key, ("", None, 0))
+        kept, value, checksum = self._rows[what].pop(key, ("", None, 0))  # who asks again has it read again
         if kept != signature or not isinstance(value, bytes) or checksum != _checksum(what, key, kept, value):
             return None
         return zlib.decompress(value).decode()
