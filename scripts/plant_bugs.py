@@ -857,6 +857,15 @@ BUGS = [
     Bug("pixels that are black in nearly all digits stay in their table", "experiments/missing.py",
         "table = table[:, np.array(most) < NEARLY * len(table)]", "table = table[:, table.std(axis=0) > 0]",
         "may_be_constant", "iwax reproduce missing", where=("tests/experiments/test_missing.py",)),
+    Bug("a report reads every file of a run again and again", "report/gather.py", "folder = StillFolder(folder)",
+        "folder = RunFolder(folder.path)", "reads_each_file", "issue 36", where=("tests/runs/test_index.py",)),
+    Bug("pictures that are not there", "report/gather.py", "record.sheets.items() if os.path.lexists(folder.path / name)}",
+        "record.sheets.items()}", "pictures_are_of", "issue 36", where=("tests/runs/test_index.py",)),
+    Bug("a list of studies reads all records again", "experiments/listed.py", "file_signature(path), partial(_fields, path)",
+        '"", partial(_fields, path)', "second_list_of_studies", "issue 36", where=("tests/runs/test_index.py",)),
+    Bug("a damaged run stops its sweep", "sweeps/folder.py",
+        "        except IwaxError:\n            return {}", "        except ZeroDivisionError:\n            return {}",
+        "status_is_damaged", "issue 36", where=("tests/sweeps/test_sweep_command.py",)),
 ]  # fmt: skip
 
 

@@ -116,8 +116,7 @@ def test_a_report_of_data_of_ones_own_names_them_without_their_folder_and_draws_
     """And has no table of best models beside that of the reader's runs."""
     monkeypatch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
     config = dataclasses.replace(IWAE, dataset="/home/somebody/faces")
-    (tmp_path / "environment.json").write_text(json.dumps({"example_shape": [4, 5]}))
-    parts = Parts([Run(record(config, scale="own"), tmp_path, tmp_path)], tmp_path, None)
+    parts = Parts([Run(record(config, scale="own"), tmp_path, tmp_path, size=4 * 5)], tmp_path, None)
     (diagram,) = parts.diagrams()
     assert ">20<" in diagram["svg"]
     assert "784" not in diagram["svg"]

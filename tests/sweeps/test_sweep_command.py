@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import sys
 
 import pytest
@@ -69,6 +70,24 @@ def test_a_poisoned_run_is_reported_with_its_log_once_and_the_rest_finish(tmp_pa
     status, said, _ = iwax(capsys, *command)
     assert (status, f"Delete {out / poisoned['run']} to train it again." in said) == (1, True)
     assert executor.started.count(poisoned["run"]) == 1
+
+
+def test_a_run_whose_status_is_damaged_fails_alone_and_goes_on_once_that_is_deleted(
+    swept, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(executors.EXECUTORS, "local", Here)
+    out = shutil.copytree(swept[0], tmp_path / "out")
+    damaged, whole = sorted(path.name for path in out.iterdir() if path.name != "sweep")
+    (out / damaged / "status.json").write_text("{")
+    (out / whole / "status.json").unlink()  # to be gone on with
+    command = ["sweep", *TINY, *SEEDS, "--out", out]
+    for asked in (("sweep", "--status", out), command):
+        _, said, _ = iwax(capsys, *asked)
+        assert f"Expected {out / damaged / 'status.json'} to be JSON" in " ".join(said.split())
+    assert "1 done, 0 found done, 1 failed" in said
+    assert "Delete it: it only says how far the run has come." in said
+    (out / damaged / "status.json").unlink()
+    assert "1 done, 1 found done, 0 failed" in iwax(capsys, *command)[1]
 
 
 def test_a_full_disk_in_one_folder_fails_that_run_alone_and_the_same_command_then_does_it(

@@ -77,6 +77,10 @@ class SweepFolder:
 
     def state(self, id: str) -> tuple[str, str]:
         """What has become of a run, and a note: done, failed, running, stopped (it goes on), or left."""
+        try:
+            self.run(id).json(STATUS)
+        except IwaxError as error:
+            return "failed", str(error)
         if self.is_done(id):
             return "done", ""
         if reason := self.diverged(id):
@@ -90,15 +94,15 @@ class SweepFolder:
         return ("stopped" if (self.path / id / CHECKPOINT).exists() else "left"), ""
 
     def is_done(self, id: str) -> bool:
-        return self._status(id).get("state") == "finished"
+        return self.status(id).get("state") == "finished"
 
     def step(self, id: str) -> int:
         """How far a run has got, in steps of which there is a checkpoint; -1 before the first."""
-        return self._status(id).get("step", -1)
+        return self.status(id).get("step", -1)
 
     def diverged(self, id: str) -> str:
         """What a run says whose loss became NaN or infinite, as it would again; "" for any other."""
-        status = self._status(id)
+        status = self.status(id)
         if status.get("state") != "failed":
             return ""
         return f"{status.get('message', '')} Delete {self.path / id} to train it again."
@@ -117,5 +121,9 @@ class SweepFolder:
     def _failure(self, id: str) -> Path:
         return self.path / OWN / "failures" / id
 
-    def _status(self, id: str) -> dict[str, Any]:
-        return self.run(id).json(STATUS)
+    def status(self, id: str) -> dict[str, Any]:
+        """What a run says of itself; {} where it says nothing, or is damaged: then its own process says so."""
+        try:
+            return self.run(id).json(STATUS)
+        except IwaxError:
+            return {}

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from iwax.runs import STATUS, RunConfig
+from iwax.runs import RunConfig
 from iwax.sweeps.folder import SweepFolder
 
 __all__ = ["differing", "sweep_rows"]
@@ -22,7 +22,7 @@ def sweep_rows(folder: SweepFolder) -> tuple[list[dict[str, Any]], dict[str, int
 
 
 def _row(folder: SweepFolder, id: str, words: str) -> dict[str, Any]:
-    status, (state, note) = folder.run(id).json(STATUS), folder.state(id)
+    status, (state, note) = folder.status(id), folder.state(id)
     if state == "failed":
         note = f"{note} Its log: {folder.log(id)}".strip()
     epochs = f"{status['epoch']}/{status['epochs']}" if status else ""
