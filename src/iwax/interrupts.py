@@ -24,7 +24,7 @@ from types import FrameType
 __all__ = ["HOW_TO_GO_ON", "Interrupted", "asked", "finishing", "handled", "raising"]
 
 GRACE = 0.2  # seconds that the main thread has to answer, which it does at once unless it is in a library or a lock
-HOW_TO_GO_ON = "interrupted; `iwax train --resume RUN` goes on with training, the same command with an evaluation."
+HOW_TO_GO_ON = "interrupted; `iwax train --resume RUN` goes on with training, the same command with whatever else."
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 

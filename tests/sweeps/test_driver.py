@@ -179,3 +179,16 @@ def test_an_interruption_stops_what_runs_and_is_passed_on(tmp_path):
         drive(executor, tmp_path, "a", "b", "c")
     assert executor.stopped
     assert executor.started == ["a", "b"]
+
+
+def test_the_last_progress_counts_what_another_driver_did_meanwhile(tmp_path):
+    executor, said = Scripted(slots=1, a=[0]), []
+
+    def on_progress(progress):
+        said.append(progress.note)
+        if "1 done" in progress.note:
+            executor.work.done.add("b")
+
+    Driver(executor.work, executor, on_progress=on_progress).run(tasks(tmp_path, "a", "b"))
+    assert executor.started == ["a"]
+    assert said[-2:] == ["1 done, 0 running, 0 failed", "2 done, 0 running, 0 failed"]

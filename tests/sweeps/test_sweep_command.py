@@ -67,6 +67,10 @@ def test_a_poisoned_run_is_reported_with_its_log_once_and_the_rest_finish(tmp_pa
     assert f"  {poisoned['run']}: Expected a finite loss; got" in said
     assert f"Its log: {log}" in said
     assert str(log) in poisoned["note"]
+    table, below = iwax(capsys, "sweep", "--status", out)[1].split("2 runs: 1 done, 1 failed")
+    assert f"  {poisoned['run']}: Expected a finite loss; got" in below
+    assert poisoned["run"] in table
+    assert "finite loss" not in table  # or the table would be turned on its side
     status, said, _ = iwax(capsys, *command)
     assert (status, f"Delete {out / poisoned['run']} to train it again." in said) == (1, True)
     assert executor.started.count(poisoned["run"]) == 1

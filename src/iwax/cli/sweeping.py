@@ -171,10 +171,14 @@ def _status(path: Path, timeout: float, as_json: bool) -> None:
     if as_json:
         click.echo(dumps(rows, indent=2))
         return
+    failed = {row["run"]: row["note"] for row in rows if row["state"] == "failed"}  # in lines, as they are long
     if rows:
-        cells = [["" if value is None else str(value) for value in row.values()] for row in rows]
+        shown = [row | {"note": ""} if row["run"] in failed else row for row in rows]
+        cells = [["" if value is None else str(value) for value in row.values()] for row in shown]
         print_table(f"{path}", list(rows[0]), cells)
     click.echo(f"{len(rows)} runs: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+    for id, note in failed.items():
+        click.echo(f"  {id}: {note}")
 
 
 def _train(out: Path, member: str, options: dict[str, Any]) -> None:

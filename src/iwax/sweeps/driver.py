@@ -114,6 +114,7 @@ class Driver:
                     for ended in self.executor.wait(POLL) if self.running or self.waiting else ():
                         self._end(ended)
                         self._report(len(tasks))
+                self._report(len(tasks))  # the last may have been found done by others
         except KeyboardInterrupt:
             self.log(f"Interrupting {len(self.running)} tasks; the same command goes on with all that is left.")
             self.executor.stop()
