@@ -193,8 +193,8 @@ def test_runs_of_several_data_sets_are_each_compared_with_the_best_on_their_own_
     for samples, shift in ((5, 30.0), (50, 32.0)):
         fake_run(runs / f"other{samples}", shift, x=X + 1, num_samples=samples, dataset="other")
     fake_run(runs / "alone", 50.0, x=X + 2, num_samples=5, dataset="third")
-    sheet = own_runs([folder for folder in runs.rglob("*") if (folder / "config.json").exists()], Parts([], runs, None))
-    sheet = sheet["comparison"]
+    folders = [folder for folder in runs.rglob("*") if (folder / "config.json").exists()]
+    sheet = own_runs(group_runs(folders), Parts([], runs, None))["comparison"]
     assert [(row[1].text, row[2].text) for row in sheet.rows] == [("other5", "other50"), ("seed2", "seed1")]
     assert [row[4].key for row in sheet.rows] == pytest.approx([-2.0, -0.9], abs=0.2)
     assert sheet.columns[2] == "less"

@@ -81,7 +81,7 @@ def test_a_run_whose_status_is_damaged_fails_alone_and_goes_on_once_that_is_dele
 ):
     monkeypatch.setitem(executors.EXECUTORS, "local", Here)
     out = shutil.copytree(swept[0], tmp_path / "out")
-    damaged, whole = sorted(path.name for path in out.iterdir() if path.name != "sweep")
+    damaged, whole = swept[2]
     (out / damaged / "status.json").write_text("{")
     (out / whole / "status.json").unlink()  # to be gone on with
     command = ["sweep", *TINY, *SEEDS, "--out", out]
