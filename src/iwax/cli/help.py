@@ -60,14 +60,14 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "iwax train --resume runs/iwae",
     ),
     "sweep": (
-        "iwax sweep --grid objective=iwae,elbo --seeds 3 --out runs/table",
+        "iwax sweep --grid objective=iwae,elbo --seeds 3 --dataset faces --out runs/table",
         "iwax sweep --status runs/table",
     ),
     "runs": ("iwax runs", "iwax runs experiments --json"),
     "evaluate": (
         "iwax evaluate runs/iwae",
         "iwax evaluate runs/iwae --num-samples 1280 --num-images 500",
-        "iwax evaluate two-layer-iwae-50 --out judged",
+        "iwax evaluate two-layer-iwae-50 --num-images 500 --out judged",
         "iwax evaluate runs/iwae --all",
     ),
     "compare": ("iwax compare runs/iwae runs/vae", "iwax compare two-layer-iwae-50 two-layer-vae --num-images 500"),
