@@ -19,8 +19,8 @@ __all__ = ["answers", "best_models"]
 
 BEST = 3  # models of each data set
 COMPARED = (
-    "Published: the highest log p in the tables that are made again here, not in all of the literature; difference: "
-    "ours less it. {}."
+    "Published: the highest log p in the tables that are reproduced here, not in all of the literature. Difference: "
+    "ours minus published. {}."
 )
 UNTOLD = ("smoke", "trial")  # scales whose numbers are not compared
 COLUMNS = ("data", "model", "objective", "log p", "± images", "published", "difference", "epochs", "runs")
@@ -59,8 +59,8 @@ def best_models(runs: Sequence[Run], studies: Sequence[Study] = ()) -> Sheet | N
         rows += [_row(group, published.get(dataset), is_best=i == 0) for i, group in enumerate(ranked)]
     compared = {name: one for name, one in published.items() if name in groups}
     notes = (
-        "Log p of test images in nats, higher is better; ± is the standard deviation over seeds, of several runs. "
-        "± images: the standard error over test images, most of which two models of the same data share.",
+        "Log p of test images in nats, higher is better; ± is the standard deviation over seeds, if there are several. "
+        "± images: the standard error over test images; most of it cancels in a difference of two models.",
         *([COMPARED.format("; ".join(f"{name}: {one.source}" for name, one in compared.items()))] if compared else []),
         *filter(None, [legend(row[2].text for row in rows)]),
     )

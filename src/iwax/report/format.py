@@ -37,7 +37,7 @@ SHORT = {
     "VAE": "VAE(K): the mean of K log-weights, an ELBO",
     "STL": "STL: gradients by sticking the landing",
     "DReG": "DReG: doubly reparameterized gradients",
-    "resampled": "resampled: so many of the K samples, drawn by their weights, go backward",
+    "resampled": "resampled: this many of the K samples, drawn by their weights, are used in the backward pass",
 }  # of the words of names, those that do not say themselves what they mean
 EXPONENT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
