@@ -54,17 +54,17 @@ def _comparison(groups: Sequence[SeedGroup], index: RunIndex) -> Sheet | None:
         notes.append(f"Not compared, as no other line was judged on the same test examples: {', '.join(alone)}.")
     several = len({reference for reference, _ in pairs}) > 1
     rows = []
-    for (_, reference, _), (value, path, label) in pairs[:COMPARED]:
+    for (_, reference, _), (value, path, name) in pairs[:COMPARED]:
         try:
             found = _difference(path, reference, index)
         except IwaxError as error:
             notes.append(f"{path.name}: {error}")
             continue
         less = (Datum(reference.name),) if several else ()
-        rows.append((Datum(label), Datum(path.name), *less, *_row(value, found)))
-    (_, reference, label), _ = pairs[0]
+        rows.append((Datum(name), Datum(path.name), *less, *_row(value, found)))
+    (_, reference, best), _ = pairs[0]
     title = "The best run of each line, less " + (
-        "the best on the same test examples" if several else f"{reference.name} ({label})"
+        "the best on the same test examples" if several else f"{reference.name} ({best})"
     )
     columns = ("objective", "run", *(("less",) if several else ()), "log p", "difference", "95 %")
     columns += ("better", "worse", "neither")
