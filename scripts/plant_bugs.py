@@ -797,7 +797,7 @@ BUGS = [
         'settings.epochs_on_all(rows, int(first.selected["epoch"]))', 'first.selected["epoch"]',
         "those_judge_the_spreads", "iwax itself", where=("tests/impute/test_imputer.py",)),
     Bug("spreads of large tables are constants, of small ones not", "impute/settings.py",
-        "return rows < SMALL if self.constant", "return rows >= SMALL if self.constant",
+        "is_small = rows < max(", "is_small = rows >= max(",
         "spreads_of_a_small_table", "iwax itself", where=("tests/impute/test_imputer.py",)),
     Bug("constant spreads are not widened", "impute/networks.py", "self.spreads + by.astype", "self.spreads + 0 * by.astype",
         "constant_spreads_are_those or only_spreads", "iwax itself", where=("tests/impute/test_widening.py",)),

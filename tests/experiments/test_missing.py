@@ -105,14 +105,14 @@ def test_differences_are_of_the_splits_that_both_methods_have():
     assert row["s.e. of the difference"] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("rows", [178, 1797])
+@pytest.mark.parametrize(("rows", "columns"), [(178, 2), (1797, 2), (1797, 20)])
 @pytest.mark.parametrize("missingness", ["ignorable", "self-masking"])
-def test_what_is_measured_is_what_an_imputer_does_if_nothing_is_said(rows, missingness, monkeypatch):
-    monkeypatch.setattr(missing, "complete_table", lambda name: np.zeros((rows, 2)))
+def test_what_is_measured_is_what_an_imputer_does_if_nothing_is_said(rows, columns, missingness, monkeypatch):
+    monkeypatch.setattr(missing, "complete_table", lambda name: np.zeros((rows, columns)))
     method = "iwax" if missingness == "ignorable" else f"iwax, {missingness}"
     point, settings = missing._point("x", "at random", method, 0, 4000), Settings(missingness=missingness)
     assert point["train_samples"] == settings.num_samples
-    assert point.get("constant_spreads", False) == settings.has_constant_spreads(rows)
+    assert point.get("constant_spreads", False) == settings.has_constant_spreads(rows, columns)
     assert round(point.get("validation", 0) * rows) == settings.judged(rows)
     wanted = settings.epochs_of(rows) * max(1, (rows - settings.judged(rows)) // 64)
     assert 0 <= wanted - point["steps"] < rows / 64  # whole epochs

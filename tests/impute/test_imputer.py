@@ -168,10 +168,17 @@ def test_all_rows_are_trained_on_as_long_as_rows_held_out_found_best_and_those_j
 
 
 @pytest.mark.parametrize(
-    ("options", "rows", "constant"), [({}, 999, True), ({}, 1000, False), ({"constant_spreads": False}, 9, False)]
+    ("options", "rows", "columns", "constant"),
+    [
+        ({}, 999, 4, True),
+        ({}, 1000, 4, False),
+        ({}, 1797, 54, True),
+        ({"constant_spreads": False}, 9, 4, False),
+        ({"constant_spreads": True}, 5000, 4, True),
+    ],
 )
-def test_spreads_of_a_small_table_are_constant_unless_it_is_said_otherwise(options, rows, constant):
-    assert Settings(**options).has_constant_spreads(rows) == constant
+def test_spreads_of_a_small_table_are_constant_unless_it_is_said_otherwise(options, rows, columns, constant):
+    assert Settings(**options).has_constant_spreads(rows, columns) == constant
 
 
 @pytest.mark.slow

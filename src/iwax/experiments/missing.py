@@ -110,10 +110,13 @@ def _point(table: str, hidden: str, method: str, split: int, steps: int) -> Poin
     point = {"table": table, "hidden": hidden, "method": method, "split": split, "steps": steps}
     if method.startswith("iwax"):
         point["train_samples"] = 20 if "masking" in method else 5
-        if len(complete_table(table)) < SMALL:
-            point |= {"validation": 0.1, "then": "all rows, annealed", "constant_spreads": True}
+        rows, columns = complete_table(table).shape
+        if rows < SMALL:
+            point |= {"validation": 0.1, "then": "all rows, annealed"}
         elif "masking" not in method:
             point["steps"] = OF_LARGE * steps
+        if rows < max(SMALL, 100 * columns):
+            point["constant_spreads"] = True
     return point
 
 

@@ -177,7 +177,7 @@ def fit_table(
         hidden_sizes=settings.hidden_sizes,
         key=keys[0],
         missingness=settings.missingness,
-        constant_spreads=settings.has_constant_spreads(rows),
+        constant_spreads=settings.has_constant_spreads(rows, len(columns)),
     )
     return _trained(columns, model, encode(columns, shown), settings, keys[1], on_epoch)
 

@@ -15,6 +15,7 @@ __all__ = ["Settings"]
 STEPS, FEW_STEPS = 12_000, 4000  # of training, where the number of epochs is left out: at least
 LEAST_EPOCHS = 50
 SMALL = 1000  # rows, below which steps visit each so often that the model learns them by heart
+ROWS_A_COLUMN = 100  # below which spreads are not learned as functions of z
 LEAST_JUDGED = 10  # rows
 JUDGE_EVERY = 50  # steps
 PATIENCE = 10  # judgements
@@ -29,7 +30,7 @@ class Settings:
         missingness: "ignorable", or how values come to be missing because of what they are; see `TableModel`.
         latent_size: of z.
         hidden_sizes: widths of the hidden layers of both networks.
-        constant_spreads: see `TableModel`; if left out, so of a table of fewer than 1,000 rows.
+        constant_spreads: see `TableModel`; if left out, so below 1,000 rows and below 100 rows for each column.
         train_samples: K of the bound that is maximised, IWAE-K of what is observed. If left out 5, and 20 where missing
             values are drawn with z, as they are if `missingness` is not "ignorable".
         epochs: passes over the table. If left out, at least 50, and 12,000 steps; 4,000 below 1,000 rows, and with
@@ -72,9 +73,10 @@ class Settings:
         """K in training."""
         return self.train_samples or (5 if self.missingness == "ignorable" else 20)
 
-    def has_constant_spreads(self, rows: int) -> bool:
-        """Whether the model of so many rows has them."""
-        return rows < SMALL if self.constant_spreads is None else self.constant_spreads
+    def has_constant_spreads(self, rows: int, columns: int) -> bool:
+        """Whether the model of a table of that size has them."""
+        is_small = rows < max(SMALL, ROWS_A_COLUMN * columns)
+        return is_small if self.constant_spreads is None else self.constant_spreads
 
     def judged(self, rows: int) -> int:
         """How many of so many rows are held out to choose the epoch; at least 10, or none if 10 is half of them."""
