@@ -870,6 +870,10 @@ BUGS = [
     Bug("the bar of a sweep stays where others ended it", "sweeps/driver.py",
         "                self._report(len(tasks))  # the last", "                pass  # the last", "last_progress", "issue 36",
         where=("tests/sweeps/test_driver.py",)),
+    Bug("a planner that the system killed is a fault of iwax", "sweeps/planning.py", "    if done.returncode < 0:\n",
+        "    if done.returncode < -99:\n", "planner_that_was_killed", "make torture", where=("tests/sweeps/test_process.py",)),
+    Bug("one seed for all runs of a study is a TypeError", "experiments/scales.py", 'if "seed" in (given or {}):',
+        'if "seeds" in (given or {}):', "more_runs", "make torture", where=("tests/cli/test_bounds.py",)),
 ]  # fmt: skip
 
 

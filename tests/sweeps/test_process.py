@@ -11,7 +11,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from iwax.sweeps import BUSY, Task, process
+from iwax.errors import IwaxError
+from iwax.sweeps import BUSY, Task, planning, process
 from iwax.sweeps.executors import local, slurm
 from iwax.sweeps.lease import holder, lease
 from iwax.sweeps.process import environment_of, interrupt, run_process, start_process
@@ -184,3 +185,12 @@ def test_a_signal_that_another_thread_took_is_answered_while_a_process_is_waited
     finally:
         signal.signal(signal.SIGUSR1, before)
         timer.join()
+
+
+def test_a_planner_that_was_killed_is_one_line_and_no_fault(monkeypatch):
+    def run(*_, **__):
+        return subprocess.CompletedProcess([], returncode=-9, stdout="", stderr="a library's warning")
+
+    monkeypatch.setattr(planning.subprocess, "run", run)
+    with pytest.raises(IwaxError, match=r"it was killed by signal 9, as where memory is full\. Give the command again"):
+        planning.ask("iwax.sweeps.planning", {})

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PAGE, KEPT = ROOT / "docs" / "robustness.md", ROOT / "docs" / "robustness.json"
 BEGIN, END = "<!-- table begins -->\n", "<!-- table ends -->\n"
 SLICE = 2_000  # lines or mutants, after which --keep has them
-PLAIN_USER, SMALL_DISKS = "IWAX_TORTURE_PLAIN_USER", "IWAX_TORTURE_SMALL_DISKS"
+PLAIN_USER = "IWAX_TORTURE_PLAIN_USER"
 WHAT = {
     "damage": "damaged files of runs and records, each read by every command that reads it",
     "plain user": "the same by a user who may not read what is forbidden",
@@ -66,8 +66,8 @@ def parts(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, C
         "at once": lambda: places.at_once(root, scratch),
         "moved": lambda: places.moved_and_out_of_time(root, scratch),
     }
-    found["disk"] = lambda: _on_small_disks(options, root, scratch)
     for name in tour.JOURNEYS:
+        found[f"disk {name}"] = lambda name=name: levels.on_small_disks(root, scratch, name, options.levels)
         found[f"tour {name}"] = lambda name=name: _cut_off(tour.tour(root, scratch, name, options.step))
     for name in kills.LONG:
         found[f"kills {name}"] = lambda name=name: kills.killed_at_any_moment(
@@ -115,29 +115,13 @@ def _as_plain_user(options: argparse.Namespace) -> dict[str, Any]:
     if os.geteuid() and PLAIN_USER not in os.environ:
         return {"counts": {"the user is none": 0}, "wrong": []}  # then `damage` was it
     drop = "-dac_override,-dac_read_search"
-    how = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}"]
-    return _elsewhere(how, PLAIN_USER, "damage", "--every", str(10 * options.every))
-
-
-def _on_small_disks(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, Any]:
-    """Every command of the tour, by a process that may mount a file system of its own."""
-    if SMALL_DISKS not in os.environ:
-        if not levels.can_mount():
-            return {"counts": {"no file system can be mounted": 0}, "wrong": []}
-        return _elsewhere(levels.UNSEEN, SMALL_DISKS, "disk", "--levels", str(options.levels))
-    found = [levels.full_at_every_level(root, scratch, name, options.levels) for name in tour.JOURNEYS]
-    wrong = [problem for one in found for problem in one["wrong"]]
-    return {"counts": {"levels": sum(one["counts"]["levels"] for one in found)}, "wrong": wrong}
-
-
-def _elsewhere(how: list[str], variable: str, part: str, *options: str) -> dict[str, Any]:
-    """A part, done by a process that is started by `how`."""
+    command = ["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}", sys.executable, "-m", "torture"]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
-        arguments = ["--only", part, *options, "--out", str(out)]
-        subprocess.run([*how, sys.executable, "-m", "torture", *arguments], env={**os.environ, variable: "1"})
-        kept = json.loads(out.read_text())[part]
-    return {"counts": {part: kept["tried"]}, "wrong": ["see above"] * kept["wrong"]}
+        arguments = ["--only", "damage", "--every", str(10 * options.every), "--out", str(out)]
+        subprocess.run([*command, *arguments], env={**os.environ, PLAIN_USER: "1"}, check=True)
+        kept = json.loads(out.read_text())["damage"]
+    return {"counts": {"damage": kept["tried"]}, "wrong": ["see above"] * kept["wrong"]}
 
 
 def table(kept: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iwax.checks import MOST_SEEDS, check_choice, check_positive_integer
+from iwax.errors import IwaxError
 from iwax.experiments.identity import explicit_fields, non_default_fields, run_name
 from iwax.experiments.matching import BY_SMOKE
 from iwax.experiments.study import ALONG, SAMPLE, Study
@@ -69,6 +70,8 @@ def plan(study: Study, scale: str, seeds: int | None = None, given: Mapping[str,
         ValueError: an unknown scale, no count of seeds from 1 to 10,000, or an invalid configuration.
     """
     check_choice("scale", scale, SCALES)
+    if "seed" in (given or {}):
+        raise IwaxError("Expected fields that all runs of a study share; got seed. Say by --seeds how many each has.")
     if seeds is not None:
         check_positive_integer("seeds", seeds, most=MOST_SEEDS)
     runs: dict[str, RunConfig] = {}

@@ -96,13 +96,17 @@ def ask(module: str, request: Mapping[str, Any]) -> Any:
     """What a process of `module` answers to a request: JSON on its standard input, and in the last line of its output.
 
     Raises:
+        IwaxError: it was killed.
         RuntimeError: it ended with an error, whose last line the message has.
     """
     done = subprocess.run(
         [sys.executable, "-m", module], input=dumps(request), capture_output=True, text=True, check=False
     )
+    if done.returncode < 0:
+        killed = f"it was killed by signal {-done.returncode}, as where memory is full"
+        raise IwaxError(f"Expected the runs to be planned by a process of its own; {killed}. Give the command again.")
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise RuntimeError(f"Expected the runs to be planned; got {last}")
     return loads(done.stdout.splitlines()[-1], "the plan")
 
