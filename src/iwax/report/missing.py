@@ -45,7 +45,7 @@ def _below(found: list[dict[str, Any]]) -> str:
         row = _by_method(one)[FOREST]
         if row.get("more than iwax") is not None:
             se = row["s.e. of the difference"]
-            by = f"{row['more than iwax']:.3f}" + ("" if se is None else f" ± {se:.3f}")
+            by = f"{row['more than iwax']:.3f}".replace("-", "−") + ("" if se is None else f" ± {se:.3f}")
             differences.append(f"{one['title'].split(':')[0]} {by}")
     if not differences:
         return ""
