@@ -120,9 +120,7 @@ def test_more_runs_than_anybody_trains_are_refused_before_they_are_made(capsys, 
             plan(STUDIES["burda2016"], "smoke", seeds=count)
         with pytest.raises(ValueError, match=f"Expected seeds {message}"):
             Specification(seeds=count).runs()
-    with pytest.raises(
-        ValueError, match=r"all runs of a study share; got seed\. Say by --seeds how many each has"
-    ):
+    with pytest.raises(ValueError, match=r"all runs of a study share; got seed\. Say by --seeds how many each has"):
         plan(STUDIES["burda2016"], "smoke", given={"seed": 1})
     grid = {"num_samples": range(1, 401), "epochs": range(1, 301)}
     with pytest.raises(ValueError, match=r"Expected a sweep of at most 100000 runs; got 120000\."):
