@@ -158,9 +158,10 @@ def _draw_snr(records: Sequence[dict[str, Any]], path: Path) -> None:
     found = lines(records)
     with plot(path, rows=len({line.deviation for line in found}), columns=2, height=5.6) as axes:
         for axis, panel in _panels(found, axes):
-            for line, look in panel:
+            for i, (line, look) in enumerate(panel):
                 axis.plot(line.counts, line.snr, label=LABELS[line.varied, line.gradient], **look)
-                axis.plot(line.counts, line.closed_form, "x", color="black", ms=5, zorder=3)
+                cross = "closed form" if i == 0 else None  # once in the legend
+                axis.plot(line.counts, line.closed_form, "x", color="black", ms=5, zorder=3, label=cross)
                 axis.fill_between(line.counts, *line.quartiles[:, (0, 2)].T, color=look["color"], alpha=0.12, lw=0)
         _legend_below(np.ravel(axes)[0])
         for axis in np.atleast_2d(axes)[:, 0]:
@@ -172,10 +173,10 @@ def _draw_dsnr(records: Sequence[dict[str, Any]], path: Path) -> None:
     found = lines(records)
     with plot(path, rows=len({line.deviation for line in found}), columns=2, height=5.6) as axes:
         for axis, panel in _panels(found, axes):
-            for line, look in panel:
+            for i, (line, look) in enumerate(panel):
                 axis.plot(line.counts, line.dsnr_along, label=LABELS[line.varied, line.gradient], **look)
                 own = look | {"linestyle": "none", "mfc": "none", "ms": 7}
-                axis.plot(line.counts, line.dsnr, **own)
+                axis.plot(line.counts, line.dsnr, label="open: along its own mean" if i == 0 else None, **own)
         _legend_below(np.ravel(axes)[0])
         for axis in np.atleast_2d(axes)[:, 0]:
             axis.set_ylabel("directional SNR")
@@ -202,7 +203,7 @@ def _draw_histograms(records: Sequence[dict[str, Any]], path: Path) -> None:
 
 def _legend_below(axis: Any) -> None:
     """One legend for all panels, under them."""
-    axis.figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    axis.figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
 def _line(
