@@ -160,14 +160,15 @@ def of_a_mean(path, patch, fault):
 
 
 def of_the_explorer(path, patch, fault):
-    patch.setattr(iwax.report.explorable, "_of_runs", lambda runs, data_dir: [("title", raising(fault))])
+    source = iwax.report.explorable.Source("title", "", raising(fault))
+    patch.setattr(iwax.report.explorable, "_of_runs", lambda runs, data_dir: [source])
     iwax.report.explorable.explorable([], None, print)
 
 
 def of_a_report(path, patch, fault):
     run_folder(path)
     (path / "run" / "checkpoint.safetensors").write_bytes(b"")
-    patch.setattr(iwax.report.gather, "_fields_of_run", raising(fault))
+    patch.setattr(iwax.report.gather, "_read_run", raising(fault))
     iwax.report.gather.gather(path / "results", path)
 
 
