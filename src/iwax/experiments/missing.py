@@ -40,7 +40,6 @@ RECALLED = {"banknote": 0.446, "breast cancer": 0.280, "red wine": 0.643, "white
 SPLITS = {"smoke": 1, "trial": 1, "short": 5, "full": 5}
 SPLITS_ABOVE = {"smoke": 1, "trial": 1, "short": 1, "full": 5}
 """Above the mean the same values are hidden in each: they differ in what methods draw."""
-LARGEST = {"white wine": 3, "digits": 2}  # splits at the scale short
 STEPS = {"smoke": 100, "trial": 4000, "short": 4000, "full": 20_000}
 OF_LARGE = 3  # times as many for tables on which nothing is held out, with K = 5
 AT_RANDOM = ("mean", "IterativeImputer", "KNNImputer", "IterativeImputer, forest", "iwax")
@@ -91,8 +90,7 @@ def of_themselves(scale: str, seed: int, folder: Path, *, name: str) -> dict[str
 
 
 def _compare(scale: str, seed: int, folder: Path, name: str, methods: tuple[str, ...], hidden: str) -> dict[str, Any]:
-    count = (SPLITS if hidden == "at random" else SPLITS_ABOVE)[scale]
-    splits = range(seed, seed + (min(count, LARGEST.get(name, count)) if scale == "short" else count))
+    splits = range(seed, seed + (SPLITS if hidden == "at random" else SPLITS_ABOVE)[scale])
     points = [_point(name, hidden, method, split, STEPS[scale]) for split in splits for method in methods]
     records = measure_points(folder, points, measure)
     others = () if hidden != "at random" else tuple(OTHERS)
