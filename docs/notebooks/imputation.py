@@ -64,8 +64,8 @@ for name, other in others.items():
 print(f"{'iwax':20s} RMSE {rmse(filled):.3f}")
 
 # %% [markdown]
-# What to see: here the means of the model are the closest. [The page](../imputation.md#numbers) compares more methods on
-# seven tables. What the model has beyond means is that it says how uncertain each value is.
+# What to see: here the means of the model are the closest. [The page](../imputation.md#numbers) compares more methods
+# on seven tables. What the model has beyond means is that it says how uncertain each value is.
 #
 # ## How uncertain is a value?
 #
