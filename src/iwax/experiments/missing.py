@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from iwax.errors import IwaxError
+from iwax.evaluation import standard_error
 from iwax.experiments.missing_others import OTHERS, Completed, known_or_wanted
 from iwax.experiments.points import Point, measure_points
 
@@ -134,7 +135,7 @@ def _row(method: str, records: list[dict[str, Any]], own: list[dict[str, Any]]) 
 
 def _se(values: np.ndarray) -> float | None:
     """Standard error of the mean of independent values, None of a single one."""
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+    return standard_error(values) if len(values) > 1 else None
 
 
 def _finding(rows: list[list[Any]]) -> str:
