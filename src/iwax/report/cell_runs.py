@@ -118,12 +118,11 @@ def _find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found
         today = is_planned(study, cell.config, first.asked, one.scale)
         return SCALES.index(one.scale), today, len(one.records), one.epochs, whole, _k(first), -len(first.asked)
 
-    groups: dict[str, list[Record]] = {}
+    groups: dict[tuple[str, int, str], list[Record]] = {}
+    known: dict[int, str] = found_among(records).setdefault("recipes", {})
     for record in matching_records(study, cell.config, records, cell.start):
         if record.value(cell.metric, cell.judged_on) is not None:
-            asked = (record.asked, record.started_from or {})  # by name, what it started from holds a seed
-            how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
-            groups.setdefault(dumps([record.scale, _k(record), how], sort_keys=True), []).append(record)
+            groups.setdefault((record.scale, _k(record), _recipe(record, known)), []).append(record)
     by_seed = (tuple(sorted(group, key=lambda record: record.config["seed"])) for group in groups.values())
     found = [Found(group, cell.metric, cell.judged_on) for group in by_seed]
     found = sorted(found, key=rank, reverse=True) if len(found) > 1 else found
@@ -132,18 +131,31 @@ def _find_all(study: Study, cell: Cell, records: Sequence[Record]) -> list[Found
     return [one for one in found if not (one.is_biased and renewed)]
 
 
+def _recipe(record: Record, known: dict[int, str]) -> str:
+    """What a record and what it started from ask for but the seed, in one order; `known` has it of those of before."""
+    if id(record) not in known:
+        asked = (record.asked, record.started_from or {})  # by name, what it started from holds a seed
+        how = [{name: value for name, value in one.items() if name not in ("seed", "init_from")} for one in asked]
+        known[id(record)] = dumps(how, sort_keys=True)
+    return known[id(record)]
+
+
 def _k(record: Record) -> int:
     """The samples of an image's evaluation; 0 of a run that has not been judged."""
     return record.evaluation.get("num_samples") or 0
 
 
-def counting(records: Sequence[Record]) -> list[Record]:
+def counting(records: Sequence[Record]) -> tuple[Record, ...]:
     """Those of a scale whose numbers count, judged on all test images."""
-    return [record for record in records if record.scale in COUNTING]
+    known = found_among(records)
+    if "counting" not in known:
+        known["counting"] = tuple(record for record in records if record.scale in COUNTING)
+    return known["counting"]
 
 
 def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:
     """How many of a study's cells have a run that counts, and of how many; one that was tried, where recipes are."""
     tried = [record for record in records if record.scale == "trial" and study.keeps_recipe]
-    found = [find(study, cell, [*counting(records), *tried]) for cell in study.cells]
+    known = (*counting(records), *tried)
+    found = [find(study, cell, known) for cell in study.cells]
     return sum(one is not None for one in found), len(found)

@@ -59,7 +59,7 @@ def published_claim(study: Study) -> Claim | None:
 
 def compared(study: Study, claim: Claim, records: Sequence[Record], pairing: Pairing) -> list[Compared]:
     """Every pair of a claim. Cells that pairs join, directly or by others, are compared after as many epochs each."""
-    unbiased = [record for record in records if not record.has_biased_backward]
+    unbiased = tuple(record for record in records if not record.has_biased_backward)
     found = {cell: find_all(study, cell, unbiased) for pair in claim.pairs for cell in _cells(pair)}
     made: dict[int, Compared] = {}
     for joined in _joined(claim):

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -11,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from iwax.experiments import Record
-from iwax.figures import COLOURS, MARKERS, plot
+from iwax.figures import COLOURS, MARKERS, Paths, plot
 from iwax.report.figures import LEGEND
 from iwax.report.format import arithmetic, data_name, nats, objective_name
 
@@ -41,7 +40,7 @@ def worth(records: Sequence[Record]) -> str:
     return " ".join(sentences)
 
 
-def cost_figure(records: Sequence[Record], path: str | Path) -> None:
+def cost_figure(records: Sequence[Record], path: Paths) -> None:
     """-log p of test images against the arithmetic of training; the line joins what nothing beats at less (Pareto).
 
     Of `priced` records: a panel for each data set, a colour for each objective, a marker for each model; the number is

@@ -3,14 +3,13 @@
 import dataclasses
 import itertools
 import math
-from pathlib import Path
 from typing import Any
 
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyBboxPatch, Patch
 
 from iwax.errors import IwaxTypeError
-from iwax.figures import COLOURS, plot
+from iwax.figures import COLOURS, Paths, plot
 from iwax.models import VAE, BernoulliBlock, GaussianBlock, Model
 
 __all__ = ["Node", "architecture", "architecture_diagram"]
@@ -68,7 +67,7 @@ def _inside(block: GaussianBlock | BernoulliBlock) -> list[Node]:
     return [*trunk, Node("heads", head.bias.size, "μ, σ" if gaussian else "logits")]
 
 
-def architecture_diagram(model: Model, path: str | Path) -> None:
+def architecture_diagram(model: Model, path: Paths) -> None:
     """Draw a VAE into a .svg, .pdf or .png file: q from left to right above, p from right to left below.
 
     Heights go with the square root of the number of units.

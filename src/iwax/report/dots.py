@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from iwax.figures import COLOURS, plot
+from iwax.figures import COLOURS, Paths, plot
 from iwax.report.against import Comparison
 
 __all__ = ["dots_figure"]
@@ -15,7 +14,7 @@ NAMES = {"better": "better", "near": "within tolerance", "worse": "worse"}
 ROW, REST = 0.17, 1.15  # inches, of a line and of all else
 
 
-def dots_figure(found: Sequence[Comparison], path: str | Path) -> None:
+def dots_figure(found: Sequence[Comparison], path: Paths) -> None:
     """A line for each comparison: its gain in nats, right of zero where ours is better; in grey, the tolerance.
 
     Bars are one standard error of the difference. Dots are hollow where ours is one run, whose spread over seeds

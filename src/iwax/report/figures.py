@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from iwax.experiments import Record
-from iwax.figures import COLOURS, LINE_STYLES, MARKERS, plot
+from iwax.figures import COLOURS, LINE_STYLES, MARKERS, Paths, plot
 from iwax.report.format import METRICS, data_name
 
 __all__ = ["FIGURES", "LEGEND", "sheets_figure", "snr_figure"]
@@ -20,7 +19,7 @@ LEGEND = {"fontsize": 7, "handlelength": 2.4}
 SHEET = 2.7  # inches, the width of one
 
 
-def training_figure(runs: Runs, path: str | Path) -> None:
+def training_figure(runs: Runs, path: Paths) -> None:
     """The training loss, -bound in nats, against the epoch; a panel for each data set and model, a band over seeds.
 
     Of a run with an early part of fewer samples, from its end on: another bound is no part of the same line.
@@ -37,7 +36,7 @@ def training_figure(runs: Runs, path: str | Path) -> None:
         np.ravel(axes)[0].set(ylabel="training loss, −bound (nats)")
 
 
-def along_figure(runs: Runs, path: str | Path) -> None:
+def along_figure(runs: Runs, path: Paths) -> None:
     """log p, IWAE-64 and -KL of test images against the epoch, a panel each; for runs that recorded them."""
     runs = {name: [r for r in records if r.along] for name, records in runs.items()}
     runs = {name: records for name, records in runs.items() if records}
@@ -54,7 +53,7 @@ def along_figure(runs: Runs, path: str | Path) -> None:
         np.ravel(axes)[0].legend(**LEGEND)
 
 
-def betas_figure(runs: Runs, path: str | Path) -> None:
+def betas_figure(runs: Runs, path: Paths) -> None:
     """IWAE-64 of test images above CIWAE's beta, against the epoch: a panel for each rule, a line for each value."""
     rules: dict[str, Runs] = {}
     for records in runs.values():
@@ -78,21 +77,20 @@ def betas_figure(runs: Runs, path: str | Path) -> None:
         axes[0, 0].legend(**LEGEND)
 
 
-def sheets_figure(sheets: dict[str, Path], path: str | Path) -> None:
-    """Pictures side by side under their names."""
-    drawn = {name: matplotlib.image.imread(picture) for name, picture in sheets.items()}
-    columns = min(len(drawn), min((4, 3), key=lambda n: -len(drawn) % n))  # as few empty places as can be
-    rows = -(-len(drawn) // columns)
-    tallest = max(picture.shape[0] / picture.shape[1] for picture in drawn.values())
+def sheets_figure(sheets: dict[str, np.ndarray], path: Paths) -> None:
+    """Pictures, as Matplotlib reads them, side by side under their names."""
+    columns = min(len(sheets), min((4, 3), key=lambda n: -len(sheets) % n))  # as few empty places as can be
+    rows = -(-len(sheets) // columns)
+    tallest = max(picture.shape[0] / picture.shape[1] for picture in sheets.values())
     with plot(path, rows=rows, columns=columns, width=SHEET * columns, height=(SHEET * tallest + 0.7) * rows) as axes:
         for axis in np.ravel(axes):
             axis.axis("off")
-        for axis, (name, picture) in zip(np.ravel(axes), drawn.items(), strict=False):
+        for axis, (name, picture) in zip(np.ravel(axes), sheets.items(), strict=False):
             axis.imshow(picture, cmap="gray", interpolation="nearest")
             axis.set_title(name, fontsize=8)
 
 
-def snr_figure(rows: Sequence[Sequence[int | float]], path: str | Path) -> None:
+def snr_figure(rows: Sequence[Sequence[int | float]], path: Paths) -> None:
     """Directional signal-to-noise ratios against K at M = 1 and against M at K = 1; rows: M, K, one of each network."""
     ratios = [ratio for row in rows if 1 in row[:2] for ratio in row[2:]]
     limits = min(ratios) / 1.3, max(ratios) * 1.3
@@ -106,7 +104,7 @@ def snr_figure(rows: Sequence[Sequence[int | float]], path: str | Path) -> None:
         np.ravel(axes)[1].legend(**LEGEND)
 
 
-FIGURES: dict[str, tuple[Callable[[Runs, str | Path], None], Callable[[Record], Any]]] = {
+FIGURES: dict[str, tuple[Callable[[Runs, Paths], None], Callable[[Record], Any]]] = {
     "training": (training_figure, lambda record: record.curve),
     "along": (along_figure, lambda record: record.along),
     "betas": (betas_figure, lambda record: record.training.get("beta") and record.along),

@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+from matplotlib.image import imread
 
 from iwax.experiments import ALONG, Cell, Figure, Record, Study
 from iwax.models import ARCHITECTURES
@@ -16,6 +17,7 @@ from iwax.report.cell_runs import Found, find, find_all
 from iwax.report.cost import cost_figure, priced, worth
 from iwax.report.demonstrations import read_shown
 from iwax.report.diagram import architecture_diagram
+from iwax.report.drawn import draw_once
 from iwax.report.figures import FIGURES, sheets_figure, snr_figure
 from iwax.report.format import counted, objective_name
 from iwax.report.gather import OWN, Run, pictures
@@ -63,12 +65,12 @@ class Parts:
         """A figure of a study from those of its runs that have records, or of the demonstration of its name."""
         if figure.kind == "snr":
             return self._snr(study, figure)
-        records, name = [run.record for run in self.by_id.values()], f"{study.name}-{figure.name}"
+        records, name = tuple(run.record for run in self.by_id.values()), f"{study.name}-{figure.name}"
         cells = [Cell("", "", config) for config in figure.configs]
         if kinds := PICTURED.get(figure.kind):
             found = [run for cell in cells if (run := self._pictured(find_all(study, cell, records), kinds))]
             drawn = [(run, kind) for kind in kinds for run in found if kind in pictures(run)]
-            sheets = {caption(run.record, kind): pictures(run)[kind] for run, kind in drawn}
+            sheets = {caption(run.record, kind): imread(pictures(run)[kind]) for run, kind in drawn}
             return self.draw(name, figure.title, partial(sheets_figure, sheets)) if sheets else None
         groups = [list(one.records) for cell in cells if (one := find(study, cell, records))]
         draw, needs = FIGURES.get(figure.kind, (None, None))
@@ -127,10 +129,9 @@ class Parts:
             drawn.append(self.draw(file, words, partial(architecture_diagram, model)))
         return drawn
 
-    def draw(self, name: str, caption: str, function: Callable[[Path], None]) -> dict[str, Any]:
+    def draw(self, name: str, caption: str, function: Callable[[Sequence[Path]], None]) -> dict[str, Any]:
         """What the page shows of the figure that `function` draws, which is written as .svg and .pdf, too."""
-        for suffix in SUFFIXES:
-            function(self.folder / (name + suffix))
+        draw_once(function, [self.folder / (name + suffix) for suffix in SUFFIXES])
         return {"title": caption, "svg": inline_svg(self.folder / f"{name}.svg", name, caption)}
 
     def _pictured(self, found: Sequence[Found], kinds: Sequence[str]) -> Run | None:

@@ -62,7 +62,8 @@ def write_report(
         )
     for folder in (out / "figures", out / "tables"):
         make_folder(folder)
-    records, parts = [run.record for run in found if run.record.scale != OWN], Parts(found, out / "figures", results)
+    records = tuple(run.record for run in found if run.record.scale != OWN)
+    parts = Parts(found, out / "figures", results)
     judged = list({run.folder: run.judged for run in found if run.judged is not None}.values())
     log("drawing")
     place = (*folders, results or ".")[0]  # whose index is asked

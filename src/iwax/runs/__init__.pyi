@@ -13,6 +13,7 @@ from .environment import cores as cores
 from .environment import current_environment as current_environment
 from .environment import differences as differences
 from .environment import versions_and_commit as versions_and_commit
+from .environment import what_computes as what_computes
 from .exported import SUFFIX as SUFFIX
 from .exported import export_run as export_run
 from .exported import read_card as read_card
