@@ -1,13 +1,15 @@
-"""Made-up folders of runs, thousands of them, to see how `iwax runs` and `iwax report` do at size.
+"""Made-up folders of runs and records, thousands of them, to see how `iwax runs` and `iwax report` do at size.
 
 Their numbers mean nothing. Every file is there that a trained and judged run has, as long as that of one; only the
 checkpoints are small: the first layer's shape is right, which is what a report asks of them.
 """
 
 import argparse
+import copy
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import random
 import time
@@ -18,7 +20,7 @@ import numpy as np
 from iwax.files import dumps
 from iwax.runs import RunConfig, resolve
 
-__all__ = ["make_run", "make_runs"]
+__all__ = ["make_records", "make_run", "make_runs"]
 
 SEEDS = 5  # of each configuration
 EPOCHS, EXAMPLES = 40, 500
@@ -61,6 +63,24 @@ def make_run(folder: str | Path, number: int, *, examples: int = EXAMPLES, epoch
     (path / "evaluation.npz").write_bytes(_packed(columns))
     (path / "evaluation.json").write_text(dumps(_evaluation(columns, checksum), indent=2) + "\n")
     return path
+
+
+def make_records(folder: str | Path, count: int, like: str | Path) -> list[Path]:
+    """`count` records in `folder`: those under `like` again and again, each time of another seed and a lower log p."""
+    made, real = [], [json.loads(path.read_text()) for path in sorted(Path(like).glob("*.json"))]
+    Path(folder).mkdir(parents=True)
+    for number in range(count):
+        record, turn = copy.deepcopy(real[number % len(real)]), number // len(real)
+        if turn:
+            checksum = hashlib.sha256(str(number).encode()).hexdigest()
+            record |= {"id": checksum[:12], "checkpoint_sha256": checksum}
+            record["config"]["seed"] += 1000 * turn
+            record["asked"]["seed"] = record["config"]["seed"]
+            record["evaluation"]["values"]["log_p"] -= 0.001 * turn
+        made.append(Path(folder) / f"{record['id']}.json")
+        made[-1].write_text(json.dumps(record))
+        os.utime(made[-1], (1.7e9 + number,) * 2)
+    return made
 
 
 def age(paths: list[Path], seconds: float = 60.0) -> None:
@@ -139,5 +159,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--records-like", type=Path, help="a folder of records, of which so many more are made instead")
     asked = parser.parse_args()
-    age(make_runs(asked.folder, asked.runs))
+    if asked.records_like:
+        make_records(asked.folder, asked.runs, asked.records_like)
+    else:
+        age(make_runs(asked.folder, asked.runs))

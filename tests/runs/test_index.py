@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from benchmarks.many_runs import age, make_run, make_runs
+from benchmarks.many_runs import age, make_records, make_run, make_runs
 
 import iwax.report.cost as cost
 from iwax.console import print_table
@@ -410,4 +410,22 @@ def test_ten_thousand_runs_are_listed_in_two_seconds_and_reported_in_twenty(tmp_
     assert memory < 700e6
 
 
+@pytest.mark.slow
+def test_ten_thousand_records_of_studies_are_listed_and_reported_as_quickly(tmp_path):
+    """Of a report that was made before: figures of what has not changed stay."""
+    results, out = tmp_path / "results", str(tmp_path / "report")
+    make_records(results, 10_000, like=RESULTS)
+    asked = ["report", "--studies", "--results", str(results), "--runs", str(tmp_path / "none"), "--out", out]
+    measured(["reproduce", "--list", "--results", str(results)])
+    seconds, _, _ = measured(["reproduce", "--list", "--results", str(results)])
+    assert seconds < 4 * SLACK  # of which nearly all are imports, which `iwax runs` does without
+    measured(asked)
+    page = Path(out, "index.html").read_text()
+    seconds, memory, _ = measured(asked)
+    assert seconds < 20 * SLACK
+    assert memory < 800e6
+    assert Path(out, "index.html").read_text() == page
+
+
+RESULTS = Path(__file__).parents[2] / "results"
 SLACK = 1.5  # for a core that others share

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy  # whose `stats` takes a second to import, when it is first used
 
 from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
@@ -111,7 +111,7 @@ def compare_evaluations(first: Evaluation, second: Evaluation, *, resamples: int
         d = first.log_likelihood - second.log_likelihood
     error, mean = standard_error(d), float(np.mean(d))
     mc_error = np.hypot(first.mc_error, second.mc_error)
-    half = error * float(stats.t.ppf((1 + LEVEL) / 2, len(d) - 1)) if len(d) > 1 else math.nan
+    half = error * float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(d) - 1)) if len(d) > 1 else math.nan
     return Comparison(
         differences=d,
         mc_error=mc_error,

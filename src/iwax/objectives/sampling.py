@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
+import scipy  # whose `stats` takes a second to import, when it is first used
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
 from iwax.errors import IwaxError
