@@ -57,7 +57,6 @@ SCALE = 3  # screen pixels per image pixel
 CAPTION, LEAST_WIDTH = 15, 420  # of the letters below a sheet, and of a sheet with words, in pixels
 ABOUT = "iwax"  # the entry of a .png that says what it was made from
 
-
 _about: ContextVar[Mapping[str, Any] | None] = ContextVar("about", default=None)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.other_data import judged_data, results_of
-from iwax.judging.table import MeanOverSeeds, SeedGroup, group_runs
+from iwax.judging.seed_group import MeanOverSeeds, SeedGroup
+from iwax.judging.table import group_runs
 from iwax.runs import CONFIG, find_runs
 from iwax.zoo import is_of_zoo, open_run
 
