@@ -88,10 +88,21 @@ def test_a_signal_elsewhere_ends_the_process_with_one_line(ended, capfd):
 
 
 @POSIX
-def test_the_second_signal_does_not_wait_for_a_checkpoint(ended):
+def test_the_second_signal_does_not_wait_for_a_checkpoint(ended, monkeypatch):
+    monkeypatch.setattr(interrupts, "TOGETHER", 0.01)
     with handled(), pytest.raises(Ended, match="143"), finishing():  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
+        time.sleep(0.02)
         signal.raise_signal(signal.SIGTERM)
+
+
+@POSIX
+def test_the_two_signals_of_a_terminal_that_is_closed_are_one(ended):
+    """The terminal sends one, and the shell in it passes its own on."""
+    with handled(), pytest.raises(Interrupted), finishing():  # noqa: PT012
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        assert interrupts.asked()
 
 
 @POSIX
@@ -200,8 +211,41 @@ def test_a_signal_that_another_thread_took_is_answered_while_the_main_thread_wai
 
 
 @POSIX
-def test_where_work_would_be_lost_it_is_the_second_unanswered_signal_that_ends_the_process(in_its_place):
+def test_where_work_would_be_lost_the_first_unanswered_signal_is_heard_once(in_its_place, capfd):
+    """By the work, which another thread does, and by the main thread, once it comes back to Python."""
     free, statuses = in_its_place
+
+    def work():
+        while not interrupts.asked():
+            time.sleep(0.01)
+        time.sleep(interrupts.TOGETHER)  # the main thread hears of it later than a second signal would count
+        free.set()
+
+    worker = threading.Thread(target=work, daemon=True)
+    with pytest.raises(Interrupted) as error, handled(), finishing():  # noqa: PT012
+        worker.start()
+        threading.Timer(0.1, _taken_by_another_thread, [signal.SIGTERM]).start()
+        assert free.wait(20)
+    assert error.value.signum == signal.SIGTERM
+    assert statuses == []
+    assert capfd.readouterr().err.count("stopping once the checkpoint is written") == 1
+
+
+@POSIX
+def test_a_signal_that_another_thread_took_is_an_exception_out_of_a_wait_for_a_lock(in_its_place):
+    free, statuses = in_its_place
+    begin = time.monotonic()
+    with pytest.raises(Interrupted), handled(), raising():  # noqa: PT012
+        threading.Timer(0.1, _taken_by_another_thread, [signal.SIGTERM]).start()
+        free.wait(20)
+    assert time.monotonic() - begin < 10
+    assert statuses == []
+
+
+@POSIX
+def test_where_work_would_be_lost_it_is_the_second_unanswered_signal_that_ends_the_process(in_its_place, monkeypatch):
+    free, statuses = in_its_place
+    monkeypatch.setattr(interrupts, "TOGETHER", 0.2)
     with contextlib.suppress(Interrupted), handled(), finishing():
         for seconds in (0.1, 0.11, 0.5):  # the second comes with the first, and is one with it
             threading.Timer(seconds, _taken_by_another_thread, [signal.SIGINT]).start()
@@ -225,7 +269,26 @@ def test_a_signal_to_a_process_that_this_one_forked_is_not_this_ones():
         print(status)
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "143\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "-15\n", "")
+
+
+def test_where_no_thread_can_be_started_the_main_thread_answers_alone(ended, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with handled(), pytest.raises(Ended, match="130"):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_handler_that_was_set_in_c_stays():
+    """Python cannot give it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    real = signal.getsignal
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda signum: None if signum == signal.SIGTERM else real(signum))
+        with handled():
+            assert real(signal.SIGTERM) is before
 
 
 @POSIX

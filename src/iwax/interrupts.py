@@ -7,13 +7,13 @@ writes a checkpoint (`finishing`). A second signal does not wait.
 
 Python answers in its main thread alone, once that comes back to Python: not while XLA compiles for a minute, and not
 out of a wait for a lock, where another thread took the signal. A thread that watches answers in its place (`_watched`).
+Signals that come together are one: a terminal that is closed sends SIGHUP itself, and so does its shell.
 
 In Python, as in a notebook, nothing of this happens: there the handlers are the caller's.
 """
 
 import contextlib
 import functools
-import math
 import os
 import signal
 import sys
@@ -24,7 +24,9 @@ from types import FrameType
 __all__ = ["HOW_TO_GO_ON", "Interrupted", "asked", "finishing", "handled", "raising"]
 
 GRACE = 0.2  # seconds that the main thread has to answer, which it does at once unless it is in a library or a lock
+TOGETHER = 0.5  # seconds within which signals are one
 HOW_TO_GO_ON = "interrupted; `iwax train --resume RUN` goes on with training, the same command with whatever else."
+STOPPING = "iwax: stopping once the checkpoint is written; the same signal again stops at once.\n"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -40,18 +42,38 @@ class Interrupted(KeyboardInterrupt):
         self.signum = signum
 
 
+class _Asked:
+    """A signal that was heard.
+
+    Attributes:
+        unheard: if the watching thread answered, the signals of which the main thread is still to be told.
+    """
+
+    def __init__(self, signum: int) -> None:
+        self.signum, self.time, self.unheard = signum, time.monotonic(), set[int]()
+
+
 class _State:
     """What was asked for, and what is under way; of the process, as signals are."""
 
-    asked: int | None = None
-    finishing = 0
-    raising = 0
-    watched = 0
+    def __init__(self) -> None:
+        self.asked = list[_Asked]()  # which two threads append to, so that one alone is first
+        self.answers = 0  # of the main thread
+        self.finishing = self.raising = 0
+        self.before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}  # the caller's handlers
+
+
+_state = _State()
 
 
 def asked() -> bool:
     """Whether a signal waits for what is under way to be written."""
-    return _State.asked is not None
+    return bool(_state.asked)
+
+
+def _raise_if_asked() -> None:
+    if _state.asked:
+        raise Interrupted(_state.asked[0].signum)
 
 
 @contextlib.contextmanager
@@ -61,51 +83,90 @@ def finishing() -> Iterator[None]:
     Raises:
         Interrupted: at its end, if a signal came meanwhile.
     """
-    _State.finishing += 1
+    _state.finishing += 1
     try:
         yield
     finally:
-        _State.finishing -= 1
-    if _State.asked is not None:
-        raise Interrupted(_State.asked)
+        _state.finishing -= 1
+    _raise_if_asked()
 
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-    """A context of plain Python in which a signal is an exception, `Interrupted`, at once."""
-    _State.raising += 1
+    """A context of plain Python in which a signal is an exception, `Interrupted`, at once.
+
+    Raises:
+        Interrupted: at its end at the latest, where what was running swallowed it.
+    """
+    _state.raising += 1
     try:
         yield
     finally:
-        _State.raising -= 1
+        _state.raising -= 1
+    _raise_if_asked()
 
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
     """A context in which signals are answered as the module says; those that the process ignores (`nohup`) stay so."""
-    chosen = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+    of_others = (signal.SIG_IGN, None)  # None: set in C, and could not be given back
+    chosen = [signum for signum in SIGNALS if signal.getsignal(signum) not in of_others]
     try:
         before = {signum: signal.signal(signum, _answer) for signum in chosen}
     except ValueError:  # not the main thread, which alone may
         yield
         return
+    outermost = not _state.before
+    _state.before = _state.before or before
     try:
         with _watched():
             yield
     finally:
-        _State.asked = None
+        _state.asked.clear()
+        _state.before = {} if outermost else _state.before
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
 
 def _answer(signum: int, frame: FrameType | None) -> None:
-    first, _State.asked = _State.asked is None, _State.asked or signum
-    if first and _State.raising:
+    """What the main thread does at a signal."""
+    _state.answers += 1
+    first, own = _heard(signum)
+    if first is not own:
+        if signum in first.unheard:
+            first.unheard.discard(signum)
+        elif own.time - first.time > TOGETHER:
+            _end(signum, frame)
+    elif _state.raising:
         raise Interrupted(signum)
-    if first and _State.finishing:
-        _say("iwax: stopping once the checkpoint is written; the same signal again stops at once.\n")
+    elif _state.finishing:
+        _say(STOPPING)
+    else:
+        _end(signum, frame)
+
+
+def _answer_instead(signum: int, when: float, main: int) -> None:
+    """What the watching thread does at a signal that came at `when`, and which the thread `main` does not answer."""
+    if _state.raising and not _state.asked:
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main, signum)  # out of what it waits for, as it alone can raise there
         return
-    _end(signum, frame)
+    first, own = _heard(signum)
+    if first is not own and when - first.time <= TOGETHER:
+        if first.unheard:
+            first.unheard.add(signum)
+    elif first is own and _state.finishing:
+        own.unheard.add(signum)
+        _say(STOPPING)
+    else:
+        _end(signum, sys._current_frames().get(main))
+
+
+def _heard(signum: int) -> tuple[_Asked, _Asked]:
+    """The signal that was first, and this one: the same where it is that."""
+    own = _Asked(signum)
+    _state.asked.append(own)
+    return _state.asked[0], own
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
@@ -121,60 +182,74 @@ def _end(signum: int, frame: FrameType | None) -> None:
 def _watched() -> Iterator[None]:
     """A context in which a thread answers the signals that the main thread leaves unanswered for `GRACE`.
 
-    It hears of them by Python's wake-up pipe; where that is taken, by a loop of events of the caller's, there is none.
+    It hears of them by Python's wake-up pipe; where that is taken, by a loop of events of the caller's, there is none,
+    nor where the system starts no more threads.
     """
     import threading  # here, since until handlers are set every millisecond counts
 
     reading, writing = os.pipe()
     if os.name == "posix":
         os.set_blocking(writing, False)
-    taken, done = signal.set_wakeup_fd(writing, warn_on_full_buffer=False), threading.Event()
+    _leave_to_the_parent()
+    done = threading.Event()
+    watch = functools.partial(_watch, reading, threading.get_ident(), done.wait)
+    thread = threading.Thread(target=watch, name="iwax signals", daemon=True)
+    with contextlib.suppress(RuntimeError):
+        thread.start()
+    taken = signal.set_wakeup_fd(writing if thread.ident else -1, warn_on_full_buffer=False)
     if taken != -1:
         signal.set_wakeup_fd(taken)
-    _State.watched += 1
-    _leave_to_the_parent()
-    watch = functools.partial(_watch, reading, threading.get_ident(), done.wait)
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(taken)
-        _State.watched -= 1
         done.set()
         os.write(writing, b"\0")
-        thread.join()
+        if thread.ident:
+            thread.join()
         os.close(reading)
         os.close(writing)
 
 
 def _watch(reading: int, main: int, wait: Callable[[float], bool]) -> None:
-    """End the process at a signal that stays unanswered; where work would be lost, at a second one.
-
-    Two within `GRACE`, such as a terminal's and that of a parent that passes it on, are one.
-    """
-    first = math.inf
+    """Answer what `main` leaves unanswered, until what `wait` waits for has come."""
     while True:
-        found, now = os.read(reading, 64), time.monotonic()
+        answers = _state.answers
+        found, when = os.read(reading, 64), time.monotonic()
         if wait(GRACE):
             return
-        signum = next((number for number in found if number in SIGNALS and signal.getsignal(number) is _answer), None)
-        if signum is not None and _State.asked is None and not _State.raising:
-            if not _State.finishing or now - first > 2 * GRACE:
-                _end(signum, sys._current_frames().get(main))
-            first = min(first, now)
+        found += _at_once(reading)  # what came meanwhile, so that it is not counted as unanswered afterwards
+        if _state.answers == answers:
+            for number in set(found) & set(SIGNALS):
+                if signal.getsignal(number) is _answer:
+                    _answer_instead(number, when, main)
+
+
+def _at_once(reading: int) -> bytes:
+    """What is in a pipe, without waiting for it."""
+    if os.name != "posix":
+        return b""
+    os.set_blocking(reading, False)
+    try:
+        return os.read(reading, 64)
+    except BlockingIOError:
+        return b""
+    finally:
+        os.set_blocking(reading, True)
 
 
 @functools.cache  # once, as it cannot be taken back
 def _leave_to_the_parent() -> None:
-    """Have a process that this one forks tell nobody of its signals: it has the pipe, too."""
+    """Have a process that this one forks be the caller's alone: its signals are, and it tells nobody of them."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_forget)
 
 
 def _forget() -> None:
-    if _State.watched:
-        signal.set_wakeup_fd(-1)
+    if _state.before:
+        signal.set_wakeup_fd(-1)  # of which the parent has the other end
+        for signum, handler in _state.before.items():
+            signal.signal(signum, handler)
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,9 @@
 """`iwax train` as it starts, goes on with and refuses runs; what training does is tested below the command line."""
 
+import errno
+import io
 import json
+import sys
 
 import pytest
 
@@ -43,6 +46,30 @@ def test_a_stopped_run_goes_on(tmp_path, capsys):
     overridden = RunFolder(path).json("environment.json")["protocol"]["overridden"]
     assert overridden["epsilon"] == {"protocol": 1e-4, "run": 1e-5}
     assert overridden["parts"] == {"protocol": None, "run": 2}
+
+
+class Closed(io.StringIO):
+    """A terminal that is no longer there, as the system reports it."""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_run_goes_on_where_its_notices_cannot_be_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", closed := Closed())
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", *RUN, "--out", str(tmp_path / "run"), "--time-limit", "1e-9"])
+    assert exit_.value.code == 0
+    assert sys.stderr is closed
+    assert RunFolder(tmp_path / "run").json("status.json")["state"] == "stopped"
+    assert "stopped after 0 of 3 epochs" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdout", Closed())  # the control: results that cannot be written are a failure
+    with pytest.raises(SystemExit) as exit_:
+        main(["objectives"])
+    assert exit_.value.code == 2
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
@@ -32,6 +32,7 @@ from iwax.cli.help import Ordered
 from iwax.cli.outcome import FLAG, outcome, without_flag
 from iwax.cli.startup import keep_compiled_programs
 from iwax.cli.trust import code_is_named
+from iwax.cli.unheard import unheard_is_no_fault
 from iwax.errors import NoticeWarning
 from iwax.extras import MissingPictureWarning
 
@@ -78,6 +79,12 @@ def run(arguments: list[str] | None = None) -> None:
     options, whole = without_flag(sys.argv[1:] if arguments is None else arguments)
     if whole:
         os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")
+    with unheard_is_no_fault():
+        _run(options, whole)
+
+
+def _run(options: list[str], whole: bool) -> NoReturn:
+    """The command of some arguments; `whole`: with tracebacks."""
     try:
         with _notices_as_lines(), code_is_named():
             status = iwax.main(args=options, prog_name="iwax", standalone_mode=False)
@@ -88,8 +95,7 @@ def run(arguments: list[str] | None = None) -> None:
         if whole:
             click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
         message, status = outcome(error)
-        with suppress(OSError):  # a terminal that was closed
-            click.echo("iwax: " + " ".join(message.split()), err=True)
+        click.echo("iwax: " + " ".join(message.split()), err=True)
         sys.exit(status)
     sys.exit(status if isinstance(status, int) else 0)
 
