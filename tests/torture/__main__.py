@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torture import damage, kills, levels, lines, made_runs, mutate, places, tour
+from torture import damage, kills, levels, lines, made_runs, mutate, places, terminals, tour
 
 ROOT = Path(__file__).parents[2]
 PAGE, KEPT = ROOT / "docs" / "robustness.md", ROOT / "docs" / "robustness.json"
@@ -38,6 +38,7 @@ WHAT = {
     "kills": "processes killed at a random moment, and gone on with",
     "clock": "commands killed and gone on with while the clock jumps by years, and so do the times of all files",
     "ctrl-c": "Ctrl-C within 0.4 s of the start, before which it is Python's to answer",
+    "terminals": "terminals closed while `iwax train` is in them, beside a shell or alone, and gone on with",
     "at once": "processes at once on one folder",
     "moved": "folders moved, with times of files from 1970 to 2096",
 }
@@ -63,6 +64,7 @@ def parts(options: argparse.Namespace, root: Path, scratch: Path) -> dict[str, C
             "lines", options.lines, options, functools.partial(lines.type_lines, scratch / "typed", root)
         ),
         "ctrl-c": lambda: places.interrupted_early(options.interrupts, seed=options.seed),
+        "terminals": lambda: terminals.terminals_closed(root, scratch, options.kills, options.seed),
         "at once": lambda: places.at_once(root, scratch),
         "moved": lambda: places.moved_and_out_of_time(root, scratch),
     }

@@ -15,6 +15,7 @@ from torture.levels import can_mount, on_small_disks
 from torture.lines import type_lines
 from torture.made_runs import make_all, with_partial
 from torture.places import at_once, interrupted_early, moved_and_out_of_time
+from torture.terminals import can_have_terminals, terminals_closed
 from torture.tour import JOURNEYS, tour
 
 
@@ -77,3 +78,9 @@ def test_a_command_killed_at_any_moment_and_with_a_clock_that_jumps_ends_as_it_w
     assert killed_at_any_moment(root, tmp_path, name, 1)["wrong"] == []
     if name in ("train", "evaluate", "sweep"):
         assert jumping_clock(root, tmp_path, name)["wrong"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_have_terminals(), reason="no terminals of their own for processes")
+def test_training_in_a_terminal_that_is_closed_stops_with_a_checkpoint_and_goes_on(root, tmp_path):
+    assert terminals_closed(root, tmp_path, 2) == {"counts": {"closed": 2}, "wrong": []}
