@@ -1,19 +1,24 @@
 """A sweep in a store: what is put there is enough to go on from, elsewhere, wherever the putting was cut off."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sweeps_here import iwax
 
 fsspec = pytest.importorskip("fsspec")
 
 from iwax.errors import IwaxError, MissingExtraError  # noqa: E402
-from iwax.runs import STATUS, RunFolder, read_checkpoint  # noqa: E402
+from iwax.runs import STATUS, RunConfig, RunFolder, read_checkpoint  # noqa: E402
 from iwax.sweeps import Mirror, PlannedRun, SweepFolder, is_url, train_mirrored, working_folder  # noqa: E402
+from iwax.sweeps.lease import lease  # noqa: E402
 from iwax.sweeps.mirror import _order  # noqa: E402
 
 OPTIONS = {"dataset": "mnist-sample", "train_images": 32, "batch_size": 16, "num_samples": 2, "epochs": 2}
@@ -39,7 +44,7 @@ def put_files(folder, id, step, *, state="stopped"):
 
 
 def texts(folder):
-    return {path.name: path.read_text() for path in folder.iterdir()}
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
 
 def test_a_url_is_told_from_a_folder():
@@ -64,6 +69,86 @@ def test_the_store_is_taken_only_where_it_is_ahead(url, tmp_path):
         other = put_files(tmp_path / str(step), "abc", step)
         Mirror(url, tmp_path / str(step)).fetch_run("abc")
         assert texts(other)["checkpoint.safetensors"] == f"checkpoint.safetensors of {expected}\n"
+
+
+def test_what_another_machine_finished_is_seen_here_and_its_checkpoint_comes_with_it(url, tmp_path):
+    """Though a checkpoint of before lies here, which would not go with the later status."""
+    put_files(tmp_path / "there", "abc", 7, state="finished")
+    Mirror(url, tmp_path / "there").push_run("abc")
+    here = put_files(tmp_path / "here", "abc", 5)
+    Mirror(url, tmp_path / "here").fetch()
+    assert SweepFolder(tmp_path / "here").is_done("abc")
+    assert not (here / "checkpoint.safetensors").exists()
+    assert texts(here)["metrics.jsonl"] == "metrics.jsonl of 7\n"
+    Mirror(url, tmp_path / "here").fetch_runs()
+    assert texts(here)["checkpoint.safetensors"] == "checkpoint.safetensors of 7\n"
+
+
+def test_a_run_that_is_trained_here_is_left_alone_while_its_sweep_is_brought(url, tmp_path):
+    put_files(tmp_path / "there", "abc", 7)
+    Mirror(url, tmp_path / "there").push_run("abc")
+    here = put_files(tmp_path / "here", "abc", 5)
+    before = texts(here)
+    with lease(SweepFolder(tmp_path / "here").lease("abc")):
+        Mirror(url, tmp_path / "here").fetch()
+    assert texts(here) == before
+
+
+def test_results_that_are_missing_or_later_are_brought_and_put_and_no_others(url, tmp_path):
+    """An evaluation after training, which no status tells of."""
+    folders = {name: put_files(tmp_path / name, "abc", 5, state="finished") for name in ("here", "there")}
+    stores = {name: Mirror(url, tmp_path / name) for name in folders}
+    stores["here"].push_run("abc")
+    long_ago, later = (time.time() + hours * 3600 for hours in (-1, 1))
+    for name, when in (("evaluation.npz", later), ("evaluation.json", long_ago), ("metrics.jsonl", later)):
+        (folders["there"] / name).write_text("judged there\n")
+        os.utime(folders["there"] / name, (when, when))
+    (folders["there"] / "figures").mkdir()
+    (folders["there"] / "figures" / "trust.svg").write_text("drawn there\n")
+    stores["there"].push_results()
+    os.utime(folders["here"] / "evaluation.npz", (long_ago, long_ago))
+    os.utime(folders["here"] / "evaluation.json", (later, later))
+    stores["here"].fetch()
+    found = texts(folders["here"]) | texts(folders["here"] / "figures")
+    changed = {name for name, text in found.items() if text.endswith("there\n")}
+    assert changed == {"evaluation.npz", "trust.svg"}
+
+
+def test_runs_of_a_store_are_listed_and_judged_by_its_address(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    url, judged = f"file://{tmp_path}/store", []
+    work = put_files(tmp_path / "work", "abc", 5, state="finished")
+    (work / "config.json").write_text(RunConfig().to_json())
+    for name in ("metrics.jsonl", "evaluation.json", "evaluation.npz"):
+        (work / name).unlink()
+    Mirror(url, tmp_path / "work").push_run("abc")
+    status, out, _ = iwax(capsys, "runs", url, "--json")
+    (row,) = json.loads(out)
+    assert (status, Path(row["run"]), row["problem"]) == (0, working_folder(url) / "abc", None)
+
+    def judge(run, **_):
+        judged.append(texts(run / "abc")["checkpoint.safetensors"])
+        (run / "abc" / "evaluation-other.json").write_text("{}")
+
+    monkeypatch.setattr("iwax.cli.judging._evaluate", judge)
+    assert iwax(capsys, "evaluate", url)[0] == 0
+    assert judged == ["checkpoint.safetensors of 5\n"]
+    assert (tmp_path / "store" / "abc" / "evaluation-other.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("runs", "memory://x"), "Expected a store that outlives this command; got memory://x"),
+        (("sweep", "--out", "memory://x"), "Expected a store that outlives this command; got memory://x"),
+        (("evaluate", "file:///tmp/iwax-none"), "Expected file:///tmp/iwax-none to hold finished runs"),
+        (("table", "nonsense://x"), "Expected to open in nonsense://x"),
+    ],
+)
+def test_an_address_that_holds_nothing_is_refused_in_one_line(tmp_path, capsys, monkeypatch, command, message):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    status, _, err = iwax(capsys, *command)
+    assert (status, message in err) == (2, True), err
 
 
 def test_only_what_has_changed_is_put_and_in_the_order_that_a_cut_survives(url, tmp_path, monkeypatch):

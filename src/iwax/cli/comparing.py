@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from iwax.cli.options import data_dir_option, json_option, num_images_option
+from iwax.cli.stores import FOLDER
 from iwax.console import notices, number, print_table
 from iwax.files import dumps
 
@@ -93,7 +94,7 @@ def _notice(message: str) -> None:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=FOLDER)
 @click.option("--columns", help="Which numbers, with commas between; --columns list names them.")
 @click.option(
     "--format",
@@ -107,8 +108,9 @@ def _notice(message: str) -> None:
 def table(runs: tuple[Path, ...], columns: str | None, form: str, as_json: bool) -> None:
     """A table of runs: those that differ in the seed only are one line, mean ± standard deviation with its errors.
 
-    RUNS are folders of runs, or that hold some, or models that come with iwax. The best of a column is marked only
-    where the difference, paired by test example, is beyond its error. Nothing is computed: `iwax evaluate` first.
+    RUNS are folders of runs, or that hold some, URLs of stores, or models that come with iwax. The best of a column
+    is marked only where the difference, paired by test example, is beyond its error. Nothing is computed: `iwax
+    evaluate` first.
     """
     from iwax.judging import group_runs
     from iwax.report import COLUMNS as KNOWN

@@ -77,7 +77,7 @@ def executor_of(folder: Path, options: dict[str, Any]) -> Any:
 def watched(task: str) -> tuple[ProgressBar, Callable[[str], None]]:
     """A bar over tasks, and what writes a line above it."""
     bar = ProgressBar(task)
-    return bar, lambda message: bar.bar.console.print(message, markup=False, highlight=False)
+    return bar, lambda message: bar.bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def failed_lines(outcome: Any) -> list[str]:

@@ -14,9 +14,9 @@ from iwax.cli.sources import (
     kept_nowhere,
     opened,
     results_option,
-    runs_argument,
     trust_code_option,
 )
+from iwax.cli.stores import JUDGED, brought
 from iwax.console import ProgressBar, notices, number, print_table
 from iwax.extras import beside_numbers
 from iwax.files import dumps
@@ -25,7 +25,7 @@ __all__ = ["evaluate", "evaluation_rows"]
 
 
 @click.command()
-@runs_argument
+@click.argument("runs", metavar="RUN...", type=JUDGED, nargs=-1, required=True)
 @click.option("--num-samples", type=int, default=5000, show_default=True, help="k: importance samples per image.")
 @iwae_samples_option
 @num_images_option("Use only the first this many test images; all if left out.")
@@ -53,25 +53,28 @@ __all__ = ["evaluate", "evaluation_rows"]
 @executor_options(None)
 @click.option("--shards", type=click.IntRange(min=1), metavar="N", help="With --executor: parts of each run's images.")
 @json_option
-def evaluate(runs: tuple[Path, ...], as_json: bool, shards: int | None, **options: Any) -> None:
+def evaluate(runs: tuple[Path | str, ...], as_json: bool, shards: int | None, **options: Any) -> None:
     """Judge a run on test images: log p with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and active units.
 
     RUN is a run's folder, or a folder of runs (of several seeds: each is judged, then the mean over them), a model that
-    comes with iwax, a file of `iwax export`, or hf:OWNER/NAME. Several are judged one after another.
+    comes with iwax, a file of `iwax export`, hf:OWNER/NAME, or the URL of a sweep in a store, such as s3://BUCKET/NAME.
+    Several are judged one after another.
     With --executor the images are shared out, and put together to the same bits.
     """
     if options["executor"] is not None:
         for name, flag in ALONE.items():
             if options[name]:
                 raise click.UsageError(f"Expected {flag} or --executor; got both.")
-        evaluate_by_executor(runs, as_json, shards, options)
+        with brought(runs) as folders:
+            evaluate_by_executor(folders, as_json, shards, options)
         return
     for name in (*EXECUTOR, "max_failures"):
         if options.pop(name) not in (None, 1) or shards is not None:
             raise click.UsageError("Expected the options of an executor together with --executor NAME; got none.")
     del options["executor"]
-    for run in runs:
-        _evaluate(run, as_json=as_json, **options)
+    with brought(runs) as folders:
+        for run in folders:
+            _evaluate(run, as_json=as_json, **options)
 
 
 ALONE = {

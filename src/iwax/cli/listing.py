@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from iwax.cli.options import data_dir_option, json_option
+from iwax.cli.stores import FOLDER
 from iwax.console import duration, notices, number, print_table, say_source
 from iwax.files import dumps
 
@@ -17,10 +18,10 @@ __all__ = ["data", "objectives", "runs"]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default="runs")
+@click.argument("folder", type=FOLDER, default="runs")
 @json_option
 def runs(folder: Path, as_json: bool) -> None:
-    """List the runs under FOLDER (./runs): state, progress and last numbers."""
+    """List the runs under FOLDER (./runs, or the URL of a store): state, progress and last numbers."""
     from iwax.runs import RunIndex, list_runs
 
     rows = list_runs(folder)

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from iwax.cli.options import data_dir_option
+from iwax.cli.stores import FOLDER
 from iwax.console import notices
 
 __all__ = ["report"]
 
 
 @click.command()
-@click.argument("folders", nargs=-1, metavar="[RUNS]...", type=click.Path(path_type=Path))
+@click.argument("folders", nargs=-1, metavar="[RUNS]...", type=FOLDER)
 @click.option("--studies", is_flag=True, help="The published studies, too, from the records in --results.")
 @click.option("--results", type=click.Path(path_type=Path), help="Folder of records (results); asks for the studies.")
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder of runs, as RUNS; runs if nothing is given.")
@@ -29,8 +30,8 @@ def report(
 ) -> None:
     """Tables, figures and one HTML page of RUNS: your runs first, beside each other, with their best models to explore.
 
-    RUNS are folders of runs, or that hold some; ./runs if left out. Nothing is trained or judged here. The published
-    studies are in it where they are asked for (--studies).
+    RUNS are folders of runs, or that hold some, or URLs of stores; ./runs if left out. Nothing is trained or judged
+    here. The published studies are in it where they are asked for (--studies).
     """
     from iwax.experiments import STUDIES
     from iwax.report import write_report

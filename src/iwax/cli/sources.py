@@ -10,10 +10,9 @@ from iwax.console import notices
 from iwax.errors import IwaxError
 from iwax.extras import check_installed
 
-__all__ = ["keeping", "kept_nowhere", "opened", "results_option", "run_argument", "runs_argument", "trust_code_option"]
+__all__ = ["keeping", "kept_nowhere", "opened", "results_option", "run_argument", "trust_code_option"]
 
 run_argument = click.argument("run", type=RUN)
-runs_argument = click.argument("runs", metavar="RUN...", type=RUN, nargs=-1, required=True)
 trust_code_option = click.option(
     "--trust-code",
     is_flag=True,

@@ -10,6 +10,7 @@ import click
 
 from iwax.cli.executing import executor_of, executor_options, failed_lines, watched
 from iwax.cli.options import config_options, data_dir_option, json_option
+from iwax.cli.stores import PLACE, opened_place
 from iwax.console import print_table
 from iwax.files import dumps
 from iwax.runs import RunConfig
@@ -20,29 +21,11 @@ FIELDS = tuple(field.name for field in dataclasses.fields(RunConfig))
 SAY_EVERY = 30.0  # seconds, in the log of a run
 
 
-def _place(text: str) -> Path | str:
-    """A folder, or the URL of a store as it is."""
-    from iwax.sweeps import is_url
-
-    return text if is_url(text) else Path(text)
-
-
-def _local(place: Path | str) -> tuple[Path, Any]:
-    """The folder in which to work, and the store that mirrors it, of which what there is has been brought, or None."""
-    from iwax.sweeps import Mirror, working_folder
-
-    if isinstance(place, Path):
-        return place, None
-    store = Mirror(place, working_folder(place))
-    store.fetch()
-    return store.folder, store
-
-
 @click.command()
 @click.argument("specification", metavar="[SPEC.toml]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=_place,
+    type=PLACE,
     metavar="DIR",
     help="Folder of the sweep; each run has one of its own in it. Or the URL of a store, such as s3://BUCKET/NAME.",
 )
@@ -65,7 +48,7 @@ def _local(place: Path | str) -> tuple[Path, Any]:
 @click.option(
     "--dry-run", is_flag=True, help="List the runs with their FLOP and time, by steps measured here; train none."
 )
-@click.option("--status", type=_place, metavar="DIR", help="What of the sweep in DIR, or at that URL, is done.")
+@click.option("--status", type=PLACE, metavar="DIR", help="What of the sweep in DIR, or at that URL, is done.")
 @click.option("--run", "member", metavar="ID", help="Train this one run of --out, here: what executors start.")
 @data_dir_option
 @json_option
@@ -76,11 +59,11 @@ def sweep(status: Path | str | None, member: str | None, dry_run: bool, as_json:
     machines at once.
     """
     if status is not None:
-        _status(_local(status)[0], options["lease_timeout"], as_json)
+        _status(opened_place(status)[0], options["lease_timeout"], as_json)
         return
     if options["out"] is None:
         raise click.UsageError("Expected --out DIR, or --status DIR; got neither.")
-    options["out"], options["store"] = _local(options["out"])
+    options["out"], options["store"] = opened_place(options["out"])
     if member is not None:
         _train(options["out"], member, options)
         return

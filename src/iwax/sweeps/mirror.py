@@ -8,13 +8,18 @@ A file is put whole. An object store (S3, GCS, Azure, memory://) shows the old o
 elsewhere the file takes its name when it is whole, by a rename, which is as atomic as the store has it. Several files
 together are not atomic anywhere, hence the order. Leases stay in the working folder: two machines that work on one URL
 at one time do not see each other's, and may train a run twice, with the same result.
+
+What is found of a trained run, its evaluation and figures, is put beside it. Of a result that two machines have, the
+later one stays, by the times of the store and of the working folder.
 """
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,7 +28,8 @@ from iwax.extras import missing
 from iwax.files import PART, loads, write_whole
 from iwax.progress import Progress
 from iwax.runs import STATUS, RunFolder
-from iwax.sweeps.folder import OWN
+from iwax.sweeps.folder import OWN, SweepFolder
+from iwax.sweeps.lease import holder
 
 __all__ = ["MIRROR", "Mirror", "is_url", "train_mirrored", "working_folder"]
 
@@ -32,6 +38,8 @@ MIRROR = "IWAX_SWEEP_MIRROR"
 WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "memory"}  # stores in which a file is put whole
 NEVER = ("checkpoint.previous.safetensors", "checkpoint.new.safetensors")
 FIRST = ("config.json", "environment.json", "model.py", "metrics.jsonl", "evaluations.jsonl", "checkpoint.safetensors")
+TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")  # of a file, as fsspec's stores call it
+AT_ONCE = 32  # files that are asked for together, which a store's library then fetches side by side
 
 
 def is_url(place: object) -> bool:
@@ -74,22 +82,45 @@ class Mirror:
         self._known: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
-        """Bring what the store has of the sweep itself, and of its runs what tells how far they are; no checkpoint."""
-        names = [name for name in self._names("") if not name.endswith(".safetensors")]
-        ids = {name.split("/")[0] for name in names} - {OWN}
-        ahead = {id for id in ids if self._is_ahead(id)}
-        wanted = [name for name in names if name.startswith(f"{OWN}/runs/") or name.split("/")[0] in ahead]
-        self._bring(
-            name for name in wanted if not (self.folder / name.split("/")[0] / "checkpoint.safetensors").exists()
-        )
+        """Bring what the store has of the sweep itself, and of its runs all but checkpoints, as far as it has more."""
+        there, sweep = self._list(""), SweepFolder(self.folder)
+        ids = {name.split("/")[0] for name in there if "/" in name} - {OWN}
+        idle = {id for id in ids if holder(sweep.lease(id)) is None}  # what is trained here is brought to nobody
+        ahead = self._ahead(idle, there)
+        for id in ahead:
+            if f"{id}/checkpoint.safetensors" in there:  # which goes with that status; what is here of one does not
+                for file in (self.folder / id).glob("checkpoint*.safetensors"):
+                    file.unlink()
+
+        def is_wanted(name: str) -> bool:
+            id = name.split("/")[0]
+            if name.endswith(".safetensors") or id not in idle:
+                return name.startswith(f"{OWN}/runs/") and not (self.folder / name).exists()
+            return id in ahead or self._is_newer(name, there[name])
+
+        self._bring(sorted(filter(is_wanted, there), key=_order))
 
     def fetch_run(self, id: str) -> None:
         """Bring a run, if the store has got further with it than this machine; the status last."""
-        if self._is_trained_here(id) and not self._is_ahead(id):
+        there = self._list(id)
+        if (self.folder / id / "checkpoint.safetensors").exists() and not self._ahead({id}, there):
             return
         for name in NEVER:
             (self.folder / id / name).unlink(missing_ok=True)
-        self._bring(sorted(self._names(id), key=_order))
+        self._bring(sorted(there, key=_order))
+
+    def fetch_runs(self) -> None:
+        """Bring the checkpoints, too, of all runs that are finished there.
+
+        Raises:
+            IwaxError: there is none.
+        """
+        own, there = SweepFolder(self.folder), self._list("")
+        done = [id for id in sorted({name.split("/")[0] for name in there}) if own.is_done(id)]
+        if not done:
+            raise IwaxError(f"Expected {self.url} to hold finished runs, as iwax sweep --out puts them; it holds none.")
+        for id in done:
+            self.fetch_run(id)
 
     def push_run(self, id: str) -> None:
         """Put what has changed of a run since the last time."""
@@ -100,6 +131,14 @@ class Mirror:
         kinds = ("runs", "logs", "failures")
         paths = [path for kind in kinds for path in (self.folder / OWN / kind).glob("*") if path.is_file()]
         self._put(path.relative_to(self.folder).as_posix() for path in paths)
+
+    def push_results(self) -> None:
+        """Put what was found of runs after their training, where it is later here than there."""
+        there = self._list("")
+        for id in {name.split("/")[0] for name in there if "/" in name} - {OWN}:
+            files = [path for path in (self.folder / id).rglob("*") if path.is_file()]
+            names = {path.relative_to(self.folder).as_posix(): path for path in files if _is_result(path.name)}
+            self._put(name for name, path in names.items() if path.stat().st_mtime > there.get(name, 0.0))
 
     def _put(self, names: Iterable[str]) -> None:
         kept = [name for name in names if not PurePosixPath(name).name.startswith(".") and not name.endswith(NEVER)]
@@ -122,37 +161,40 @@ class Mirror:
         self._store.mv(f"{parent}/.{name}{PART}", place)
 
     def _bring(self, names: Iterable[str]) -> None:
-        for name in names:
-            path = self.folder / name
-            with self._reaching(f"read {name}"):
-                content = self._store.cat_file(f"{self._root}/{name}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
+        for name, content in self._read(names):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.folder / name, content)
 
-    def _names(self, below: str) -> list[str]:
-        """The files of the store, by their names within the sweep."""
+    def _read(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Files of the store and their contents, in this order; never more than a few in memory."""
+        rest = iter(names)
+        while some := list(itertools.islice(rest, AT_ONCE)):
+            with self._reaching(f"read {some[0]}"):
+                found = self._store.cat([f"{self._root}/{name}" for name in some])
+            yield from ((name, found[f"{self._root}/{name}"]) for name in some)
+
+    def _list(self, below: str) -> dict[str, float]:
+        """The files of the store by their names within the sweep, and when each was put there."""
         with self._reaching("list"):
             self._store.invalidate_cache()
-            found = self._store.find(f"{self._root}/{below}".rstrip("/"))
-        names = [str(path)[len(self._root) :].lstrip("/") for path in found]
-        return [name for name in names if not PurePosixPath(name).name.startswith(".")]
+            found = self._store.find(f"{self._root}/{below}".rstrip("/"), detail=True)
+        names = {str(path)[len(self._root) :].lstrip("/"): _time(facts) for path, facts in found.items()}
+        return {name: time for name, time in names.items() if not PurePosixPath(name).name.startswith(".")}
 
-    def _is_trained_here(self, id: str) -> bool:
-        return (self.folder / id / "checkpoint.safetensors").exists()
+    def _ahead(self, ids: Collection[str], there: Mapping[str, float]) -> set[str]:
+        """The runs of which the store has more than the working folder."""
+        own = SweepFolder(self.folder)
+        names = [f"{id}/{STATUS}" for id in sorted(ids) if f"{id}/{STATUS}" in there]
+        progress = {name.split("/")[0]: _progress(loads(text.decode(), name)) for name, text in self._read(names)}
+        return {id for id, far in progress.items() if far > _progress(own.status(id))}
 
-    def _is_ahead(self, id: str) -> bool:
-        """Whether the store has more of a run than the working folder."""
-        with self._reaching(f"read {id}"):
-            place = f"{self._root}/{id}/{STATUS}"
-            text = self._store.cat_file(place).decode() if self._store.exists(place) else "{}"
-        there, here = loads(text, f"{id}/{STATUS}"), RunFolder(self.folder / id).json(STATUS)
-        return bool(there) and (there.get("step", -1), there["state"] == "finished") > (
-            here.get("step", -1),
-            here.get("state") == "finished",
-        )
+    def _is_newer(self, name: str, time: float) -> bool:
+        """Whether the store has a file that is not here, or a later result."""
+        path = self.folder / name
+        return not path.exists() or (_is_result(path.name) and time > path.stat().st_mtime)
 
     @contextlib.contextmanager
-    def _reaching(self, what: str) -> Any:
+    def _reaching(self, what: str) -> Iterator[None]:
         """Says in one line what the store refuses, whatever its library raises."""
         try:
             yield
@@ -188,6 +230,24 @@ def train_mirrored(
         return train_member(mirror.folder, id, on_progress=mirrored, **options)
     finally:
         mirror.push_run(id)
+
+
+def _progress(status: Mapping[str, Any]) -> tuple[int, bool]:
+    """How far a run has come, by its status."""
+    return status.get("step", -1), status.get("state") == "finished"
+
+
+def _is_result(name: str) -> bool:
+    """Whether a file of a run is none of its training."""
+    return name not in (*FIRST, *NEVER, STATUS)
+
+
+def _time(facts: Mapping[str, Any]) -> float:
+    """When a file was put into its store, in seconds of the epoch; 0, older than all, where that does not say it."""
+    value = next((facts[name] for name in TIMES if facts.get(name)), 0.0)
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value.timestamp() if isinstance(value, datetime) else float(value)
 
 
 def _order(name: str) -> tuple[int, str]:

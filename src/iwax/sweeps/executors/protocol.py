@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
-__all__ = ["BUSY", "Ended", "Executor", "Task"]
+__all__ = ["BUSY", "Ended", "Executor", "Task", "first_sentence"]
 
 BUSY = 75  # exit status of a task that found its lease held: somebody else is working on it (EX_TEMPFAIL)
 
@@ -52,6 +52,16 @@ class Ended:
     task: Task
     status: int | None
     note: str = ""
+
+
+def first_sentence(error: BaseException) -> str:
+    """What an engine's error says, without its advice, which is about the engine and may be many lines.
+
+    >>> first_sentence(RuntimeError("The node is dead. To see its logs\\nuse a command."))
+    'The node is dead'
+    """
+    lines = str(error).strip().splitlines() or [""]
+    return lines[0].partition(". ")[0].rstrip(".")
 
 
 class Executor(Protocol):

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from iwax.errors import IwaxError
 from iwax.extras import missing
-from iwax.sweeps.executors.protocol import Ended, Task
+from iwax.sweeps.executors.protocol import Ended, Task, first_sentence
 from iwax.sweeps.process import run_process
 
 __all__ = ["RayExecutor"]
@@ -84,7 +84,7 @@ class RayExecutor:
         try:
             return Ended(task, self._ray.get(reference))
         except self._ray.exceptions.RayError as error:  # the worker died, or its node
-            return Ended(task, None, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            return Ended(task, None, f"{type(error).__name__}: {first_sentence(error)}")
 
     def stop(self) -> None:
         for reference in self._running:

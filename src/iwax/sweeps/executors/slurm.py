@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from iwax.errors import IwaxError
 from iwax.extras import missing
-from iwax.sweeps.executors.protocol import Ended, Task
+from iwax.sweeps.executors.protocol import Ended, Task, first_sentence
 from iwax.sweeps.process import PATIENCE, start_process
 
 __all__ = ["Job", "SlurmExecutor"]
@@ -140,4 +140,4 @@ def _ended(job: Any, task: Task) -> Ended:
     error = job.exception()
     if error is None:
         return Ended(task, job.result())
-    return Ended(task, None, f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+    return Ended(task, None, f"{type(error).__name__}: {first_sentence(error)}")
