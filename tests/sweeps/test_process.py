@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,23 @@ def test_a_task_finds_its_gpus_and_its_share_of_their_memory_before_jax_does(tmp
     assert environment_of(task(tmp_path, gpus=1.0), {}) == {}
     assert environment_of(task(tmp_path, gpus=0.25), {}) == {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.225"}
     assert environment_of(task(tmp_path, environment={"A": "c"}), {"A": "b"})["A"] == "c"
+
+
+def test_a_driver_imports_no_jax_whatever_its_executor():
+    """JAX would take the memory of a GPU that its tasks need, and threads that no fork survives."""
+    modules = [f"iwax.sweeps.executors.{name}" for name in ("local", "ray", "slurm")] + ["iwax.sweeps.sweep"]
+    modules += ["iwax.sweeps.evaluating", "iwax.sweeps.mirror", "iwax.sweeps.process", "iwax.cli.sweeping"]
+    code = f"import sys, {', '.join(modules)}; import iwax.sweeps as s; s.plan, s.sweep_rows, s.make_executor"
+    done = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('jax' in sys.modules)"], check=False)
+    assert done.returncode == 0
+
+
+def test_tasks_are_strangers_to_each_other():
+    """None starts JAX's distributed runtime, in which one that dies would take the others along."""
+    source = Path(process.__file__).parent.parent
+    text = {path: path.read_text() for path in source.rglob("*.py")}
+    assert len(text) > 100
+    assert not [path for path, words in text.items() if "jax.distributed" in words or "distributed.init" in words]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

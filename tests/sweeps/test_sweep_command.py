@@ -66,6 +66,7 @@ def test_a_poisoned_run_is_reported_with_its_log_once_and_the_rest_finish(tmp_pa
     log = out / "sweep" / "logs" / f"{poisoned['run']}.log"
     assert f"  {poisoned['run']}: Expected a finite loss; got" in said
     assert f"Its log: {log}" in said
+    assert f"Delete {out / poisoned['run']} to train it again." in said
     assert str(log) in poisoned["note"]
     table, below = iwax(capsys, "sweep", "--status", out)[1].split("2 runs: 1 done, 1 failed")
     assert f"  {poisoned['run']}: Expected a finite loss; got" in below

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import slurm_here
 from sweeps_here import OPTIONS, TINY
 
 from iwax.runs import RunFolder
@@ -243,6 +244,22 @@ def test_a_job_that_is_pre_empted_is_queued_again_and_goes_on_from_its_checkpoin
     assert told
     assert len(RunFolder(out / run.id).json("environment.json")["sessions"]) == 1  # gone on with once
     assert bits(out) == alone
+
+
+@pytest.mark.skipif(find_spec("submitit") is None or sys.platform != "linux", reason="submitit, and ps of Linux")
+def test_jobs_of_slurm_go_on_without_their_driver_and_the_same_command_does_what_is_left(twelve, tmp_path):
+    """By the command line, with Slurm's commands imitated; the first job is pre-empted, then the driver is killed."""
+    out, command = tmp_path / "out", [*TINY[:-2], *GRID, "--executor", "slurm", "--workers", "2"]
+    environment = os.environ | slurm_here.install(tmp_path / "slurm")
+    driver = sweep(out, *command, env=environment)
+    _, task = wait_until(lambda: (out / "sweep" / "runs").is_dir() and held(out))
+    os.kill(parent_of(task), signal.SIGUSR2)
+    wait_until(lambda: any(job["starts"] == 2 for job in slurm_here.jobs(tmp_path / "slurm").values()))
+    driver.kill()
+    finished(driver, -signal.SIGKILL)
+    assert "0 failed" in finished(sweep(out, *command, env=environment))
+    assert bits(out) == twelve
+    wait_until(lambda: not any(job["state"] == "RUNNING" for job in slurm_here.jobs(tmp_path / "slurm").values()))
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="a disk of its own needs root")

@@ -160,7 +160,7 @@ class Driver:
         elif status is None or status < 0 or status in (LOST, INTERRUPTED) or status >= 128:
             self._die(task, ended)
         else:
-            self._fail(task, _reason(task, status))
+            self._fail(task, self.work.hopeless(task) or _reason(task, status))
 
     def _die(self, task: Task, ended: Ended) -> None:
         step = self.work.step(task)
