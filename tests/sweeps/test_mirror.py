@@ -1,5 +1,6 @@
 """A sweep in a store: what is put there is enough to go on from, elsewhere, wherever the putting was cut off."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from sweeps_here import iwax
 
 fsspec = pytest.importorskip("fsspec")
 
+from iwax.cli import main  # noqa: E402
 from iwax.errors import IwaxError, MissingExtraError  # noqa: E402
 from iwax.runs import STATUS, RunConfig, RunFolder, read_checkpoint  # noqa: E402
 from iwax.sweeps import Mirror, PlannedRun, SweepFolder, is_url, train_mirrored, working_folder  # noqa: E402
@@ -23,6 +25,10 @@ from iwax.sweeps.mirror import _order  # noqa: E402
 
 OPTIONS = {"dataset": "mnist-sample", "train_images": 32, "batch_size": 16, "num_samples": 2, "epochs": 2}
 OPTIONS |= {"protocol": "burda-code"}
+
+
+class Killed(BaseException):
+    """What ends a process anywhere."""
 
 
 @pytest.fixture
@@ -136,6 +142,21 @@ def test_runs_of_a_store_are_listed_and_judged_by_its_address(tmp_path, capsys, 
     assert (tmp_path / "store" / "abc" / "evaluation-other.json").exists()
 
 
+def test_another_machine_knows_what_was_asked_for_before_anything_is_trained(tmp_path, capsys, monkeypatch):
+    """However the first one ends: here it is killed as it starts the first run."""
+    url, asked = f"file://{tmp_path}/store", ("--dataset", "mnist-sample", "--grid", "seed=0,1")
+
+    def killed(*_, **__):
+        raise Killed
+
+    monkeypatch.setattr("iwax.sweeps.run_sweep", killed)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    with contextlib.suppress(Killed):
+        main(["sweep", *asked, "--out", url])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    assert "2 runs: 2 left" in iwax(capsys, "sweep", "--status", url)[1]
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -198,10 +219,6 @@ def test_without_fsspec_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(MissingExtraError, match=r"iwax\[remote\]"):
         Mirror("memory://x", tmp_path)
-
-
-class Killed(BaseException):
-    """What ends a process anywhere."""
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """`iwax sweep`."""
 
+import contextlib
 import dataclasses
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,7 @@ def _sweep(runs: Any, options: dict[str, Any], as_json: bool) -> None:
     store = options["store"]
     executor = executor_of(options["out"] / "sweep", options)
     bar, log = watched("sweep")
-    with bar as on_progress:
+    with _put(runs, options["out"], store), bar as on_progress:
         outcome = run_sweep(
             runs,
             options["out"],
@@ -108,8 +110,6 @@ def _sweep(runs: Any, options: dict[str, Any], as_json: bool) -> None:
             log=log,
             on_progress=on_progress,
         )
-    if store is not None:
-        store.push_sweep()
     if as_json:
         click.echo(dumps(dataclasses.asdict(outcome), indent=2))
     else:
@@ -119,6 +119,22 @@ def _sweep(runs: Any, options: dict[str, Any], as_json: bool) -> None:
             click.echo(line)
     if outcome.failed or outcome.left:
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _put(runs: Any, out: Path, store: Any) -> Iterator[None]:
+    """Put what is asked for into a store at once, as others may go on with it; at the end logs and failures, too."""
+    from iwax.sweeps import SweepFolder
+
+    if store is None:
+        yield
+        return
+    SweepFolder(out).add(runs)
+    store.push_sweep()
+    try:
+        yield
+    finally:
+        store.push_sweep()
 
 
 def _list(runs: Any, rate: Any, options: dict[str, Any], as_json: bool) -> None:
