@@ -507,7 +507,7 @@ BUGS = [
         "True", "somebody_else", where=("tests/sweeps/test_driver.py",)),
     Bug("a poisoned run is trained again by every command", "sweeps/folder.py", 'if status.get("state") != "failed":', "if True:",
         "poisoned", where=("tests/sweeps/test_sweep_command.py",)),
-    Bug("tasks are not pinned", "sweeps/process.py", "        os.sched_setaffinity(0, {*claimed, *shared})\n", "",
+    Bug("tasks are not pinned", "sweeps/hardware.py", "        os.sched_setaffinity(0, {*claimed, *shared})\n", "",
         "pinned", where=("tests/sweeps/test_process.py",)),
     Bug("tasks outlive their driver", "sweeps/process.py",
         "        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGINT)\n", "", "parent_is_killed",
@@ -919,6 +919,9 @@ BUGS = [
         where=("tests/sweeps/test_ray.py",)),
     Bug("Ray begins again what a checkpoint would go on with", "sweeps/executors/ray.py", "max_retries=0, ", "",
         "keeps_no_idle_worker", "issue 36", where=("tests/sweeps/test_ray.py",)),
+    Bug("more cores than there are fail every run of a sweep", "sweeps/executors/local.py",
+        "if cores > available_cores():", "if cores < 0:", "cannot_be_meant", "issue 36",
+        where=("tests/sweeps/test_sweep_command.py",)),
 ]  # fmt: skip
 
 

@@ -167,6 +167,7 @@ def test_options_that_do_not_go_together_are_refused_with_the_run_they_are_in(tm
         (["--out", "out", "--address", "auto"], "Expected --address together with --executor ray; got it with local."),
         (["--out", "out", "--time", "9"], "Expected --time together with --executor slurm; got it with local."),
         (["--out", "out", "--gpus", "1"], "Expected gpus to be at most 1, of 0 GPUs of this machine; got 1."),
+        (["--out", "out", "--cores", "4096"], "that this machine has for this process; got 4096."),
         (
             ["--out", "out", "--executor", "slurm", "--gpus", "0.5"],
             "gpus of a Slurm job to be whole; got 0.5.",

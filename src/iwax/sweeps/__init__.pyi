@@ -13,10 +13,10 @@ from .executors.protocol import Executor as Executor
 from .executors.protocol import Task as Task
 from .folder import SweepFolder as SweepFolder
 from .member import train_member as train_member
+from .member import train_mirrored as train_mirrored
 from .mirror import MIRROR as MIRROR
 from .mirror import Mirror as Mirror
 from .mirror import is_url as is_url
-from .mirror import train_mirrored as train_mirrored
 from .mirror import working_folder as working_folder
 from .planning import PlannedRun as PlannedRun
 from .planning import Rate as Rate

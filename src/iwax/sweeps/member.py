@@ -7,8 +7,9 @@ from typing import Any
 from iwax.progress import Progress
 from iwax.runs import CONFIG, STATUS, RunConfig, RunFolder, new_run, resume_run
 from iwax.sweeps.folder import SweepFolder
+from iwax.sweeps.mirror import Mirror
 
-__all__ = ["train_member"]
+__all__ = ["train_member", "train_mirrored"]
 
 
 def train_member(
@@ -41,3 +42,28 @@ def train_member(
         return resume_run(run.path, force=force, **common)
     begun = (run.path / CONFIG).exists()  # and killed before its first checkpoint
     return new_run(RunConfig(**options), run.path, overwrite=begun, **common)
+
+
+def train_mirrored(
+    mirror: Mirror,
+    id: str,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> RunFolder:
+    """`train_member` of a run in the store: brought before, and put back after each checkpoint and at the end."""
+    mirror.fetch_run(id)
+    status, seen = mirror.folder / id / STATUS, 0
+
+    def mirrored(progress: Progress) -> None:
+        nonlocal seen
+        if status.exists() and (now := status.stat().st_mtime_ns) != seen:  # written after each checkpoint
+            mirror.push_run(id)
+            seen = now
+        if on_progress is not None:
+            on_progress(progress)
+
+    try:
+        return train_member(mirror.folder, id, on_progress=mirrored, **options)
+    finally:
+        mirror.push_run(id)

@@ -18,7 +18,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,12 +26,11 @@ from typing import Any
 from iwax.errors import IwaxError
 from iwax.extras import missing
 from iwax.files import PART, loads, write_whole
-from iwax.progress import Progress
-from iwax.runs import STATUS, RunFolder
+from iwax.runs import STATUS
 from iwax.sweeps.folder import OWN, SweepFolder
 from iwax.sweeps.lease import holder
 
-__all__ = ["MIRROR", "Mirror", "is_url", "train_mirrored", "working_folder"]
+__all__ = ["MIRROR", "Mirror", "is_url", "working_folder"]
 
 MIRROR = "IWAX_SWEEP_MIRROR"
 """The variable of a task's process that names the store."""
@@ -203,33 +202,6 @@ class Mirror:
                 f"Expected to {what} in {self.url}; got {type(error).__name__}: {' '.join(str(error).split())}. Look "
                 "at the address and the rights; what is trained stays in the working folder."
             ) from error
-
-
-def train_mirrored(
-    mirror: Mirror,
-    id: str,
-    *,
-    on_progress: Callable[[Progress], None] | None = None,
-    **options: Any,
-) -> RunFolder:
-    """`train_member` of a run in the store: brought before, and put back after each checkpoint and at the end."""
-    from iwax.sweeps.member import train_member  # late, as a driver does not wait for JAX
-
-    mirror.fetch_run(id)
-    status, seen = mirror.folder / id / STATUS, 0
-
-    def mirrored(progress: Progress) -> None:
-        nonlocal seen
-        if status.exists() and (now := status.stat().st_mtime_ns) != seen:  # written after each checkpoint
-            mirror.push_run(id)
-            seen = now
-        if on_progress is not None:
-            on_progress(progress)
-
-    try:
-        return train_member(mirror.folder, id, on_progress=mirrored, **options)
-    finally:
-        mirror.push_run(id)
 
 
 def _progress(status: Mapping[str, Any]) -> tuple[int, bool]:

@@ -12,16 +12,15 @@ import runpy
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads
-from iwax.runs import BusyError, try_lock
+from iwax.runs import BusyError
 from iwax.sweeps.executors.protocol import BUSY, Task
+from iwax.sweeps.hardware import device, pinned
 from iwax.sweeps.lease import lease
 
 __all__ = ["PATIENCE", "environment_of", "interrupt", "main", "run_process", "start_process"]
@@ -96,12 +95,15 @@ def main(arguments: Sequence[str]) -> None:
         try:
             if task["lease"] is not None:
                 stack.enter_context(lease(task["lease"], task["timeout"]))
-            stack.enter_context(_pinned(task["cores"]))
+            stack.enter_context(pinned(task["cores"]))
             if task["devices"]:
-                os.environ["CUDA_VISIBLE_DEVICES"] = stack.enter_context(_device(task["devices"], task["gpus"]))
+                os.environ["CUDA_VISIBLE_DEVICES"] = stack.enter_context(device(task["devices"], task["gpus"]))
         except BusyError as error:
             print(f"iwax: {error}", file=sys.stderr)
             sys.exit(BUSY)
+        except IwaxError as error:  # of a machine that has less than was asked for
+            print(f"iwax: {error}", file=sys.stderr)
+            sys.exit(2)
         sys.argv = ["iwax", *task["arguments"]]
         runpy.run_module("iwax", run_name="__main__", alter_sys=True)
 
@@ -112,58 +114,6 @@ def _end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGINT)
         if os.getppid() != parent:  # it died before that
             sys.exit(128 + signal.SIGINT)
-
-
-@contextlib.contextmanager
-def _pinned(count: int) -> Iterator[None]:
-    """While inside, this process runs on `count` cores, which no other task of this user is pinned to, if it can be.
-
-    Where more tasks run than there are cores, they share them; each still has `count`.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    available = sorted(os.sched_getaffinity(0))
-    if count > len(available):
-        raise IwaxError(f"Expected cores to be at most {len(available)}, all that this process may use; got {count}.")
-    with contextlib.ExitStack() as stack:
-        claimed: list[int] = []
-        for core in available:
-            if len(claimed) < count and (claim := _claim(f"core-{core}")) is not None:
-                stack.enter_context(claim)
-                claimed.append(core)
-        others = [core for core in available if core not in claimed]
-        start = os.getpid() % max(1, len(others))
-        shared = [*others[start:], *others[:start]][: count - len(claimed)]
-        os.sched_setaffinity(0, {*claimed, *shared})
-        yield
-
-
-@contextlib.contextmanager
-def _device(devices: Sequence[str], share: float) -> Iterator[str]:
-    """While inside, a GPU, or a share of one, that no other task of this user has: its name.
-
-    Raises:
-        BusyError: they are all taken.
-    """
-    for device in devices:
-        for part in range(max(1, int(1 / share))):
-            if (claim := _claim(f"gpu-{device}-{part}")) is not None:
-                with claim:
-                    yield device
-                return
-    raise BusyError(f"Expected one of the GPUs {', '.join(devices)} to be free; all are taken. Wait for one.")
-
-
-def _claim(name: str) -> IO[str] | None:
-    """A file that this process holds locked until it closes it; None if another has it."""
-    folder = Path(tempfile.gettempdir()) / f"iwax-claims-{os.getuid() if hasattr(os, 'getuid') else 'all'}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    file = open(folder / name, "w")  # noqa: SIM115 (closed by whoever claims)
-    if try_lock(file, 0.0):
-        return file
-    file.close()
-    return None
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """Tasks as processes of this machine: as many as it has GPUs, or else cores, each with its own."""
 
-import os
-import re
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Self
 
 from iwax.errors import IwaxError
 from iwax.sweeps.executors.protocol import Ended, Task
+from iwax.sweeps.hardware import available_cores, visible_gpus
 from iwax.sweeps.process import interrupt, start_process
 
-__all__ = ["LocalExecutor", "visible_gpus"]
+__all__ = ["LocalExecutor"]
 
 PAUSE = 0.05
 
@@ -34,6 +32,9 @@ class LocalExecutor:
         gpus = (1.0 if devices else 0.0) if gpus is None else gpus
         if gpus and (not devices or gpus > 1):
             raise IwaxError(f"Expected gpus to be at most 1, of {len(devices)} GPUs of this machine; got {gpus:g}.")
+        if cores > available_cores():
+            most = f"the {available_cores()} that this machine has for this process"
+            raise IwaxError(f"Expected cores of a task to be at most {most}; got {cores}.")
         at_once = len(devices) * int(1 / gpus) if gpus else max(1, available_cores() // cores)
         self.slots = at_once if workers is None else workers
         self._resources: dict[str, Any] = {"cores": cores, "gpus": gpus, "devices": devices if gpus else ()}
@@ -59,23 +60,3 @@ class LocalExecutor:
 
     def __exit__(self, *exception: Any) -> None:
         self.stop()
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """The NVIDIA GPUs that CUDA would show, as CUDA_VISIBLE_DEVICES names them; found without JAX, which takes memory.
-
-    There are none where JAX_PLATFORMS leaves them out.
-    """
-    platforms = os.environ.get("JAX_PLATFORMS", "")
-    if platforms and not {"cuda", "gpu"} & set(platforms.split(",")):
-        return ()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return tuple(name for name in named.split(",") if name)
-    found = [match[1] for path in Path("/dev").glob("nvidia*") if (match := re.fullmatch(r"nvidia(\d+)", path.name))]
-    return tuple(sorted(found, key=int))
-
-
-def available_cores() -> int:
-    """How many cores this process may use (`iwax.runs.cores`, without JAX)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
