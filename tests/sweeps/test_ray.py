@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from iwax.errors import IwaxError
 from iwax.sweeps import Ended, Task
 from iwax.sweeps.executors.ray import RayExecutor
 
@@ -19,11 +20,12 @@ class Listening(ModuleType):
 
     def __init__(self):
         super().__init__("ray")
-        self.options, self.sent, self.cancelled, self.lost = {}, [], [], None
+        self.options, self.sent, self.cancelled, self.lost, self.refuses = {}, [], [], None, None
         self.exceptions = SimpleNamespace(RayError=LostError)
 
     def init(self, address, **_):
-        self.address = address
+        if self.refuses:
+            raise self.refuses
 
     def shutdown(self):
         pass
@@ -71,6 +73,15 @@ def test_what_ray_lost_is_said_in_a_sentence_without_its_advice(ray):
     with RayExecutor() as executor:
         executor.start([TASK])
         assert executor.wait(0.0) == [Ended(TASK, None, "LostError: The node of the task is dead")]
+
+
+@pytest.mark.parametrize("kind", [ConnectionError, RuntimeError, LostError])
+def test_a_cluster_that_takes_no_tasks_is_one_line(ray, kind):
+    """None is there, it has another version of Ray, or this user has no right to it."""
+    ray.refuses = kind("Version mismatch: The cluster was started with\nRay: 1.0")
+    said = r"at auto to take tasks; got Version mismatch: The cluster was started with Ray: 1\.0\. Start one with"
+    with pytest.raises(IwaxError, match=said):
+        RayExecutor("auto").__enter__()
 
 
 def test_what_runs_on_ray_is_cancelled_when_its_driver_ends(ray):

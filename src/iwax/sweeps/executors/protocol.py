@@ -55,13 +55,12 @@ class Ended:
 
 
 def first_sentence(error: BaseException) -> str:
-    """What an engine's error says, without its advice, which is about the engine and may be many lines.
+    """What an engine's error says, in one line, without its advice, which is about the engine and may be long.
 
-    >>> first_sentence(RuntimeError("The node is dead. To see its logs\\nuse a command."))
+    >>> first_sentence(RuntimeError("The node\\nis dead. To see its logs, use a command."))
     'The node is dead'
     """
-    lines = str(error).strip().splitlines() or [""]
-    return lines[0].partition(". ")[0].rstrip(".")
+    return " ".join(str(error).split()).partition(". ")[0].rstrip(".")
 
 
 class Executor(Protocol):

@@ -55,10 +55,14 @@ class RayExecutor:
             quiet["include_dashboard"] = False
         try:
             ray.init(self._address, **quiet | self._options)
-        except ConnectionError as error:
+        except (
+            ConnectionError,
+            RuntimeError,
+            ray.exceptions.RayError,
+        ) as error:
             raise IwaxError(
-                f"Expected a Ray cluster at {self._address}; got {' '.join(str(error).split())} Start one with "
-                "`ray start --head`, or leave out --address."
+                f"Expected a Ray cluster at {self._address} to take tasks; got {first_sentence(error)}. Start one with "
+                "`ray start --head`, by the Python and Ray that run this, or leave out --address."
             ) from error
         self._run = ray.remote(num_cpus=self._cores, num_gpus=self._gpus, max_retries=0, max_calls=1)(run_process)
         return self
