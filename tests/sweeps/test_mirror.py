@@ -188,6 +188,36 @@ def test_only_what_has_changed_is_put_and_in_the_order_that_a_cut_survives(url, 
     assert [place.rpartition("/")[2] for place in put] == ["metrics.jsonl"]
 
 
+def test_a_store_that_is_out_of_reach_for_a_while_stops_no_training_but_one_at_the_end_does(tmp_path, monkeypatch):
+    puts, said, reached = Mirror._put_one, [], {"store": False, "end": True}
+
+    def put(self, place, content):
+        if not reached["store"]:
+            raise OSError("no route")
+        puts(self, place, content)
+
+    def trained(folder, id, *, on_progress):
+        """Two checkpoints, the store being out of reach after the first of them."""
+        for step in (1, 2):
+            put_files(folder, id, step)
+            os.utime(folder / id / STATUS, (step, step))
+            on_progress(None)
+            reached["store"] = True
+        reached["store"] = reached["end"]
+        put_files(folder, id, 3)
+
+    monkeypatch.setattr(Mirror, "_put_one", put)
+    monkeypatch.setattr("iwax.sweeps.member.train_member", trained)
+    mirror = Mirror(f"file://{tmp_path}/store", tmp_path / "work")
+    train_mirrored(mirror, "abc", log=said.append)
+    assert len(said) == 1
+    assert "got OSError: no route" in said[0]
+    assert texts(tmp_path / "store" / "abc")["metrics.jsonl"] == "metrics.jsonl of 3\n"
+    reached |= {"store": False, "end": False}
+    with pytest.raises(IwaxError, match="Expected to write abc/"):
+        train_mirrored(mirror, "abc")
+
+
 def test_a_store_that_renames_never_shows_a_part(tmp_path, monkeypatch):
     """Such as a folder by file://: the name appears when the content is whole."""
     put_files(tmp_path / "work", "abc", 5)

@@ -188,7 +188,10 @@ def _train(out: Path, member: str, options: dict[str, Any]) -> None:
     common: dict[str, Any] = {"data_dir": options["data_dir"], "force": options["force"], "on_progress": _Spoken()}
     store = Mirror(os.environ[MIRROR], out) if MIRROR in os.environ else options["store"]
     try:
-        run = train_member(out, member, **common) if store is None else train_mirrored(store, member, **common)
+        if store is None:
+            run = train_member(out, member, **common)
+        else:
+            run = train_mirrored(store, member, log=click.echo, **common)
     except BusyError as error:
         click.echo(f"iwax: {error}", err=True)
         sys.exit(BUSY)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from iwax.errors import IwaxError
 from iwax.progress import Progress
 from iwax.runs import CONFIG, STATUS, RunConfig, RunFolder, new_run, resume_run
 from iwax.sweeps.folder import SweepFolder
@@ -48,18 +49,25 @@ def train_mirrored(
     mirror: Mirror,
     id: str,
     *,
+    log: Callable[[str], None] = lambda message: None,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Any,
 ) -> RunFolder:
-    """`train_member` of a run in the store: brought before, and put back after each checkpoint and at the end."""
+    """`train_member` of a run in a store: brought before, and put back after each checkpoint and at the end.
+
+    A store that cannot be reached meanwhile is told to `log` and stops nothing; one that cannot at the end does.
+    """
     mirror.fetch_run(id)
     status, seen = mirror.folder / id / STATUS, 0
 
     def mirrored(progress: Progress) -> None:
         nonlocal seen
         if status.exists() and (now := status.stat().st_mtime_ns) != seen:  # written after each checkpoint
-            mirror.push_run(id)
             seen = now
+            try:
+                mirror.push_run(id)
+            except IwaxError as error:
+                log(f"{error} It is tried again after the next checkpoint.")
         if on_progress is not None:
             on_progress(progress)
 
