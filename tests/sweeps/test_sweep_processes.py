@@ -38,7 +38,7 @@ def sweep(out, *arguments, **more):
 
 
 def finished(process, status=0):
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=900)  # of a machine that does much else
     assert process.returncode == status, said
     return said
 

@@ -76,7 +76,11 @@ class Executor(Protocol):
         """The tasks that have ended since the last call, after at most so many seconds."""
 
     def stop(self) -> None:
-        """Interrupt what runs, so that it writes its checkpoint, and wait for that; drop what is queued."""
+        """Interrupt what runs, so that it writes its checkpoint, and drop what is queued.
+
+        Waits for the checkpoints where the engine tells of them. Where it does not, as Slurm, the same command finds
+        their leases held, and waits for those.
+        """
 
     def __enter__(self) -> Self: ...
 
