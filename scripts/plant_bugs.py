@@ -928,6 +928,8 @@ BUGS = [
     Bug("a store that is out of reach for a moment ends a training", "sweeps/member.py",
         "            except IwaxError as error:\n", "            except ZeroDivisionError as error:\n", "out_of_reach", "issue 36",
         where=("tests/sweeps/test_mirror.py",)),
+    Bug("what a sweep says of a task is broken at 80 columns", "cli/executing.py", ", soft_wrap=True", "", "poisoned",
+        "issue 36", where=("tests/sweeps/test_sweep_command.py",)),
 ]  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_a_poisoned_run_is_reported_with_its_log_once_and_the_rest_finish(tmp_pa
     monkeypatch.setitem(executors.EXECUTORS, "local", lambda folder, **options: executor)
     (tmp_path / "spec.toml").write_text('[[case]]\nseed = 1\n[[case]]\nseed = 2\nstages = "1e30:2"\n')
     command = ["sweep", tmp_path / "spec.toml", *TINY, "--out", out]
-    status, said, _ = iwax(capsys, *command)
+    status, said, above = iwax(capsys, *command)
     found = rows(capsys, out)
     assert status == 1
     assert (found[POISON]["state"], found["seed=1 stages=default"]["state"]) == ("failed", "done")
@@ -68,6 +68,7 @@ def test_a_poisoned_run_is_reported_with_its_log_once_and_the_rest_finish(tmp_pa
     assert f"Its log: {log}" in said
     assert f"Delete {out / poisoned['run']} to train it again." in said
     assert str(log) in poisoned["note"]
+    assert any("failed. Expected a finite" in line and line.endswith(str(log)) for line in (said + above).splitlines())
     table, below = iwax(capsys, "sweep", "--status", out)[1].split("2 runs: 1 done, 1 failed")
     assert f"  {poisoned['run']}: Expected a finite loss; got" in below
     assert poisoned["run"] in table
