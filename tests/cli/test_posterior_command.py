@@ -8,6 +8,7 @@ import pytest
 from in_process import run_command
 from iwax.cli import main
 from iwax.judging import posterior as implicit
+from iwax.runs import load_run
 from tiny import tiny_data
 
 
@@ -37,6 +38,21 @@ def test_ssim(run, capsys):
     status, _, err = run_command(capsys, "ssim", run, "--setting", "wang")
     assert status == 2
     assert "Expected window to be at most the shorter side of the images, 4; got 11" in err
+
+
+def test_a_number_of_images_that_nobody_gave_is_no_more_than_there_are(run, capsys, monkeypatch):
+    """`iwax anneal RUN` as its help shows it was refused on 40 test images: it wanted 100."""
+    asked = []
+    monkeypatch.setattr("iwax.judging.anneal._bounds", lambda records, model, x, *rest: asked.append(len(x)) or 1 / 0)
+    for options in ([], ["--num-images", 5]):
+        assert run_command(capsys, "anneal", run, *options)[0] == 1  # of the division
+    assert asked == [12, 5]
+    status, _, err = run_command(capsys, "anneal", run, "--num-images", 13)
+    assert status == 2
+    assert "Expected at most 12 test images, all there are; got 13" in err
+    assert run_command(capsys, "reconstruct", run)[0] == 0
+    loaded = load_run(run)
+    assert [len(loaded.test_images(0, most=most)) for most in (None, 100, 3)] == [12, 12, 3]
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def ssim(
 @run_argument
 @click.option("--num-distributions", type=int, default=1000, show_default=True, help="T; 1 is importance sampling.")
 @click.option("--num-chains", "--chains", type=int, default=16, show_default=True, help="Chains per image.")
-@num_images_option("The first this many.", "--images", default=100, show_default=True)
+@num_images_option("The first this many.", "--images", show_default="100, or all there are")
 @click.option(
     "--sandwich/--no-sandwich", default=True, help="Also bounds from both sides on as many simulated images (default)."
 )
@@ -144,7 +144,7 @@ def anneal(
 
 @click.command()
 @run_argument
-@click.option("--images", default="0,1,2", show_default=True, help="Numbers of the test images, from 0, by commas.")
+@click.option("--images", show_default="the first three", help="Numbers of the test images, from 0, by commas.")
 @click.option("--num-samples", default="10,100", show_default=True, help="K of q_IW, by commas.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and draws.")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture; RUN/figures/posterior.svg, .pdf if left out.")
@@ -153,7 +153,7 @@ def anneal(
 @json_option
 def posterior(
     run: Path,
-    images: str,
+    images: str | None,
     num_samples: str,
     seed: int,
     out: Path | None,
@@ -162,7 +162,8 @@ def posterior(
     as_json: bool,
 ) -> None:
     """Picture q, the implicit posterior q_IW, and the true posterior of test images, in the two worst dimensions."""
-    numbers, ks = _integers("images", images), _integers("num_samples", num_samples)
+    numbers = None if images is None else _integers("images", images)
+    ks = _integers("num_samples", num_samples)
     from iwax.judging import implicit_run
 
     loaded = opened(run, data_dir, trust_code)

@@ -93,7 +93,7 @@ def encode(run: Path, out: Path, checkpoint: str | None, trust_code: bool, as_js
 
 @click.command()
 @run_argument
-@click.option("--num-images", type=int, default=20, show_default=True, help="How many test images.")
+@click.option("--num-images", type=int, show_default="20, or all there are", help="How many test images.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of binarisation and samples.")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write; RUN/reconstructions.png if left out.")
 @checkpoint_option
@@ -101,7 +101,7 @@ def encode(run: Path, out: Path, checkpoint: str | None, trust_code: bool, as_js
 @trust_code_option
 def reconstruct(
     run: Path,
-    num_images: int,
+    num_images: int | None,
     seed: int,
     out: Path | None,
     checkpoint: str | None,

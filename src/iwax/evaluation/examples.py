@@ -12,9 +12,17 @@ __all__ = ["first_examples"]
 
 
 def first_examples(
-    data: Dataset, rule: str, *, seed: int, count: int | None, keys: type[EvaluationKeys] = EvaluationKeys
+    data: Dataset,
+    rule: str,
+    *,
+    seed: int,
+    count: int | None,
+    most: int | None = None,
+    keys: type[EvaluationKeys] = EvaluationKeys,
 ) -> np.ndarray:
-    """The first `count` test examples (all if None), (N, *event) float32, binarised as `iwax evaluate` does.
+    """The first `count` test examples, (N, *event) float32, binarised as `iwax evaluate` does.
+
+    Where None is asked for these are the first `most`, or all where there are fewer, or where that is None, too.
 
     The whole test set is binarised at once and then cut, so that an example is the same for every count.
 
@@ -23,7 +31,7 @@ def first_examples(
     """
     x = test_examples(data, rule, keys.of_seed(seed).binarisation)
     if count is None:
-        return x
+        return x[:most]
     check_positive_integer("num_images", count)
     if count > len(x):
         raise IwaxError(f"Expected at most {len(x)} test images, all there are; got {count}.")

@@ -39,6 +39,7 @@ from iwax.zoo import open_run
 __all__ = ["Annealing", "anneal", "anneal_run", "schedule", "simulate"]
 
 RECORDS = "annealing.jsonl"
+IMAGES = 100  # unless another number is asked for
 
 
 class Annealed(TypedDict, total=False):
@@ -57,7 +58,7 @@ def anneal_run(
     *,
     num_distributions: int = 1000,
     num_chains: int = 16,
-    num_images: int = 100,
+    num_images: int | None = None,
     sandwich: bool = True,
     start: str = "posterior",
     leapfrog_steps: int = 10,
@@ -77,7 +78,8 @@ def anneal_run(
         run: its folder, or the run itself, loaded.
         num_distributions: T.
         num_chains: chains per image.
-        num_images: the first this many test images, as `iwax evaluate` binarises them.
+        num_images: the first this many test images, as `iwax evaluate` binarises them; 100 if left out, or all where
+            there are fewer.
         sandwich: as many images simulated from the model, too, with bounds on either side of their log p(x).
         start: "posterior" or "prior".
         leapfrog_steps: gradients per Hamiltonian step.
@@ -94,7 +96,7 @@ def anneal_run(
     check_time_limit(time_limit)
     begin = time.monotonic()
     run = open_run(run, data_dir=data_dir, data=data)
-    folder, x = run.folder, run.test_images(seed, num_images)
+    folder, x = run.folder, run.test_images(seed, num_images, most=IMAGES)
     options = {
         "num_distributions": num_distributions,
         "num_chains": num_chains,
@@ -107,7 +109,7 @@ def anneal_run(
         "checkpoint": run.checkpoint_sha256[:16],
     }
     deadline = math.inf if time_limit is None else begin + time_limit
-    records = _Records(folder, settings | run.made_from, num_images * (3 if sandwich else 1), deadline, on_progress)
+    records = _Records(folder, settings | run.made_from, len(x) * (3 if sandwich else 1), deadline, on_progress)
     try:
         results, iwae = _bounds(records, run.model, x, EvaluationKeys.of_seed(seed), options, sandwich, num_samples)
     except _OutOfTimeError:

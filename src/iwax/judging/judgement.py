@@ -32,12 +32,13 @@ __all__ = ["JUDGEMENT", "estimators_run", "judge_run", "plot_evaluation", "prune
 
 JUDGEMENT = "judgement.json"
 FORMATS = (".pdf", ".svg")
+COSTLY = 100  # images of the costly parts, unless another number is asked for
 
 
 def judge_run(
     run: str | Path | LoadedRun,
     *,
-    costly_images: int = 100,
+    costly_images: int = COSTLY,
     num_samples: int = 5000,
     seed: int = 0,
     data_dir: str | None = None,
@@ -121,7 +122,7 @@ def _unit_variances(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
 def pruned_run(
     run: str | Path | LoadedRun,
     *,
-    num_images: int = 100,
+    num_images: int | None = None,
     num_samples: int = 5000,
     seed: int = 0,
     data_dir: str | None = None,
@@ -133,7 +134,7 @@ def pruned_run(
     holds beyond the layer above, are given beside it.
     """
     run = open_run(run, data_dir=data_dir, data=data)
-    model, x, keys = run.model, run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
+    model, x, keys = run.model, run.test_images(seed, num_images, most=COSTLY), EvaluationKeys.of_seed(seed)
     variances = _unit_variances(read_arrays(run.folder.path / ARRAYS))
     active = tuple(layer > ACTIVE for layer in variances)
     whole = log_likelihood(model, x, keys.samples, num_samples=num_samples)
@@ -157,7 +158,7 @@ def pruned_run(
 def estimators_run(
     run: str | Path | LoadedRun,
     *,
-    num_images: int = 100,
+    num_images: int | None = None,
     num_samples: int = 5000,
     seed: int = 0,
     data_dir: str | None = None,
@@ -167,7 +168,7 @@ def estimators_run(
     from iwax.judging.plots import estimator_plot
 
     run = open_run(run, data_dir=data_dir, data=data)
-    x, keys = run.test_images(seed, num_images), EvaluationKeys.of_seed(seed)
+    x, keys = run.test_images(seed, num_images, most=COSTLY), EvaluationKeys.of_seed(seed)
     curves = estimator_curves(run.model, x, keys.samples, num_samples=num_samples)
     with beside_numbers("figures/estimators"), about(run.made_from):
         for figure in _figures(run.folder.path, "estimators"):

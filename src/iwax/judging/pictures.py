@@ -14,6 +14,7 @@ from iwax.zoo import open_run
 __all__ = ["reconstruction_sheet", "sample_sheet"]
 
 MOST = 10_000  # images that one picture holds
+RECONSTRUCTED = 20  # unless another number is asked for
 
 
 def sample_sheet(
@@ -44,18 +45,22 @@ def sample_sheet(
 def reconstruction_sheet(
     run: str | Path | LoadedRun,
     *,
-    num_images: int = 20,
+    num_images: int | None = None,
     seed: int = 0,
     out: Path | None = None,
     data_dir: str | None = None,
     data: Dataset | None = None,
 ) -> Path:
-    """A picture of test images above what the model of a run makes of them; returns where it is."""
-    check_positive_integer("num_images", num_images, most=MOST)
+    """A picture of test images above what the model of a run makes of them; returns where it is.
+
+    `num_images` are 20 if left out, or all where there are fewer.
+    """
+    if num_images is not None:
+        check_positive_integer("num_images", num_images, most=MOST)
     check_installed("matplotlib", "pictures")
     run = open_run(run, data_dir=data_dir, data=data)
     out = out or run.folder.path / "reconstructions.png"
-    x = run.test_images(seed, num_images)
+    x = run.test_images(seed, num_images, most=RECONSTRUCTED)
     decoded = reconstruct(run.model, x, EvaluationKeys.of_seed(seed).reconstructions)
     rows = {"test": channels_last(x), "decoded": channels_last(decoded.reshape(x.shape))}
     with about(run.made_from):

@@ -203,7 +203,7 @@ def _handles() -> list[Any]:
 def implicit_run(
     run: str | Path | LoadedRun,
     *,
-    images: Sequence[int] = (0, 1, 2),
+    images: Sequence[int] | None = None,
     num_samples: Sequence[int] = (10, 100),
     seed: int = 0,
     out: str | Path | None = None,
@@ -214,7 +214,7 @@ def implicit_run(
 
     Arguments:
         run: its folder, or the run itself, loaded.
-        images: numbers of the test images, from 0.
+        images: numbers of the test images, from 0; those of the first three if left out.
         num_samples: the K.
         seed: of the binarisation (as `iwax evaluate` does it) and the draws.
         out: the picture; figures/posterior.svg and .pdf in the run's folder if left out.
@@ -226,6 +226,7 @@ def implicit_run(
     """
     run = open_run(run, data_dir=data_dir, data=data)
     folder, x = run.folder, run.test_images(seed)
+    images = range(min(3, len(x))) if images is None else images
     for image in images:
         if not 0 <= image < len(x):
             raise IwaxError(f"Expected images to be numbers from 0 to {len(x) - 1}; got {image}.")

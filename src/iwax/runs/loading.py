@@ -98,10 +98,15 @@ class LoadedRun:
         return training_images(self.resolved, self.data)
 
     def test_images(
-        self, seed: int, count: int | None = None, keys: type[EvaluationKeys] = EvaluationKeys
+        self,
+        seed: int,
+        count: int | None = None,
+        *,
+        most: int | None = None,
+        keys: type[EvaluationKeys] = EvaluationKeys,
     ) -> np.ndarray:
-        """The first `count` test images (all if None), (N, *event) float32, binarised as `iwax evaluate` does."""
-        return first_examples(self.data, self.resolved.test_binarize, seed=seed, count=count, keys=keys)
+        """The first `count` test images, else the first `most`; see `first_examples`."""
+        return first_examples(self.data, self.resolved.test_binarize, seed=seed, count=count, most=most, keys=keys)
 
     @functools.cached_property
     def shades(self) -> tuple[float, float]:
