@@ -93,8 +93,11 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     return loads(read_text(path), path)
 
 
-def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
+def write_whole(path: str | os.PathLike[str], content: str | bytes, *, on_disk: bool = True) -> None:
     """Write a file whole or not at all: a hidden one beside it, `.NAME.*.part`, takes its name once it is on the disk.
+
+    Arguments:
+        on_disk: False does not wait for the disk, so that only a loss of power may leave a part, or nothing.
 
     Raises:
         NotWritableError: no permission, no space left, or no such folder; then nothing is left of it.
@@ -106,9 +109,11 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
             with open(temporary, "xb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if on_disk:
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
-            sync_folder(path.parent)
+            if on_disk:
+                sync_folder(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

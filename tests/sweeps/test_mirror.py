@@ -90,6 +90,19 @@ def test_what_another_machine_finished_is_seen_here_and_its_checkpoint_comes_wit
     assert texts(here)["checkpoint.safetensors"] == "checkpoint.safetensors of 7\n"
 
 
+def test_many_files_wait_for_the_disk_once_and_their_statuses_after_it(url, tmp_path, monkeypatch):
+    for id in ("abc", "def"):
+        put_files(tmp_path / "there", id, 5)
+        Mirror(url, tmp_path / "there").push_run(id)
+    done = []
+    monkeypatch.setattr("iwax.sweeps.mirror.AT_ONCE", 2)
+    monkeypatch.setattr("iwax.sweeps.mirror.write_whole", lambda path, _, on_disk: done.append((path.name, on_disk)))
+    monkeypatch.setattr(os, "sync", lambda: done.append("sync"))
+    Mirror(url, tmp_path / "here").fetch()
+    others = ["config.json", "metrics.jsonl", "evaluation.npz", "evaluation.json"]
+    assert done == [(n, False) for n in others for _ in range(2)] + ["sync", *[(STATUS, False)] * 2, "sync"]
+
+
 def test_a_run_that_is_trained_here_is_left_alone_while_its_sweep_is_brought(url, tmp_path):
     put_files(tmp_path / "there", "abc", 7)
     Mirror(url, tmp_path / "there").push_run("abc")

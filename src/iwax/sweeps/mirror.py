@@ -97,7 +97,7 @@ class Mirror:
                 return name.startswith(f"{OWN}/runs/") and not (self.folder / name).exists()
             return id in ahead or self._is_newer(name, there[name])
 
-        self._bring(sorted(filter(is_wanted, there), key=_order))
+        self._bring(filter(is_wanted, there))
 
     def fetch_run(self, id: str) -> None:
         """Bring a run, if the store has got further with it than this machine; the status last."""
@@ -106,7 +106,7 @@ class Mirror:
             return
         for name in NEVER:
             (self.folder / id / name).unlink(missing_ok=True)
-        self._bring(sorted(there, key=_order))
+        self._bring(there)
 
     def fetch_runs(self) -> None:
         """Bring the checkpoints, too, of all runs that are finished there.
@@ -160,9 +160,16 @@ class Mirror:
         self._store.mv(f"{parent}/.{name}{PART}", place)
 
     def _bring(self, names: Iterable[str]) -> None:
-        for name, content in self._read(names):
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / name, content)
+        """Bring files: each status when all else is on the disk, for which many files wait once and not one by one."""
+        wanted = sorted(names, key=_order)
+        last = [name for name in wanted if PurePosixPath(name).name == STATUS]
+        together = len(wanted) > AT_ONCE and hasattr(os, "sync")
+        for some in (wanted[: len(wanted) - len(last)], last):
+            for name, content in self._read(some):
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                write_whole(self.folder / name, content, on_disk=not together)
+            if together:
+                os.sync()
 
     def _read(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Files of the store and their contents, in this order; never more than a few in memory."""
