@@ -55,11 +55,7 @@ class RayExecutor:
             quiet["include_dashboard"] = False
         try:
             ray.init(self._address, **quiet | self._options)
-        except (
-            ConnectionError,
-            RuntimeError,
-            ray.exceptions.RayError,
-        ) as error:
+        except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
             raise IwaxError(
                 f"Expected a Ray cluster at {self._address} to take tasks; got {first_sentence(error)}. Start one with "
                 "`ray start --head`, by the Python and Ray that run this, or leave out --address."
