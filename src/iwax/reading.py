@@ -15,7 +15,7 @@ from typing import Any, NewType, Union, get_args, get_origin, get_type_hints, is
 from iwax.errors import IwaxError
 from iwax.files import loads, read_text
 
-__all__ = ["Count", "check_type", "read_lines", "read_typed", "types_of"]
+__all__ = ["Count", "check_type", "read_lines", "read_typed", "typed", "types_of"]
 
 Count = NewType("Count", int)
 """An integer of at least 0, for `check_type`."""
@@ -34,7 +34,7 @@ def read_typed(path: str | os.PathLike[str], kind: Any, remedy: str = "") -> Any
     Raises:
         IwaxError: the file cannot be read, is no JSON, or holds something else; it names the file.
     """
-    return _checked(read_text(path), kind, str(path), remedy)
+    return typed(read_text(path), kind, str(path), remedy)
 
 
 def read_lines(path: str | os.PathLike[str], kind: Any, remedy: str = "") -> list[Any]:
@@ -44,7 +44,7 @@ def read_lines(path: str | os.PathLike[str], kind: Any, remedy: str = "") -> lis
         IwaxError: as `read_typed`; it names the line, too.
     """
     lines = read_text(path).split("\n")[:-1]
-    return [_checked(line, kind, f"line {i} of {path}", remedy) for i, line in enumerate(lines, 1)]
+    return [typed(line, kind, f"line {i} of {path}", remedy) for i, line in enumerate(lines, 1)]
 
 
 def check_type(value: Any, kind: Any, what: str) -> None:
@@ -59,7 +59,12 @@ def check_type(value: Any, kind: Any, what: str) -> None:
         raise IwaxError(_problem(value, kind, what))
 
 
-def _checked(text: str, kind: Any, what: str, remedy: str) -> Any:
+def typed(text: str, kind: Any, what: str, remedy: str = "") -> Any:
+    """The value of a text of JSON, called `what`, as `read_typed` gives that of a file.
+
+    Raises:
+        IwaxError: it is no JSON, or holds something else.
+    """
     try:
         value = loads(text, what)
         check_type(value, kind, what)

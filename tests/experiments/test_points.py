@@ -1,12 +1,14 @@
 """A study's points are measured once, whatever interrupts it."""
 
+import json
 import signal
 import threading
 import time
 
 import pytest
 
-from iwax.experiments.points import POINTS, measure_points
+from iwax.errors import IwaxError
+from iwax.experiments.points import POINTS, measure_points, measured_points
 
 
 def test_a_rerun_measures_what_is_missing_only(tmp_path):
@@ -41,6 +43,28 @@ def test_a_line_without_its_end_is_measured_again(tmp_path, torn):
     assert "value" not in found[1]
     assert (tmp_path / POINTS).read_text().startswith(whole)
     assert len((tmp_path / POINTS).read_text().splitlines()) == 2
+
+
+def test_a_point_of_which_a_digit_changed_is_measured_again(tmp_path):
+    def measure(point):
+        return {"square": 100 * point["n"] ** 2}
+
+    first = measure_points(tmp_path, [{"n": 1}, {"n": 2}], measure)
+    whole = (tmp_path / POINTS).read_text()
+    assert whole.count("400") == 1
+    (tmp_path / POINTS).write_text(whole.replace("400", "401"))
+    assert [record["point"] for record in measured_points(tmp_path)] == [{"n": 1}]
+    assert measure_points(tmp_path, [{"n": 1}, {"n": 2}], measure)[1]["square"] == 400
+    lines = (tmp_path / POINTS).read_text().splitlines()
+    assert len(lines) == 2
+    (tmp_path / POINTS).write_text(json.dumps(first[0]) + "\n")  # as earlier versions wrote it
+    assert measured_points(tmp_path) == first[:1]
+
+
+def test_a_line_that_is_no_point_is_named(tmp_path):
+    (tmp_path / POINTS).write_text('{"square": 1}\n')
+    with pytest.raises(IwaxError, match=r"Expected line 1 of .*points\.jsonl to have point; got .* Delete it"):
+        measure_points(tmp_path, [{"n": 1}], lambda point: {})
 
 
 def test_a_point_that_fails_leaves_those_before_it(tmp_path):

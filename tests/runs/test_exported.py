@@ -8,13 +8,15 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import iwax
 from in_process import run_command as command
 from iwax.cli import main
+from iwax.errors import IwaxError
 from iwax.judging.evaluate import evaluate_run
 from iwax.runs import hub
-from iwax.runs.checkpoint import read_checkpoint
+from iwax.runs.checkpoint import Checkpoint, read_checkpoint
 from iwax.runs.exported import read_card
 from iwax.runs.launch import new_run
 from iwax.zoo import open_run
@@ -122,6 +124,36 @@ def test_a_damaged_file_and_another_one_are_refused(run, file, tmp_path):
         iwax.load(run / "checkpoint.safetensors")
     with pytest.raises(ValueError, match=r"Expected out to be a file of the suffix \.safetensors; got model\.pt"):
         iwax.runs.export_run(open_run(run), "model.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": None}, "to say what its model is; its notes have no config"),
+        ({"config": "{"}, "to be a model that `iwax export` wrote; Expected text to be JSON"),
+        ({"config": '{"nonsense": 1}'}, "to be a model that `iwax export` wrote; Expected the keys of a configuration"),
+        ({"evaluation": "[1]"}, "Expected the evaluation in .* to be "),
+        ({"evaluation": '{"log_p": -1.0}'}, "Expected the evaluation in .* to have "),
+        ({"environment": '{"checksums": 3}'}, "Expected checksums of the environment in .* to be "),
+        ({"config": {"model": "two-layer"}}, "these differ"),
+        (
+            {"config": {"model": "mine.py:make_model", "likelihood": None}},
+            "a model of its author's own; its notes have no source",
+        ),
+    ],
+)
+def test_a_whole_file_that_somebody_else_made_is_refused_by_name(file, tmp_path, change, message):
+    """Whose checksum is right, as anybody can compute it."""
+    found, path = read_checkpoint(file), tmp_path / "other.safetensors"
+    if isinstance(config := change.get("config"), dict):
+        change = {"config": json.dumps(json.loads(found.notes["config"]) | config)}
+    notes = {name: text for name, text in (found.notes | change).items() if text is not None}
+    other = Checkpoint(found.tensors | {".data_mean": np.zeros((4, 4), np.float32)}, notes)
+    header = {"format": "iwax-2", "sha256": other.sha256, "notes": other.notes}
+    path.write_bytes(safetensors.numpy.save(other.tensors, {"iwax": json.dumps(header)}))
+    with pytest.raises(IwaxError, match=message) as error:
+        iwax.load(path, trust_code=True)
+    assert str(path) in str(error.value)
 
 
 def test_a_model_of_one_s_own_brings_its_code_which_runs_only_where_it_is_trusted(tmp_path, capsys):

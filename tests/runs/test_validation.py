@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -131,6 +132,9 @@ def test_a_best_checkpoint_lost_between_two_files_is_written_when_the_run_goes_o
     assert folder.json(runs.STATUS)["best"]["epoch"] == 3
     whole = (folder.path / runs.BEST).read_bytes()
     (folder.path / runs.BEST).unlink()
+    resume_run(folder.path, data=DATA)
+    assert (folder.path / runs.BEST).read_bytes() == whole
+    shutil.copy(folder.path / runs.CHECKPOINT, folder.path / runs.BEST)  # which says of no epoch that it was selected
     resume_run(folder.path, data=DATA)
     assert (folder.path / runs.BEST).read_bytes() == whole
 

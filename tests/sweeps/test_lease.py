@@ -144,3 +144,12 @@ def test_a_clock_that_was_set_back_keeps_no_lease_of_the_dead(tmp_path):
     os.utime(path.parent / ".run.taking", (time.time() + 86_400,) * 2)
     with lease(path, 120):
         assert holder(path, 120).endswith(f":{os.getpid()}")
+
+
+def test_what_is_no_lease_bars_nothing(tmp_path):
+    path = tmp_path / "lease"
+    for content in (b"", b"[]", b"3", b"\xff", b'{"machine": 1, "locks": true}', b'{"host": "a", "pid": 1}'):
+        path.write_bytes(content)
+        assert holder(path) is None
+    path.write_text('{"host": "a", "pid": 1, "machine": "another", "locks": true}')
+    assert holder(path) == "a:1"  # the control

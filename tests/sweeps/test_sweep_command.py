@@ -11,8 +11,10 @@ from sweeps_here import OPTIONS, TINY, Here, iwax, rows
 
 from faults import Killed, full_from, killed_before
 from iwax.cli import main
+from iwax.errors import IwaxError
 from iwax.runs import RunConfig, RunFolder, identifier, list_runs, new_run, non_default_fields
 from iwax.sweeps import SweepFolder, executors, plan, train_member
+from iwax.sweeps.planning import PlannedRun
 
 SEEDS = ["--seeds", "2"]
 POISON = "seed=2 stages=1e30:2"
@@ -146,6 +148,15 @@ def test_a_model_of_ones_own_is_known_by_its_code_and_not_by_its_path(tmp_path, 
     assert id_of(tmp_path / "a" / "m.py", "x = 2").id != here.id
     monkeypatch.chdir(tmp_path / "a")
     assert plan([{"model": "m.py:make"}])[0][0].options["model"] == f"{tmp_path / 'a' / 'm.py'}:make"
+
+
+def test_a_damaged_wish_of_a_sweep_is_named(tmp_path):
+    sweep = SweepFolder(tmp_path)
+    sweep.add([PlannedRun(id="a", options={"seed": 1})])
+    assert sweep.runs() == {"a": {"seed": 1}}
+    (tmp_path / "sweep" / "runs" / "a.json").write_text("{}")
+    with pytest.raises(IwaxError, match=r"Expected .*a\.json to have options; got nothing\. Delete it: the sweep"):
+        sweep.options("a")
 
 
 def test_options_that_do_not_go_together_are_refused_with_the_run_they_are_in(tmp_path, capsys):

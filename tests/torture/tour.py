@@ -24,7 +24,7 @@ __all__ = [
 RECIPE = ("--objective", "elbo", "--recipe", "burda-paper", "--batch-size", 10, "--epochs", 2)
 ANNEAL = ("--images", 2, "--num-distributions", 2, "--num-chains", 2, "--no-sandwich", "--num-samples", 8)
 SNR = ("--num-replicates", 4, "--num-samples", 4, "--num-examples", 4)
-HOURS = ("seconds", "images_per_second", "found_finished", "date", "command")
+HOURS = ("seconds", "images_per_second", "found_finished", "date", "command", "checksum")
 
 Journey = tuple[Callable[[Path], list[tuple[Any, ...]]], Callable[[Path], Any]]
 """The commands to try one after another until one succeeds, given the root; and what must be the same in the end."""

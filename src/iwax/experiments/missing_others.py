@@ -19,8 +19,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from iwax.errors import IwaxError
-from iwax.experiments.points import POINTS, Point
-from iwax.runs import RunFolder
+from iwax.experiments.points import Point, measured_points
 
 __all__ = ["OTHERS", "Completed", "known_or_wanted"]
 
@@ -55,7 +54,7 @@ class Completed(NamedTuple):
 
 def known_or_wanted(folder: Path, points: Sequence[Point]) -> list[Point]:
     """Those that are on record in a folder, or that the environment asks for."""
-    known = [record["point"] for record in RunFolder(folder).records(POINTS)]
+    known = [record["point"] for record in measured_points(folder)]
     return [point for point in points if point in known or os.environ.get(ASKED[point["method"]])]
 
 

@@ -1,24 +1,55 @@
-"""A study as a list of points, each measured once: finished ones are kept as JSON lines, and a rerun skips them."""
+"""A study as a list of points, each measured once: finished ones are kept as JSON lines, and a rerun skips them.
+
+Each line holds the checksum of what else is in it, so that what was damaged is measured again, and never shown.
+"""
 
 import json
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from iwax.files import dumps, make_folder
 from iwax.progress import Progress
+from iwax.reading import Count
 from iwax.runs import RunFolder
 
-__all__ = ["POINTS", "Point", "measure_points"]
+__all__ = ["POINTS", "Point", "measure_points", "measured_points"]
 
 POINTS = "points.jsonl"
 HEARS_SECONDS = 0.1
 """After which a thread that waits for others looks for signals, which the system may give to any."""
 Point = dict[str, Any]
 """All that decides a measurement, as a JSON object."""
+
+
+class Kept(TypedDict, total=False):
+    """A line of points.jsonl, beside what was measured; those of earlier versions have no checksum."""
+
+    point: Required[Point]
+    checksum: Count
+
+
+def measured_points(folder: Path) -> list[dict[str, Any]]:
+    """What a folder holds of points that were measured; [] where that is nothing. Damaged lines are left out.
+
+    Raises:
+        ValueError: one is no such line at all.
+    """
+    kept = [dict(record) for record in RunFolder(folder).records(POINTS, Kept)]
+    pairs = [(record, record.pop("checksum", None)) for record in kept]
+    return [record for record, checksum in pairs if checksum in (None, _checksum(record))]
+
+
+def _checksum(record: dict[str, Any]) -> int:
+    return zlib.crc32(dumps(record).encode())
+
+
+def _line(record: dict[str, Any]) -> str:
+    return dumps(record | {"checksum": _checksum(record)}) + "\n"
 
 
 def measure_points(
@@ -42,8 +73,8 @@ def measure_points(
     """
     make_folder(out)
     folder = RunFolder(out)
-    kept = [(record["point"], record) for record in folder.records(POINTS)]
-    folder.write(POINTS, (out / POINTS).read_bytes().rpartition(b"\n")[0] + b"\n" if kept else b"")  # no torn last line
+    kept = [(record["point"], record) for record in measured_points(out)]
+    folder.write(POINTS, "".join(_line(record) for _, record in kept))  # without a damaged or half-written one
     lock, done, total = threading.Lock(), [], sum(map(cost, points))
 
     def record_of(point: Point) -> dict[str, Any]:
@@ -53,7 +84,7 @@ def measure_points(
             record = {"point": point, **measure(point), "seconds": round(time.monotonic() - begin, 1)}
             record = json.loads(dumps(record))  # as a rerun will read it: what is not finite is None
             with lock:
-                folder.append(POINTS, record)
+                folder.append(POINTS, record | {"checksum": _checksum(record)})
         with lock:
             done.append(cost(point))
             if on_progress is not None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from iwax.files import loads
 from iwax.runs.checkpoint import read_checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.folder import BEST, ENVIRONMENT, EVALUATIONS, RunFolder
+from iwax.runs.kinds import selected_of
 from iwax.training import BY, Selection, TrainState
 
 __all__ = ["Choice"]
@@ -60,7 +60,7 @@ class Choice:
         if not self.is_kept or not epoch or self.selection.epoch != epoch:
             return
         path = self.folder.path / BEST
-        if not path.exists() or loads(read_checkpoint(path).notes["selected"])["epoch"] != epoch:
+        if not path.exists() or selected_of(read_checkpoint(path).notes, path).get("epoch") != epoch:
             self.save(state)
 
     def _words(self, selection: Selection) -> dict[str, Any]:

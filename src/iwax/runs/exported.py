@@ -16,14 +16,16 @@ from jaxtyping import Array, PyTree
 
 from iwax.data import DATASETS, Dataset
 from iwax.errors import IwaxError
-from iwax.files import dumps, loads, make_folder, write_whole
+from iwax.files import dumps, make_folder, write_whole
 from iwax.keys import TrainingKeys
 from iwax.models import OwnModel, is_own
+from iwax.reading import check_type, typed
 from iwax.runs.card import model_card
 from iwax.runs.checkpoint import Checkpoint, pack_checkpoint, read_checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.folder import JUDGED
 from iwax.runs.initial import architecture
+from iwax.runs.kinds import Environment, Judged
 from iwax.runs.loading import LoadedRun, data_size_of, kept_model
 from iwax.runs.resolution import resolve
 from iwax.runs.scratch import ScratchFolder
@@ -31,6 +33,7 @@ from iwax.runs.scratch import ScratchFolder
 __all__ = ["SUFFIX", "export_run", "read_card", "read_exported"]
 
 SUFFIX = ".safetensors"
+NOTES = ("config", "environment", "evaluation", "card", "checkpoint")
 SHARED = ("versions", "commit", "python", "device", "split", "checksums", "example_shape", "example_range")
 """What of a run's environment others get to see; the rest may name folders and people."""
 
@@ -93,7 +96,21 @@ def read_exported(
     Raises:
         ValueError: no such file, one that is damaged or another, or code that is not trusted.
     """
-    checkpoint = _read(path)
+    try:
+        return _loaded(path, _read(path), trust_code, data_dir, data)
+    except IwaxError as error:
+        if str(path) in str(error):
+            raise
+        raise IwaxError(f"Expected {path} to be a model that `iwax export` wrote; {error}") from error
+
+
+def _loaded(
+    path: str | os.PathLike[str],
+    checkpoint: Checkpoint,
+    trust_code: bool,
+    data_dir: str | Path | None,
+    data: Dataset | None,
+) -> LoadedRun:
     notes = checkpoint.notes
     resolved = resolve(RunConfig.from_json(notes["config"]))
     objective = checkpoint.fill(resolved.objective, ".objective")
@@ -107,8 +124,9 @@ def read_exported(
         )
     else:
         template = _own_of(notes, resolved.config.model).make_from(mean, TrainingKeys.model(resolved.config.seed))
-    folder, evaluation = ScratchFolder(), loads(notes["evaluation"], path)
+    folder, evaluation = ScratchFolder(), typed(notes["evaluation"], dict[str, Any], f"the evaluation in {path}")
     if evaluation:  # so that whoever passes the model on passes on its numbers
+        check_type(evaluation, Judged, f"the evaluation in {path}")
         folder.write_json(JUDGED, evaluation)
     return LoadedRun(
         folder=folder,
@@ -116,7 +134,7 @@ def read_exported(
         model=checkpoint.fill(template, ".model"),
         objective=objective,
         checkpoint_sha256=notes["checkpoint"],
-        environment=loads(notes["environment"], path),
+        environment=typed(notes["environment"], Environment, f"the environment in {path}"),
         data_dir=data_dir,
         data_mean=mean,
         own=_own_of(notes, resolved.config.model) if "source" in notes else None,
@@ -136,6 +154,8 @@ def _read(path: str | os.PathLike[str]) -> Checkpoint:
             f"Expected {path} to be a model that `iwax export` wrote; it is the checkpoint of a run, or a model of "
             "the package. Name the run's folder, or the model's name."
         )
+    if missing := [name for name in NOTES if name not in checkpoint.notes]:
+        raise IwaxError(f"Expected {path} to say what its model is; its notes have no {', '.join(missing)}.")
     return checkpoint
 
 
@@ -144,6 +164,8 @@ def _own_model(run: LoadedRun) -> OwnModel | None:
 
 
 def _own_of(notes: dict[str, str], name: str) -> OwnModel:
+    if "source" not in notes:
+        raise IwaxError(f"Expected the code of {name}, a model of its author's own; its notes have no source.")
     path, _, function = name.rpartition(":")
     return OwnModel(path, function, notes["source"])
 

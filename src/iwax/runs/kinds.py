@@ -1,11 +1,24 @@
 """What the files of a run must hold, as far as iwax reads it; what else they hold is let pass. Nothing of JAX here."""
 
+import os
+from collections.abc import Mapping
 from typing import Any, Required, TypedDict
 
-from iwax.reading import Count
+from iwax.reading import Count, typed
 from iwax.runs.contents import COHORT, ENVIRONMENT, EVALUATIONS, JUDGED, METRICS, STATUS
 
-__all__ = ["AGAIN", "Along", "CohortRecord", "Environment", "Epoch", "Evaluated", "Judged", "Status", "kind_of"]
+__all__ = [
+    "AGAIN",
+    "Along",
+    "CohortRecord",
+    "Environment",
+    "Epoch",
+    "Evaluated",
+    "Judged",
+    "Status",
+    "kind_of",
+    "selected_of",
+]
 
 AGAIN = "Judge the run again with `iwax evaluate --recompute`."
 RESTORE = "Put it back from a copy, or start a new run."
@@ -172,3 +185,15 @@ def kind_of(name: str) -> tuple[Any, str]:
     """What a file must hold, and what to do about one that does not; an evaluation on other data is one, too."""
     is_evaluation = name.startswith("evaluation-") and name.endswith(".json")
     return KINDS.get(JUDGED if is_evaluation else name, ANYTHING)
+
+
+def selected_of(notes: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the notes of a checkpoint say of the epoch whose it is; {} unless it was selected by that.
+
+    Raises:
+        ValueError: they say something else.
+    """
+    if "selected" not in notes:
+        return {}
+    said: dict[str, Any] = typed(notes["selected"], Best, f"what {path} says of its epoch", RESTORE)
+    return said

@@ -12,16 +12,17 @@ import numpy as np
 from iwax.data import DATASETS, Dataset
 from iwax.errors import IwaxError
 from iwax.evaluation import first_examples, range_of
-from iwax.files import loads
 from iwax.keys import EvaluationKeys
 from iwax.models import Model, OwnModel, is_own
 from iwax.objectives import AbstractObjective
+from iwax.reading import typed
 from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import differences, what_computes
 from iwax.runs.extension import before_extensions
 from iwax.runs.folder import CONFIG, ENVIRONMENT, MODEL, RunFolder
 from iwax.runs.initial import architecture, build_model, training_images
+from iwax.runs.kinds import selected_of
 from iwax.runs.paths import check_same, data_of_run
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.stated import Stated
@@ -169,7 +170,7 @@ def load_run(
         objective=objective,
         checkpoint_sha256=held.sha256,
         environment=folder.json(ENVIRONMENT),
-        selected=loads(held.notes.get("selected", "{}")),
+        selected=selected_of(held.notes, folder.path),
         data_dir=data_dir,
         _data=data,
     )
@@ -180,7 +181,8 @@ def check_checkpoint(folder: RunFolder, config: RunConfig, checkpoint: Checkpoin
 
     What one of the two does not name, as a version of iwax had no such choice yet, it has at its default.
     """
-    began = loads(checkpoint.notes.get("config", "null"), f"the checkpoint of {folder.path}")
+    said = checkpoint.notes.get("config", "null")
+    began = typed(said, dict[str, Any] | None, f"the configuration in the checkpoint of {folder.path}")
     if began is None:
         return
     defaults, now = dataclasses.asdict(RunConfig()), dataclasses.asdict(config)

@@ -13,10 +13,11 @@ different machines, may add runs to a folder and work on them.
 import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from iwax.errors import IwaxError
-from iwax.files import dumps, read_json, read_text, write_whole
+from iwax.files import dumps, read_text, write_whole
+from iwax.reading import read_typed
 from iwax.runs import CHECKPOINT, STATUS, RunFolder
 from iwax.sweeps.lease import TIMEOUT, holder
 from iwax.sweeps.planning import PlannedRun
@@ -24,6 +25,12 @@ from iwax.sweeps.planning import PlannedRun
 __all__ = ["OWN", "SweepFolder"]
 
 OWN = "sweep"
+
+
+class Asked(TypedDict):
+    """sweep/runs/ID.json."""
+
+    options: dict[str, Any]
 
 
 class SweepFolder:
@@ -53,7 +60,7 @@ class SweepFolder:
         folder = self.path / OWN / "runs"
         if not folder.is_dir():
             raise IwaxError(f"Expected {self.path} to be the folder of a sweep; it holds no {OWN}/runs.")
-        return {file.stem: read_json(file)["options"] for file in sorted(folder.glob("*.json"))}
+        return {file.stem: _options(file) for file in sorted(folder.glob("*.json"))}
 
     def options(self, id: str) -> dict[str, Any]:
         """The options of a run.
@@ -64,7 +71,7 @@ class SweepFolder:
         file = self.path / OWN / "runs" / f"{id}.json"
         if not file.is_file():
             raise IwaxError(f"Expected {id} to be a run of {self.path}; it is none. See iwax sweep --status.")
-        return read_json(file)["options"]
+        return _options(file)
 
     def run(self, id: str) -> RunFolder:
         return RunFolder(self.path / id)
@@ -127,3 +134,8 @@ class SweepFolder:
             return self.run(id).json(STATUS)
         except IwaxError:
             return {}
+
+
+def _options(file: Path) -> dict[str, Any]:
+    asked: Asked = read_typed(file, Asked, "Delete it: the sweep that asked for the run, given again, enters it again.")
+    return asked["options"]

@@ -77,11 +77,12 @@ def holder(path: str | Path, timeout: float = TIMEOUT) -> str | None:
     try:
         with open(path) as file:
             owner = loads(file.read(), path)
+            name = f"{owner['host']}:{owner['pid']}"
             if owner["machine"] == machine() and owner["locks"]:
-                return None if is_free(file) else f"{owner['host']}:{owner['pid']}"
-    except (FileNotFoundError, IwaxError, KeyError):
+                return None if is_free(file) else name
+    except (FileNotFoundError, UnicodeDecodeError, IwaxError, KeyError, TypeError):  # or it is none that iwax wrote
         return None
-    return None if _age(path) > timeout else f"{owner['host']}:{owner['pid']}"
+    return None if _age(path) > timeout else name
 
 
 def _put(path: Path) -> IO[str]:

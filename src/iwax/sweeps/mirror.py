@@ -21,11 +21,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypedDict
 
 from iwax.errors import IwaxError
 from iwax.extras import missing
-from iwax.files import PART, loads, write_whole
+from iwax.files import PART, write_whole
+from iwax.reading import Count, typed
 from iwax.runs import STATUS
 from iwax.sweeps.folder import OWN, SweepFolder
 from iwax.sweeps.lease import holder
@@ -191,7 +192,10 @@ class Mirror:
         """The runs of which the store has more than the working folder."""
         own = SweepFolder(self.folder)
         names = [f"{id}/{STATUS}" for id in sorted(ids) if f"{id}/{STATUS}" in there]
-        progress = {name.split("/")[0]: _progress(loads(text.decode(), name)) for name, text in self._read(names)}
+        progress = {
+            name.split("/")[0]: _progress(typed(text.decode(errors="replace"), Told, name))
+            for name, text in self._read(names)
+        }
         return {id for id, far in progress.items() if far > _progress(own.status(id))}
 
     def _is_newer(self, name: str, time: float) -> bool:
@@ -209,6 +213,13 @@ class Mirror:
                 f"Expected to {what} in {self.url}; got {type(error).__name__}: {' '.join(str(error).split())}. Look "
                 "at the address and the rights; what is trained stays in the working folder."
             ) from error
+
+
+class Told(TypedDict, total=False):
+    """What is read of a run's status in a store."""
+
+    step: Count
+    state: str
 
 
 def _progress(status: Mapping[str, Any]) -> tuple[int, bool]:
