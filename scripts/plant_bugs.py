@@ -933,6 +933,19 @@ BUGS = [
     Bug("a status is brought before what it tells of is on the disk", "sweeps/mirror.py",
         "for some in (wanted[: len(wanted) - len(last)], last):", "for some in (wanted,):", "many_files", "issue 36",
         where=("tests/sweeps/test_mirror.py",)),
+    Bug("a measured point of which a digit changed is shown", "experiments/points.py",
+        "if checksum in (None, _checksum(record))", "if checksum != 0", "digit_changed", "iwax itself",
+        where=("tests/experiments/test_points.py",)),
+    Bug("a foreign model without a configuration is a fault of iwax", "runs/exported.py",
+        "[name for name in NOTES if name not in checkpoint.notes]", "[]", "somebody_else", "iwax itself",
+        where=("tests/runs/test_exported.py",)),
+    Bug("a damaged wish of a sweep is a fault of iwax", "sweeps/folder.py", "read_typed(file, Asked,",
+        "read_typed(file, Any,", "damaged_wish", "iwax itself", where=("tests/sweeps/test_sweep_command.py",)),
+    Bug("a lease that is a list is a fault of iwax", "sweeps/lease.py", "IwaxError, KeyError, TypeError)",
+        "IwaxError, KeyError)", "no_lease_bars", "iwax itself", where=("tests/sweeps/test_lease.py",)),
+    Bug("any checkpoint counts as the best one", "runs/choice.py",
+        'if not path.exists() or selected_of(read_checkpoint(path).notes, path).get("epoch") != epoch:',
+        "if not path.exists():", "lost_between", "iwax itself", where=("tests/runs/test_validation.py",)),
 ]  # fmt: skip
 
 
