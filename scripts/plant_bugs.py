@@ -946,6 +946,9 @@ BUGS = [
     Bug("any checkpoint counts as the best one", "runs/choice.py",
         'if not path.exists() or selected_of(read_checkpoint(path).notes, path).get("epoch") != epoch:',
         "if not path.exists():", "lost_between", "iwax itself", where=("tests/runs/test_validation.py",)),
+    Bug("a file of a run may become the standard error of a process without one", "cli/__init__.py",
+        "os.O_RDWR)) <= 2:", "os.O_RDWR)) <= 1:", "becomes_the_standard_error", "iwax itself",
+        where=("tests/cli/test_startup.py",)),
 ]  # fmt: skip
 
 

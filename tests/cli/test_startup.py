@@ -62,6 +62,23 @@ def test_a_program_from_the_cache_computes_the_same_bits_and_says_nothing(tmp_pa
         assert sign not in said, sign
 
 
+@pytest.mark.skipif(os.name == "nt", reason="descriptors of POSIX")
+def test_no_file_becomes_the_standard_error_of_a_process_that_has_none(tmp_path):
+    program = """if True:
+        import os, sys
+        from iwax.cli import _open_what_is_closed
+        for number in (0, 1, 2):
+            os.close(number)
+        if sys.argv[1] == "iwax":
+            _open_what_is_closed()
+        with open(sys.argv[2], "w") as file:
+            file.write(str(file.fileno()))
+    """
+    for which, number in (("iwax", "3"), ("nothing", "0")):  # the latter is the control
+        subprocess.run([sys.executable, "-c", program, which, tmp_path / which], check=True, close_fds=True)
+        assert (tmp_path / which).read_text() == number
+
+
 def test_the_command_line_is_there_without_anything_imported():
     """Until its first line runs Ctrl-C is Python's, so that there is nothing to wait for before it."""
     look = "import sys; print(*{'typing', 'enum', 'ast', 'lazy_loader', 'click'} & set(sys.modules))"

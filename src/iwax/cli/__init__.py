@@ -9,6 +9,7 @@ __all__ = ["main"]
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: exit status 0 only for success; else one line on the standard error, and a status (`outcome`)."""
     with _Held() as held:
+        _open_what_is_closed()
         from iwax.interrupts import handled
 
         with handled():
@@ -16,6 +17,20 @@ def main(arguments: list[str] | None = None) -> None:
             from iwax.cli.commands import run
 
             run(arguments)
+
+
+def _open_what_is_closed() -> None:
+    """Let no file of a run become the standard input, output or error of a process that was started without: notices
+    would be written into it.
+    """
+    import os
+
+    try:
+        while (last := os.open(os.devnull, os.O_RDWR)) <= 2:  # the system gives the lowest number that is free
+            pass
+        os.close(last)
+    except OSError:  # no such device, or no more files: then none is opened
+        pass
 
 
 class _Held:
