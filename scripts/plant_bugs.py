@@ -672,7 +672,7 @@ BUGS = [
         "and abs(float(np.mean(found)) - said[name]) < CLOSE", "and np.isfinite(found).all()",
         "another_record_never", "iwax itself", where=("tests/report/test_verdicts.py",)),
     Bug("a claim is decided by runs with a known fault", "report/claims.py",
-        "if not record.has_biased_backward]", "if record is not None]",
+        "if not record.has_biased_backward)", "if record is not None)",
         "decides_no_claim", "iwax itself", where=("tests/report/test_verdicts.py",)),
     Bug("a run with a known fault stays in tables", "report/cell_runs.py",
         "if not (one.is_biased and renewed)]", "if one is not None]",
