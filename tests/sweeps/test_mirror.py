@@ -126,11 +126,13 @@ def test_results_that_are_missing_or_later_are_brought_and_put_and_no_others(url
     (folders["there"] / "figures" / "trust.svg").write_text("drawn there\n")
     stores["there"].push_results()
     os.utime(folders["here"] / "evaluation.npz", (long_ago, long_ago))
+    (folders["here"] / "evaluation.json").write_text("judged here, and not yet put\n")
     os.utime(folders["here"] / "evaluation.json", (later, later))
     stores["here"].fetch()
     found = texts(folders["here"]) | texts(folders["here"] / "figures")
     changed = {name for name, text in found.items() if text.endswith("there\n")}
     assert changed == {"evaluation.npz", "trust.svg"}
+    assert found["evaluation.json"] == "judged here, and not yet put\n"
 
 
 def test_runs_of_a_store_are_listed_and_judged_by_its_address(tmp_path, capsys, monkeypatch):
