@@ -53,6 +53,7 @@ def controller(number: str) -> None:
     array = re.search(r"--array='?0-(\d+)%(\d+)", script.read_text())
     ids = [f"{number}_{i}" for i in range(int(array[1]) + 1)] if array else [number]
     state = {id: {"state": "PENDING", "pid": None, "starts": 0} for id in ids}
+    room = min(int(array[2]), os.cpu_count() or 1) if array else 1  # the cluster is this machine
     running: dict[str, subprocess.Popen] = {}
     while any(job["state"] in ("PENDING", "RUNNING") for job in state.values()):
         for id, job in state.items():
@@ -65,7 +66,7 @@ def controller(number: str) -> None:
                     job["state"] = "PENDING"
             if job["state"] == "PENDING" and marks["cancel"].exists():
                 job["state"] = "CANCELLED"
-            elif job["state"] == "PENDING" and len(running) < (int(array[2]) if array else 1):
+            elif job["state"] == "PENDING" and len(running) < room:
                 own = {"SLURM_JOB_ID": id.partition("_")[0], "SLURM_JOB_NODELIST": "here", "SLURM_PROCID": "0"}
                 if array:
                     own |= {"SLURM_ARRAY_JOB_ID": number, "SLURM_ARRAY_TASK_ID": id.partition("_")[2]}
