@@ -952,6 +952,12 @@ BUGS = [
     Bug("a default wants more test images than there are", "judging/anneal.py", "run.test_images(seed, num_images, most=IMAGES)",
         "run.test_images(seed, num_images or IMAGES)", "nobody_gave", "the examples of the help, on own images",
         where=("tests/cli/test_posterior_command.py",)),
+    Bug("a damaged status of a run stops its study", "experiments/executing.py", "        except IwaxError:\n            return {}",
+        "        except ZeroDivisionError:\n            return {}", "damaged_status", "issue 37",
+        where=("tests/sweeps/test_evaluating.py",)),
+    Bug("a row that was half-written is part of the next one", "experiments/learned_beta_mnist.py",
+        "    write_whole(record, ", "    str.join(str(record), ", "not_repeated", "issue 37",
+        where=("tests/experiments/test_learned_beta_mnist.py",)),
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import iwax
+from iwax.errors import IwaxError
 from iwax.experiments import learned_beta_mnist as study
 
 ROW = {"rule": "held-out", "beta": 0.5, "steps": 4, "log_p": -100.0, "iwae_64": -101.0, "neg_kl": -1.0}
@@ -34,12 +35,20 @@ def test_finished_runs_are_not_repeated(tmp_path, monkeypatch):
     study.main(tmp_path, 1)
     assert sorted(calls) == sorted((rule, beta, 0) for rule, starts in study.STARTS.items() for beta in starts)
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
-    (tmp_path / "rows.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:9])  # killed while it wrote
     del calls[:]
     study.main(tmp_path, 1)
     last = json.loads(lines[-1])
     assert calls == [(last["rule"], last["beta"], 0)]
+    assert (tmp_path / "rows.jsonl").read_text().splitlines() == lines
     assert (tmp_path / "beta.svg").stat().st_size > 1000
+
+
+def test_a_damaged_row_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "load", lambda name: None)
+    (tmp_path / "rows.jsonl").write_text('{"rule": "held-out", "beta": "half"}\n')
+    with pytest.raises(IwaxError, match=r"line 1 of .*rows.jsonl"):
+        study.main(tmp_path, 1)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from iwax.experiments import STUDIES, executing, reproduce_by_executor
 from iwax.judging import evaluate_run
 from iwax.judging.parts import add_to_clock, clock_of_parts, finished_parts, open_part, part_of
 from iwax.runs import new_run
-from iwax.sweeps import Ended, executors
+from iwax.sweeps import Ended, Task, executors
 from tiny import tiny_config, tiny_data
 
 ASKED = {"num_samples": 128, "rows": 256}  # two images a batch, six batches
@@ -165,6 +165,18 @@ class Recorded(Here):
             ended.append(Ended(task, 0))
         self.tasks.clear()
         return ended
+
+
+def test_a_damaged_status_of_a_run_does_not_stop_a_study(tmp_path):
+    """The run itself says so in its log."""
+    for name, status in (("whole", '{"step": 7, "state": "finished"}'), ("damaged", "{")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "status.json").write_text(status)
+    lacking = {name: tmp_path / f"{name}.json" for name in ("whole", "damaged", "next", "after")}
+    work = executing._Making(tmp_path, lacking, {"next": "damaged", "after": "whole"})
+    tasks = {name: Task(name=name, arguments=(), log="", lease="") for name in lacking}
+    assert [work.step(tasks[name]) for name in ("whole", "damaged", "next")] == [7, -1, -1]
+    assert [work.is_ready(tasks[name]) for name in ("after", "next")] == [True, False]
 
 
 def test_what_a_study_lacks_is_a_task_each_and_what_has_a_record_is_found(tmp_path):

@@ -123,7 +123,11 @@ class _Making:
         pass
 
     def _status(self, name: str) -> dict[str, Any]:
-        return RunFolder(self.runs / name).json(STATUS)
+        """Of a run; {} where it is damaged, which the task that resumes it says in its own log."""
+        try:
+            return RunFolder(self.runs / name).json(STATUS)
+        except IwaxError:
+            return {}
 
 
 def _planned(request: Mapping[str, Any]) -> list[StudyRun]:

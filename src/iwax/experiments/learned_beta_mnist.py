@@ -5,11 +5,10 @@ and seed, adds a line to OUT/rows.jsonl for each, and goes on where it stopped; 
 over time. 20,000 images, 500 of them held out for the rule that wants them.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +18,28 @@ from iwax.data import Dataset, load
 from iwax.evaluation import evaluate
 from iwax.experiments.learned_beta import RULES, train
 from iwax.extras import check_installed
-from iwax.files import append_line, dumps, make_folder
+from iwax.files import append_line, dumps, make_folder, write_whole
 from iwax.models import ARCHITECTURES
+from iwax.reading import Count, read_lines
 
 __all__ = ["STARTS", "betas_figure", "one_run", "table"]
 
 STARTS = dict.fromkeys(RULES, (0.05, 0.5, 0.95)) | {"fixed": (0.0, 0.5, 1.0), "fixed-phi": (0.5, 1.0)}
 IMAGES, HELD_OUT, TEST_IMAGES = 20_000, 500, 1000
 NUM_STEPS, NUM_SAMPLES, BATCH = 3000, 16, 50
+
+
+class Row(TypedDict, total=False):
+    """A line of rows.jsonl, as far as it is read."""
+
+    rule: Required[str]
+    beta: Required[float]
+    seed: Required[Count]
+    steps: Required[Count]
+    betas: Required[list[float]]
+    log_p: Required[float]
+    iwae_64: Required[float]
+    neg_kl: Required[float]
 
 
 def one_run(data: Dataset, *, rule: str, beta: float, seed: int, num_steps: int = NUM_STEPS) -> dict[str, Any]:
@@ -110,7 +123,8 @@ def main(out: Path, num_seeds: int = 2) -> None:
     check_installed("matplotlib", "pictures")
     make_folder(out)
     record = out / "rows.jsonl"
-    rows = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    rows = read_lines(record, Row, "Delete it, to run all again.") if record.exists() else []
+    write_whole(record, "".join(dumps(row) + "\n" for row in rows))  # without a half-written last one
     done = {(row["rule"], row["beta"], row["seed"]) for row in rows}
     data = load("mnist")
     for seed in range(num_seeds):
