@@ -22,7 +22,8 @@ ELSEWHERE = {  # what may open a file to write, and why
     "runs/folder.py": "the lock",
     "judging/partial.py": "appended to while it is locked",
     "runs/hub.py": "a temporary folder that is sent away",
-    "sweeps/process.py": "the log of a process, which that writes, and a lock",
+    "sweeps/process.py": "the log of a process, which that writes",
+    "sweeps/hardware.py": "a lock",
     "sweeps/lease.py": "a lock",
 }
 IMAGES = np.linspace(0, 1, 8 * 16).reshape(8, 4, 4)
