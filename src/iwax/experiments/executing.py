@@ -15,8 +15,7 @@ from iwax.experiments.studies import STUDIES
 from iwax.experiments.study import Study
 from iwax.files import dumps
 from iwax.progress import Progress
-from iwax.runs import STATUS, RunFolder
-from iwax.sweeps import Driver, Executor, Outcome, Task, ask
+from iwax.sweeps import Driver, Executor, Outcome, SweepFolder, Task, ask
 
 __all__ = ["StudyRun", "main", "reproduce_by_executor"]
 
@@ -123,11 +122,7 @@ class _Making:
         pass
 
     def _status(self, name: str) -> dict[str, Any]:
-        """Of a run; {} where it is damaged, which the task that resumes it says in its own log."""
-        try:
-            return RunFolder(self.runs / name).json(STATUS)
-        except IwaxError:
-            return {}
+        return SweepFolder(self.runs).status(name)
 
 
 def _planned(request: Mapping[str, Any]) -> list[StudyRun]:
