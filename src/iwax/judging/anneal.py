@@ -253,15 +253,15 @@ def _draw(folder: Path, results: dict[str, Annealing], iwae: dict[str, np.ndarra
     if "upper" in results:
         both = {"AIS, a lower bound": results["lower"], "backward AIS, an upper bound": results["upper"]}
         panels.append(("images simulated from the model", iwae["lower"], both))
-    for suffix in (".svg", ".pdf"):
-        with plot(folder / f"annealing{suffix}", columns=len(panels), width=3.6 * len(panels), height=3.0) as axes:
-            for axis, (title, reference, bounds) in zip(np.ravel(axes), panels, strict=True):
-                order = np.argsort(next(iter(bounds.values())).bound - reference)
-                for (label, result), colour, marker in zip(bounds.items(), COLOURS, "^v", strict=False):
-                    gap, error = (result.bound - reference)[order], result.mc_error[order]
-                    axis.errorbar(
-                        np.arange(len(order)), gap, error, label=label, color=colour, fmt=marker, ms=3, elinewidth=0.6
-                    )
-                axis.axhline(0, color=COLOURS[-1], linewidth=0.8)
-                axis.set(title=title, xlabel="image, by its lower bound", ylabel=f"minus IWAE-{num_samples} (nats)")
-                axis.legend()
+    paths = [folder / f"annealing{suffix}" for suffix in (".svg", ".pdf")]
+    with plot(paths, columns=len(panels), width=3.6 * len(panels), height=3.0) as axes:
+        for axis, (title, reference, bounds) in zip(np.ravel(axes), panels, strict=True):
+            order = np.argsort(next(iter(bounds.values())).bound - reference)
+            for (label, result), colour, marker in zip(bounds.items(), COLOURS, "^v", strict=False):
+                gap, error = (result.bound - reference)[order], result.mc_error[order]
+                axis.errorbar(
+                    np.arange(len(order)), gap, error, label=label, color=colour, fmt=marker, ms=3, elinewidth=0.6
+                )
+            axis.axhline(0, color=COLOURS[-1], linewidth=0.8)
+            axis.set(title=title, xlabel="image, by its lower bound", ylabel=f"minus IWAE-{num_samples} (nats)")
+            axis.legend()

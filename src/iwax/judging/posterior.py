@@ -21,7 +21,7 @@ from iwax.data import Dataset
 from iwax.errors import IwaxError
 from iwax.evaluation import block_bounds, implicit_log_density, implicit_posterior, implicit_weights
 from iwax.extras import beside_numbers
-from iwax.figures import COLOURS, about, plot
+from iwax.figures import COLOURS, Paths, about, plot
 from iwax.files import make_folder
 from iwax.keys import EvaluationKeys
 from iwax.models import Model, draw
@@ -40,7 +40,7 @@ def posterior_picture(
     model: Model,
     x: Float[np.ndarray | Array, "n ..."],
     key: PRNGKeyArray,
-    paths: str | Path | Sequence[Path],
+    paths: Paths,
     *,
     num_samples: Sequence[int] = (10, 100),
     labels: Sequence[str] | None = None,
@@ -88,8 +88,7 @@ def posterior_picture(
         found.append({"coordinates": pair, "ess": ess, "log_p": bounds.pop(POOL), "bounds": bounds, "edges": edges})
         found[-1]["exact"] = z.shape[1] == 2
     with beside_numbers("the picture of the posterior"):
-        for path in [paths] if isinstance(paths, str | Path) else paths:
-            _draw(path, rows, found, ks, labels or [f"example {i}" for i in range(len(x))])
+        _draw(paths, rows, found, ks, labels or [f"example {i}" for i in range(len(x))])
     return [{name: value for name, value in row.items() if name != "edges"} for row in found]
 
 
@@ -156,7 +155,7 @@ def _exact(model: Model, x: Array, edges: list[np.ndarray], ks: Sequence[int], k
 
 
 def _draw(
-    path: str | Path,
+    paths: Paths,
     rows: list[list[np.ndarray]],
     found: list[dict[str, Any]],
     ks: Sequence[int],
@@ -164,7 +163,7 @@ def _draw(
 ) -> None:
     titles = ["q", *(f"$q_{{IW}}$, K = {k}" for k in ks[1:-1]), "posterior"]
     with plot(
-        path, rows=len(rows), columns=len(ks), width=1.9 * len(ks), height=1.9 * len(rows) + 0.3, formulas=True
+        paths, rows=len(rows), columns=len(ks), width=1.9 * len(ks), height=1.9 * len(rows) + 0.3, formulas=True
     ) as axes:
         for row, densities, facts, label in zip(np.atleast_2d(axes), rows, found, labels, strict=True):
             extent = [edge[end] for edge in facts["edges"] for end in (0, -1)]
