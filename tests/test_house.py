@@ -20,6 +20,7 @@ GROUND = {
     "numpy_files",
     "progress",
     "reading",
+    "threefry",
     "weights",
 }  # which know no room
 BELOW = {  # room -> the rooms that it may import from

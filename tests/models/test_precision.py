@@ -52,6 +52,36 @@ def test_without_it_nothing_is_rounded():
     assert not close_to(value, rounded(x).astype(np.float64) @ rounded(weight).astype(np.float64))
 
 
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 5, 7)])
+def test_derivatives_of_every_order_are_those_of_the_plain_product(shape):
+    x, weight = jax.random.normal(jax.random.key(0), shape), jax.random.normal(jax.random.key(1), (7, 3))
+    along = jax.random.normal(jax.random.key(2), shape), jax.random.normal(jax.random.key(3), (7, 3))
+
+    def bent(by):
+        return lambda x, weight: jnp.sum(jnp.tanh(by(x, weight)) ** 2)
+
+    own, plain = bent(product), bent(jnp.matmul)
+    for argnums in (0, 1):
+        assert close_to(jax.grad(own, argnums)(x, weight), jax.grad(plain, argnums)(x, weight))
+        assert close_to(jax.jacfwd(own, argnums)(x, weight), jax.grad(plain, argnums)(x, weight))
+    assert close_to(jax.hessian(own, 1)(x, weight), jax.hessian(plain, 1)(x, weight))
+    turned, straight = (jax.jvp(jax.grad(f, (0, 1)), (x, weight), along)[1] for f in (own, plain))
+    assert all(close_to(a, b) for a, b in zip(turned, straight, strict=True))
+    many = jnp.stack([weight, 2 * weight])
+    assert close_to(jax.vmap(jax.grad(own, 1), (None, 0))(x, many)[1], jax.grad(plain, 1)(x, 2 * weight))
+
+
+def test_the_gradient_of_a_weight_turns_its_input_not_the_larger_cotangent():
+    x, weight, y = jnp.ones((3, 20, 7)), jnp.ones((7, 99)), jnp.ones((3, 20, 99))
+
+    def turned(by):
+        text = jax.jit(lambda x, w, y: jax.vjp(lambda w: by(x, w), w)[1](y)).lower(x, weight, y).compile().as_text()
+        return {size for size in ("f32[99,60]", "f32[7,60]") if size in text}
+
+    assert turned(product) == {"f32[7,60]"}
+    assert "f32[99,60]" in turned(jnp.matmul)  # the control: as JAX and XLA have it
+
+
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match=r"Expected precision to be one of float32, bfloat16; got 'half'"):
         matrix_precision("half")

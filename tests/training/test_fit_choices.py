@@ -36,12 +36,18 @@ def same(*trees):
     return all(np.array_equal(a, b) for other in others for a, b in zip(first, other, strict=True))
 
 
+def near(tree, other):
+    """Whether all leaves are the same but for rounding: optax writes Adam in another form than a recipe's."""
+    pairs = zip(*(jax.tree.leaves(eqx.filter(t, eqx.is_array)) for t in (tree, other)), strict=True)
+    return all(np.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs)
+
+
 class TestOptimizers:
     def test_a_transformation_takes_the_place_of_the_recipe_s_optimiser_and_schedule(self):
         expected = fit(epochs=2)
         own = fit(recipe=OTHER, optimizer=optax.adam(1e-2), epochs=2)
-        assert same(own.model, expected.model)
-        assert not same(own.model, fit(recipe=OTHER, epochs=2).model)
+        assert near(own.model, expected.model)
+        assert not near(own.model, fit(recipe=OTHER, epochs=2).model)
         assert "learning_rate" not in own.records[0]
 
     @pytest.mark.slow
@@ -56,8 +62,8 @@ class TestOptimizers:
     @pytest.mark.slow
     def test_clipping_is_the_recipe_s_for_a_rate_and_not_for_a_transformation(self):
         clipped = dataclasses.replace(FLAT, clip=1.0)
-        assert not same(fit(recipe=clipped, optimizer=1e-2, epochs=2).model, fit(epochs=2).model)
-        assert same(fit(recipe=clipped, optimizer=optax.adam(1e-2), epochs=2).model, fit(epochs=2).model)
+        assert not near(fit(recipe=clipped, optimizer=1e-2, epochs=2).model, fit(epochs=2).model)
+        assert near(fit(recipe=clipped, optimizer=optax.adam(1e-2), epochs=2).model, fit(epochs=2).model)
 
     @pytest.mark.parametrize(
         ("optimizer", "message"),

@@ -8,12 +8,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jaxtyping import Array
 
 import iwax
 from iwax.data import Dataset
 from iwax.models.distributions import DiagonalNormal
+from iwax.training.optimisers import adam
 from iwax.training.recipe import Recipe
 from iwax.training.recipes import RECIPES, get_recipe
 
@@ -49,6 +51,23 @@ def three_updates(recipe: str) -> list[float]:
         )
         values.append(float(fitted.model.a))
     return values
+
+
+def test_adam_is_that_of_optax_and_keeps_its_state():
+    theirs = optax.adam(optax.constant_schedule(1e-3), 0.9, 0.999, 1e-4)
+    ours = adam(optax.constant_schedule(1e-3), beta1=0.9, beta2=0.999, epsilon=1e-4)
+    parameters = {"a": jnp.zeros(5), "b": jnp.zeros((2, 3))}
+    states = [theirs.init(parameters), ours.init(parameters)]
+    assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])  # so that older checkpoints go on
+    for step in range(40):
+        gradient = jax.tree.map(
+            lambda leaf, step=step: jnp.cos(step + jnp.arange(leaf.size)).reshape(leaf.shape), parameters
+        )
+        updates, states[0] = theirs.update(gradient, states[0])
+        own, states[1] = ours.update(gradient, states[1])
+        for a, b in zip(jax.tree.leaves((updates, states[0])), jax.tree.leaves((own, states[1])), strict=True):
+            assert a.dtype == b.dtype
+            assert np.allclose(a, b, rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("recipe", ["burda-paper", "dd2434"])

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree, Shaped
 
 from iwax.data.checks import check_rule
 from iwax.errors import IwaxTypeError
+from iwax.threefry import written_out
 
 
 def intensities(images: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*batch"]:
@@ -72,7 +73,7 @@ def binarize(
         raise IwaxTypeError(
             f"Expected key to be a PRNG key for binarize={rule!r}; got None. Pass jax.random.key(seed)."
         )
-    images = jnp.asarray(images)
+    images, key = jnp.asarray(images), written_out(key)
     if images.dtype == jnp.uint8:
         bits = jax.random.bits(key, images.shape, jnp.uint16).astype(jnp.int32)
         return (bits < (images.astype(jnp.int32) * 65536 + 127) // 255).astype(jnp.float32)

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from iwax.threefry import written_out
+
 __all__ = ["Bernoulli", "DiagonalNormal", "MarkovChain", "softplus"]
 
 LOG_TWO_PI = 1.8378770664093453
@@ -31,7 +33,7 @@ class DiagonalNormal(eqx.Module):
         self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()
     ) -> tuple[Float[Array, "*shape event"], Float[Array, "*shape"]]:
         """Reparameterized draws, (*sample_shape, *batch, event), and their log-density, (*sample_shape, *batch)."""
-        return self.from_noise(jax.random.normal(key, sample_shape + jnp.shape(self.loc), self.loc.dtype))
+        return self.from_noise(jax.random.normal(written_out(key), sample_shape + jnp.shape(self.loc), self.loc.dtype))
 
     def from_noise(
         self, noise: Float[Array, "*shape event"]
@@ -66,7 +68,7 @@ class Bernoulli(eqx.Module):
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Float[Array, "*shape event"]:
         shape = sample_shape + jnp.shape(self.logits)
-        return jax.random.bernoulli(key, self.mean, shape).astype(self.logits.dtype)
+        return jax.random.bernoulli(written_out(key), self.mean, shape).astype(self.logits.dtype)
 
     def log_prob(self, value: Float[Array, "*values event"]) -> Float[Array, "*shape"]:
         """sum_d x_d l_d - softplus(l_d) in nats. For x between 0 and 1 this is the cross-entropy, not a density."""
@@ -87,7 +89,7 @@ class MarkovChain(eqx.Module):
         self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()
     ) -> tuple[Array | tuple[Array, ...], Float[Array, "*shape"]]:
         """Reparameterized draws of every layer and their joint log-density in nats."""
-        keys = jax.random.split(key, 1 + len(self.conditionals))
+        keys = jax.random.split(written_out(key), 1 + len(self.conditionals))
         z, log_prob = self.first.sample_and_log_prob(keys[0], sample_shape)
         layers = [z]
         for conditional, key in zip(self.conditionals, keys[1:], strict=True):
