@@ -1,8 +1,7 @@
 """JAX's default generator of random numbers, the same bits of it, with its rounds written out.
 
-On a CPU JAX compiles Threefry's twenty rounds as a loop of five passes over memory, which compiles fast and suits keys.
-What a training step draws are thousands of numbers: written out, the rounds are one pass, and each number stays in a
-register. On other devices JAX does so by itself.
+On a CPU JAX compiles Threefry's twenty rounds as a loop of five passes over memory. Written out they are one pass, in
+which each number stays in a register. On other devices JAX does so by itself.
 
 Reference: Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3" (2011).
 """
@@ -39,26 +38,25 @@ def written_out(key: PRNGKeyArray) -> PRNGKeyArray:
 
 
 def _random_bits(key: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
+    """In two halves of a loop, past which the compiler fuses nothing: else it makes them again in each operation that
+    needs them."""
     if bit_width > 32 or math.prod(shape) > MOST:
         return threefry_prng_impl.random_bits(key, bit_width, shape)
-    first, second = _of_counts(key, shape)
-    return (first ^ second).astype(f"uint{bit_width}")
+    size = math.prod(shape)
+    half = jnp.arange(-(-size // 2), dtype=jnp.uint32)
+    bits = jax.lax.map(lambda start: jnp.bitwise_xor(*_threefry(key, start + half)), jnp.uint32([0, len(half)]))
+    return bits.ravel()[:size].reshape(shape).astype(f"uint{bit_width}")
 
 
 def _split(key: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.stack(_of_counts(key, shape), axis=-1)
+    count = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    return jnp.stack(_threefry(key, count), axis=-1)
 
 
-def _of_counts(key: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Two words for each of 0, 1, ..., in an array of that shape."""
-    count = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
-    return _threefry(key[0], key[1], jnp.zeros_like(count), count)
-
-
-def _threefry(key_0: Array, key_1: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """Twenty rounds of Threefry-2x32 on the words x and y."""
-    words = (key_0, key_1, key_0 ^ key_1 ^ jnp.uint32(PARITY))
-    x, y = x + words[0], y + words[1]
+def _threefry(key: Array, low: Array, high: Array | int = 0) -> tuple[Array, Array]:
+    """Twenty rounds of Threefry-2x32: two words for each counter, whose own words are `high` and `low`."""
+    words = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(PARITY))
+    x, y = jnp.zeros_like(low) + high + words[0], low + words[1]
     for group in range(5):
         for distance in ROTATIONS[group % 2]:
             x = x + y
