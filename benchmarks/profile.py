@@ -57,14 +57,15 @@ def kinds(text: str) -> dict[str, str]:
         match = re.match(r"\s*(?:ROOT )?%?([\w.-]+) = .*?\b([a-z-]+)\(", line)
         if match:
             path = re.search(r'op_name="([^"]*)"', line)
-            found[match[1]] = _kind(match[2], path[1] if path else "")
+            found[match[1]] = _kind(match[1], match[2], path[1] if path else "")
     return found
 
 
-def _kind(opcode: str, path: str) -> str:
+def _kind(name: str, opcode: str, path: str) -> str:
     if opcode == "copy":
         return "copies"
-    if "dot_general" in path or opcode == "dot":
+    by_library = name.startswith("ynn") and "reduce" not in path  # which has loops of its own for sums
+    if "dot_general" in path or opcode == "dot" or by_library:
         return "matrix products"
     if any(word in path for word in RANDOM):
         return "random numbers"
