@@ -973,6 +973,9 @@ BUGS = [
     Bug("Adam's floor is not corrected where its rate is", "training/optimisers.py",
         "floor = epsilon if epsilon_hat else epsilon * root_correction", "floor = epsilon",
         "adam or three_updates", "issue 39", where=("tests/training/test_recipes.py",)),
+    Bug("groups are lost in the early part of a run", "training/early.py",
+        "groups = groups if num_samples % groups == 0 else 1", "groups = 1", "groups_are_kept", "issue 39",
+        where=("tests/training/test_early.py",)),
 ]  # fmt: skip
 
 

@@ -60,6 +60,16 @@ def test_how_long_the_early_part_is():
     assert EARLY.early(30, [MANY, iwax.IWAE(num_samples=2)]) is None
 
 
+def test_groups_are_kept_where_the_samples_can_be_shared_out_among_them():
+    drawn = np.random.default_rng(1).normal(0.0, 3.0, (8, 4))
+    iwae, groups = np.log(np.exp(drawn).mean(axis=0)), np.log(np.exp(drawn.reshape(4, 2, 4)).mean(axis=1)).mean(axis=0)
+    piwae = with_fewer(iwax.PIWAE(num_groups=4, num_samples=16, backward="resampled", num_resampled=8), 8)
+    np.testing.assert_allclose(piwae.bound(jnp.asarray(drawn, jnp.float32)), iwae, rtol=1e-5)
+    for bound in (piwae.inference_bound, with_fewer(iwax.MIWAE(num_groups=4, num_samples=16), 8).bound):
+        np.testing.assert_allclose(bound(jnp.asarray(drawn, jnp.float32)), groups, rtol=1e-5)
+    assert not np.allclose(groups, iwae, rtol=1e-2)  # the control
+
+
 def test_with_one_group_of_few_samples_grouped_objectives_are_the_iwae_of_so_many():
     drawn = np.random.default_rng(0).normal(0.0, 3.0, (5, 4))
     iwae, elbo, log_w = np.log(np.exp(drawn).mean(axis=0)), drawn.mean(axis=0), jnp.asarray(drawn, jnp.float32)

@@ -59,8 +59,8 @@ class RunConfig(ObjectiveOptions):
     clip: float | None = _field(None, "Clip gradients of more than this many times the usual norm; 0: none.")
     early_samples: int | None = _field(
         None,
-        "Samples of the early part of a run, in one group (IWAE of so many, for miwae and piwae) and all taken "
-        "backward; from its end on the objective has all of its own. 0: throughout.",
+        "Samples of the early part of a run, all taken backward, shared out among the groups of miwae and piwae where "
+        "they divide them (else IWAE of so many); from its end on the objective has all of its own. 0: throughout.",
     )
     early_part: float | None = _field(None, "Which part of the epochs that is; 0.8 if left out.")
     parts: int | None = _field(

@@ -18,10 +18,11 @@ __all__ = ["EarlyPart", "in_form_of", "with_fewer"]
 
 
 def with_fewer(objective: AbstractObjective, num_samples: int) -> AbstractObjective:
-    """The same objective with one group of so many samples, fewer than it has, all of them taken backward.
+    """The same objective with so many samples, fewer than it has, all of them taken backward.
 
-    Of MIWAE(M, K) and PIWAE(M, K) that is IWAE(num_samples), of CIWAE the CIWAE of as many and the same beta. What it
-    learns, it has in common with the objective.
+    MIWAE(M, K) and PIWAE(M, K) keep their M groups where so many samples can be shared out among them, and are
+    IWAE(num_samples) where not; CIWAE is the CIWAE of as many and the same beta. What it learns, it has in common with
+    the objective.
 
     Raises:
         ValueError: no fewer samples than the objective has, or too few for it.
@@ -29,6 +30,8 @@ def with_fewer(objective: AbstractObjective, num_samples: int) -> AbstractObject
     >>> import iwax
     >>> with_fewer(iwax.IWAE(num_samples=64, backward="resampled", num_resampled=8), 5)
     IWAE(num_samples=5)
+    >>> with_fewer(iwax.MIWAE(num_groups=4, num_samples=16), 8)
+    MIWAE(num_samples=2, num_groups=4)
     """
     if num_samples >= objective.total_samples:
         raise IwaxError(
@@ -44,7 +47,9 @@ def with_fewer(objective: AbstractObjective, num_samples: int) -> AbstractObject
 
 def _with_samples(objective: AbstractObjective, num_samples: int) -> AbstractObjective:
     """The same, unchecked: also of what stands for an objective in the state of an optimiser."""
-    changed = {"num_samples": num_samples, "num_groups": 1, "backward": "all", "num_resampled": None}
+    groups = getattr(objective, "num_groups", 1)
+    groups = groups if num_samples % groups == 0 else 1
+    changed = {"num_samples": num_samples // groups, "num_groups": groups, "backward": "all", "num_resampled": None}
     fewer: Any = object.__new__(type(objective))  # its constructor takes other arguments than its fields in places
     for field in dataclasses.fields(objective):
         object.__setattr__(fewer, field.name, changed.get(field.name, getattr(objective, field.name)))

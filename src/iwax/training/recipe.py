@@ -60,8 +60,8 @@ class Recipe:
     clip: float = 0.0
     """A gradient of more than this many times the usual norm is clipped to it (`iwax.training.clipping`); 0: none."""
     early_samples: int | None = None
-    """How many samples of each image an objective of more has in the early part of a run, in one group and all taken
-    backward (`iwax.training.early`), and all of its own from then on. None or 0: no early part."""
+    """How many samples of each image an objective of more has in the early part of a run, all taken backward and shared
+    out among its groups if it can be (`iwax.training.early`), and all of its own from then on. None or 0: none."""
     early_part: float = 0.8
     """Which part of a run's epochs that is, where there are `early_samples`."""
     parts: int | None = None

@@ -59,6 +59,8 @@ OF_SIXTY_FOUR = (
     _attempt("the same, eight of the 64 taken backward", "piwae", 8, num_groups=8, **SIXTY_FOUR, **EIGHT),
     _attempt("PIWAE(8, 8), the first 24 epochs IWAE of five samples", "piwae", 8, num_groups=8, **EARLY),
     _attempt("the same, all 64 taken backward at the end", "piwae", 8, num_groups=8, epochs=30, early_samples=5),
+    _attempt("PIWAE(8, 8), the first 24 epochs PIWAE(8, 1)", "piwae", 8, num_groups=8, **EARLY | {"early_samples": 8}),
+    _attempt("PIWAE(8, 8), the first 24 epochs PIWAE(8, 2)", "piwae", 8, num_groups=8, **EARLY | {"early_samples": 16}),
 )
 AS_PUBLISHED = RunConfig(objective="elbo", num_samples=1, **PUBLISHED, epochs=3280)  # made by the study "audit"
 COMPARED: dict[str, RunConfig] = {
