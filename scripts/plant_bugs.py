@@ -687,7 +687,7 @@ BUGS = [
         "return step < self.epochs * steps_per_epoch", "return step <= self.epochs * steps_per_epoch",
         "how_long", "iwax itself", where=("tests/training/test_early.py",)),
     Bug("the early part takes some of its few samples backward", "training/early.py",
-        '"num_groups": 1, "backward": "all", "num_resampled": None}', '"num_groups": 1}',
+        '"num_groups": groups, "backward": "all", "num_resampled": None}', '"num_groups": groups}',
         "one_group", "iwax itself", where=("tests/training/test_early.py",)),
     Bug("few samples are never left", "training/early.py",
         "return jax.tree.unflatten(jax.tree.structure(other), jax.tree.leaves(state))", "return state",
