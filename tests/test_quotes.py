@@ -42,7 +42,7 @@ def planted():
     """How many bugs there are, to the ten below, if all of them are caught."""
     final = json.loads(text_of("docs/planted-bugs.json"))["final"]
     assert all(final.values())
-    return len(final) // 10 * 10
+    return (len(final) - 1) // 10 * 10
 
 
 def judging():
