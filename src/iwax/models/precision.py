@@ -63,12 +63,12 @@ def _product_jvp(
     if not isinstance(dx, SymbolicZero):
         changes.append(dx @ weight)
     if not isinstance(dweight, SymbolicZero):
-        rows = x.reshape(-1, x.shape[-1]).astype(y.dtype)
-        if jax.default_backend() == "cpu":
+        if jax.default_backend() == "cpu" and jax.device_count() == 1:  # devices share axes, which rows would mix
+            rows = x.reshape(-1, x.shape[-1]).astype(y.dtype)
             change = _contract(jax.lax.optimization_barrier(rows.T), dweight, (0,), (0,))
+            changes.append(change.reshape(y.shape))
         else:
-            change = rows @ dweight
-        changes.append(change.reshape(y.shape))
+            changes.append(x @ dweight)
     return y, sum(changes[1:], start=changes[0])
 
 
