@@ -30,7 +30,8 @@ def written_out(key: PRNGKeyArray) -> PRNGKeyArray:
     True
     """
     partitionable = jax.config.jax_threefry_partitionable  # type: ignore[attr-defined]  # else other numbers
-    if jax.default_backend() != "cpu" or not partitionable or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    one_cpu = jax.default_backend() == "cpu" and jax.device_count() == 1  # several share a draw as JAX has it
+    if not one_cpu or not partitionable or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
     if str(jax.random.key_impl(key)) != threefry_prng_impl.name:
         return key
