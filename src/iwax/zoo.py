@@ -170,7 +170,7 @@ def records(folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
     """What models there are: name -> record, with log p in nats of the model as `load` gives it.
 
     >>> round(records()["two-layer-iwae-50"]["half_precision"]["log_p"], 2)
-    -82.92
+    -82.46
     """
     paths = sorted(Path(folder or FOLDER).glob("*.json"))
     return {path.stem: read_json(path) for path in paths}

@@ -159,9 +159,23 @@ def _update(
         if recipe.gradient_scale == "sum":
             gradient = jax.tree.map(lambda g: num_examples(x) * g, gradient)
         changes, states[i] = optimiser.update(gradient, states[i], own)
+        changes = _once_there(gradient, changes)
         parameters = eqx.combine(optax.apply_updates(own, changes), parameters)
         losses += values
     return parameters, tuple(states), tuple(losses)
+
+
+def _once_there(gradient: PyTree, changes: PyTree) -> PyTree:
+    """The same changes, as a CPU's compiler sees it only after the whole gradient.
+
+    It updates parameters in place; where the gradient of the layer below might still read a weight, it copies it first,
+    in every step. So each change waits for a zero that depends on all of the gradient: no number is below -inf.
+    """
+    if jax.default_backend() != "cpu":
+        return changes
+    below = [jnp.ravel(leaf)[:1] < -jnp.inf for leaf in jax.tree.leaves(gradient)]
+    nothing = jnp.any(jnp.concatenate(below))
+    return jax.tree.map(lambda change: change + nothing.astype(change.dtype), changes)
 
 
 def _gradient(
