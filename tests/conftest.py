@@ -19,7 +19,9 @@ def x64():
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_surprises_from_the_environment():
-    """A user's data folder must not change what the tests see, nor a shell that has its background ignore Ctrl-C."""
+    """A user's data folder must not change what the tests see, nor what ignores signals."""
     os.environ.pop("IWAX_DATA", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
