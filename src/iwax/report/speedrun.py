@@ -41,14 +41,15 @@ objective names: one schedule and one optimiser throughout. Such a step costs a 
 gain they gain at the end, where the rate is low. `iwax train --recipe {SHORT_OF_MANY} --objective iwae --num-samples 50
 --backward resampled --num-resampled 8`; any other recipe does the same by `--early-samples 5 --early-part 0.8`.
 
-MIWAE and PIWAE keep their groups where these divide the few samples, and lose by it where they do not, as the trials below
-show: `--early-samples 8` suits four and eight groups.
+MIWAE and PIWAE keep their groups where these divide the few samples, and lose by it where they do not, as the trials
+below show: `--early-samples 16` suits four and eight groups.
 
 """
 ATTEMPTS = """## Recipes tried
 
 `iwax reproduce speedrun --scale trial` makes them. They are judged on the first 1,000 test images with k = 512, which
-are about a nat easier than the whole test set.
+are about a nat easier than the whole test set. Those of 2026-11-30 were paused now and then, and their seconds hold the
+pauses; the FLOP compare.
 
 """
 
