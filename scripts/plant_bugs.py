@@ -982,6 +982,9 @@ BUGS = [
     Bug("one gradient that is no number takes all parameters with it", "training/steps.py",
         "below = [jnp.ravel(leaf)[:1] < -jnp.inf for leaf", "below = [jnp.ravel(leaf)[:1] * 0 for leaf",
         "waits_for_the_gradient", "issue 39", where=("tests/training/test_steps.py",)),
+    Bug("a phase without parameters ends training", "training/steps.py",
+        "jnp.concatenate([jnp.zeros(0, bool), *below])", "jnp.concatenate(below)", "without_parameters", "issue 39",
+        where=("tests/training/test_steps.py",)),
 ]  # fmt: skip
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import iwax
+from benchmarks.profile import compiled
 from iwax.training.fit import Trainer
 from iwax.training.recipes import get_recipe
-from iwax.training.steps import _gradient, _once_there, num_parts, run_steps
+from iwax.training.steps import _gradient, _once_there, num_parts
 from iwax.training.updates import phases, trainable
 
 MODEL = iwax.LinearGaussian.isotropic(3)
@@ -70,14 +71,6 @@ def test_parts_that_do_not_divide_a_minibatch_are_refused():
         dataclasses.replace(get_recipe("burda-paper"), parts=3)
 
 
-def compiled_steps(trainer, state):
-    program = run_steps.lower(
-        *(state, trainer.on_device(), trainer.key, jnp.asarray(1)),
-        *(trainer.update, trainer.recipe, trainer.batch_size, trainer.binarize),
-    )
-    return program.compile().compiled.as_text()  # the one inside Equinox's
-
-
 def test_a_step_copies_no_weight_before_it_updates_it(monkeypatch):
     model = iwax.VAE(12, [3], [[7, 5]], key=jax.random.key(0))
     images = np.zeros((8, 12), np.uint8)
@@ -85,7 +78,8 @@ def test_a_step_copies_no_weight_before_it_updates_it(monkeypatch):
     def copies():
         jax.clear_caches()
         trainer = Trainer(images=images, recipe=get_recipe("burda-paper"), key=jax.random.key(1), batch_size=4)
-        text = compiled_steps(trainer, trainer.start(model, iwax.IWAE(num_samples=2)))
+        state = trainer.start(model, iwax.IWAE(num_samples=2))
+        text = compiled(SimpleNamespace(trainer=trainer, state=state, images=trainer.on_device()))
         return len(re.findall(r"f32\[(?:7,5|5,7|5,3|3,5|7,12)\]\S* copy\(%get-tuple-element", text))
 
     assert copies() == 0
@@ -98,3 +92,8 @@ def test_a_change_waits_for_the_gradient_and_takes_nothing_from_it():
     changes = {"a": jnp.ones(3), "b": jnp.zeros(2), "c": jnp.asarray([[-0.5, 1e-30], [2.0, jnp.inf]])}
     found = jax.jit(_once_there)(gradient, changes)
     assert all(np.array_equal(found[name], changes[name]) for name in changes)
+
+
+def test_a_phase_without_parameters_has_nothing_to_wait_for():
+    assert jax.jit(_once_there)((), ()) == ()
+    assert jax.jit(_once_there)({"fixed": None}, {"fixed": None}) == {"fixed": None}

@@ -174,7 +174,7 @@ def _once_there(gradient: PyTree, changes: PyTree) -> PyTree:
     if jax.default_backend() != "cpu":
         return changes
     below = [jnp.ravel(leaf)[:1] < -jnp.inf for leaf in jax.tree.leaves(gradient)]
-    nothing = jnp.any(jnp.concatenate(below))
+    nothing = jnp.any(jnp.concatenate([jnp.zeros(0, bool), *below]))  # a phase may have no parameters
     return jax.tree.map(lambda change: change + nothing.astype(change.dtype), changes)
 
 
