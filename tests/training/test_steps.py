@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from benchmarks.profile import compiled
 
 import iwax
-from benchmarks.profile import compiled
 from iwax.training.fit import Trainer
 from iwax.training.recipes import get_recipe
 from iwax.training.steps import _gradient, _once_there, num_parts
