@@ -2,7 +2,7 @@
 # make test    lint, types, doctests and the core's tests
 # make check   the same, and everything slow or optional
 # make torture  kill, fill, damage and mistype everything; sizes: ARGS="--lines 2000 --step 5" (hours; see docs/robustness.md)
-# make bench   time iwax beside PyTorch, Pythae and NumPyro (an hour; ARGS=--quick: 15 minutes), into runs/bench
+# make bench   time iwax beside PyTorch, Pythae and NumPyro (half an hour, idle; ARGS=--quick: 10 minutes), into runs/bench
 # make pages   write what is generated from the code and the records: options, tables, pages (seconds)
 # make docs    build the site, links checked, into build/site
 # make package build wheel and source archive, install each into an empty environment, and use it there (some minutes)
@@ -61,6 +61,7 @@ pages: .venv/installed
 	$(BIN)/python scripts/reproductions_page.py
 	$(BIN)/python scripts/speedrun_page.py
 	$(BIN)/python scripts/imputation_page.py
+	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.gpu_page
 	$(BIN)/python scripts/notebook_pages.py
 

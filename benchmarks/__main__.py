@@ -25,7 +25,7 @@ import iwax
 from benchmarks.case import ESTIMATOR, Case
 from benchmarks.distances import PRODUCTS
 from benchmarks.iwax_system import make_inputs
-from benchmarks.page import write_page
+from benchmarks.page import RESULTS, write_page
 from iwax.experiments import recording
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,14 +168,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one layer, batch 20 only")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="cases whose name has this in it")
-    parser.add_argument("--resume", action="store_true", help="keep the cases that are in OUT already")
+    parser.add_argument("--resume", action="store_true", help="keep the cases that are in OUT of this commit")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench")
-    parser.add_argument("--page", type=Path, help="write the page of results here too (docs/benchmarks.md)")
+    parser.add_argument("--publish", action="store_true", help="write docs/benchmarks.json and its page, too")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "results.json"
-    results = json.loads(path.read_text()) if arguments.resume and path.exists() else {"cases": []}
-    results["machine"] = machine()
+    results = started(path if arguments.resume else None, machine())
     done = {entry["name"] for entry in results["cases"]}
     images = np.asarray(iwax.data.load("mnist-sample").train[:IMAGES].reshape(-1, 784) / 255, np.float32)
     for case, systems in cases(arguments.quick).items():
@@ -186,10 +185,20 @@ def main() -> None:
     if not arguments.only:
         results["profiles"] = [profile(num_samples) for num_samples in (1, 5, 50)]
         path.write_text(json.dumps(results, indent=1) + "\n")
-    print(write_page(results, arguments.page or arguments.out / "benchmarks.md"))
+    print(write_page(results, arguments.out / "benchmarks.md"))
+    if arguments.publish:
+        RESULTS.write_text(path.read_text())
+        write_page(results, RESULTS.with_suffix(".md"))
     wrong = [f"{e['name']}: {s}" for e in results["cases"] for s, r in e["systems"].items() if not agrees(r)]
     if wrong:
         sys.exit("These did not compute the same as iwax, and are not compared: " + "; ".join(wrong))
+
+
+def started(path: Path | None, machine: dict[str, Any]) -> dict[str, Any]:
+    """What has been measured of this commit, if it is to be kept, and the machine; a page is of one commit."""
+    kept = json.loads(path.read_text()) if path is not None and path.exists() else {}
+    same = kept.get("machine", {}).get("commit") == machine["commit"]
+    return {"cases": kept["cases"] if same else [], "machine": machine}
 
 
 def profile(num_samples: int) -> str:

@@ -1,5 +1,9 @@
-"""The page of results, from their JSON: times, ratios within rounds, and each target beside what was measured."""
+"""The page of results, from their JSON: times, ratios within rounds, and each target beside what was measured.
 
+`python -m benchmarks.page` writes docs/benchmarks.md from docs/benchmarks.json again.
+"""
+
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +13,9 @@ import numpy as np
 from benchmarks.distances import AHEAD, PRODUCTS, distances, nearest_peer, ratio
 from benchmarks.targets import against_iwae, likelihood_entry, targets
 
-__all__ = ["write_page"]
+__all__ = ["RESULTS", "write_page"]
 
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.json"
 EAGER, COMPILED, NUMPYRO = "PyTorch, eager", "PyTorch, compiled", "NumPyro"
 TRAINER, BARE = "Pythae, its trainer", "Pythae's model, bare loop"
 SCAN = "iwax in a user's scan"
@@ -28,11 +33,11 @@ def write_page(results: dict[str, Any], path: Path) -> str:
         "How long a training step and a likelihood take in iwax, and how many times as long the same work takes in "
         "PyTorch, NumPyro and Pythae; which targets are met, and where the rest of a step's time goes.",
         _measured(results["machine"]),
+        _in_short(train, entries),
         "The machine and the versions:",
         _machine(results["machine"]),
-        "Every ratio is of one session of `make bench`, taken within a round of turns of about a second, the other "
-        "systems being stopped meanwhile. The commit is that of the last session; `--resume` keeps the cases of "
-        "earlier ones.",
+        "Every ratio is the median over rounds of turns of about a second, the other systems being stopped meanwhile; "
+        "all rows are of one commit.",
         "## A training step",
         "iwax: the engine of `fit` and `iwax train`, with shuffling and binarisation; beside it `iwax.loss` in a scan "
         "of the user's own. The other columns say how many times as long a step takes there.",
@@ -73,6 +78,39 @@ def write_page(results: dict[str, Any], path: Path) -> str:
     return text
 
 
+def _in_short(train: list[Entry], entries: list[Entry]) -> str:
+    """What the tables say, of the cases that have what it takes."""
+    said = []
+    own = [distances(entry)["iwax"] for entry in train if distances(entry)]
+    if own:
+        said.append(f"A step takes {_range(own)} times its bare matrix products.")
+    nearest = [found[1] for entry in train if (found := nearest_peer(entry))]
+    if nearest:
+        level = sum(abs(times - 1) < AHEAD for times in nearest)
+        behind, ahead = ([t for t in nearest if (t - 1) * way >= AHEAD] for way in (1, -1))
+        said.append(
+            f"Of {len(nearest)} cases the nearest peer is level with iwax, within {AHEAD:.0%}, in {level}, "
+            f"{_by(behind, 'behind')}, and {_by(ahead, 'ahead')}."
+        )
+    for names, called in (((EAGER, COMPILED), "The faster PyTorch"), ((TRAINER,), "Pythae with its trainer")):
+        times = [min(ratio(e, n, "iwax") for n in names) for e in train if all(n in e["systems"] for n in names)]
+        if times:
+            said.append(f"{called} takes {_range(times)} times as long as iwax.")
+    likelihood = likelihood_entry(entries)
+    if likelihood is not None and distances(likelihood):
+        said.append(f"The likelihood takes {distances(likelihood)['iwax.log_likelihood']:.2f} times its products.")
+    return " ".join(said)
+
+
+def _range(values: list[float]) -> str:
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
+def _by(times: list[float], how: str) -> str:
+    """Such as "behind in 7, by up to 26%"."""
+    return f"{how} in {len(times)}, by up to {max(abs(t - 1) for t in times):.0%}" if times else f"{how} in none"
+
+
 def _profiles(profiles: list[str]) -> list[str]:
     if not profiles:
         return []
@@ -106,7 +144,7 @@ def _table(entries: list[Entry], columns: dict[str, Callable[[Entry], str]]) -> 
 
 def _times(name: str) -> Callable[[Entry], str]:
     """The column "how many times as long as iwax"."""
-    return lambda e: f"{ratio(e, name, 'iwax'):.1f}x" if name in e["systems"] else ""
+    return lambda e: f"{ratio(e, name, 'iwax'):.2f}x" if name in e["systems"] else ""
 
 
 def _ms(name: str) -> Callable[[Entry], str]:
@@ -228,3 +266,7 @@ def _agreement(entries: list[Entry]) -> str:
         "gradient": lambda name: f"{max(gradient for *_, gradient in rows[name]):.1e}",
     }
     return _table(list(rows), columns)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    write_page(json.loads(RESULTS.read_text()), RESULTS.with_suffix(".md"))

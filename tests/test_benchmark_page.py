@@ -1,12 +1,14 @@
 """The page of benchmarks, from made-up times: distances to the bare products, nearest peers, targets that count."""
 
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks.distances import distances, nearest_peer
-from benchmarks.page import write_page
+from benchmarks.__main__ import started
+from benchmarks.page import RESULTS, write_page
 from benchmarks.targets import targets
 
 ROOT = Path(__file__).parents[1]
@@ -81,3 +83,40 @@ def test_a_likelihood_ought_to_take_no_more_than_a_quarter_above_its_products():
         "likelihood: part of its products' time": (0.83, 0.8, True),
         "likelihood: Pythae's get_nll takes": (5.42, 5.0, True),
     }
+
+
+def test_the_page_is_that_of_the_results_beside_it(tmp_path):
+    """And opens with what they say, which is counted here from the table of targets, not from the times."""
+    page = RESULTS.with_suffix(".md").read_text()
+    assert page == write_page(json.loads(RESULTS.read_text()), tmp_path / "page.md")
+    nearest = [float(t) for t in re.findall(r"the nearest peer, [^|]*, takes \| ([\d.]+)x \|", page)]
+    behind = sum(times >= 1.05 for times in nearest)
+    said = re.search(r"Of (\d+) cases .* in (\d+), behind in (\d+), by up to (\d+)%, and ahead in none", page)
+    assert said is not None
+    assert [*map(int, said.groups())] == [len(nearest), len(nearest) - behind, behind, round(100 * max(nearest)) - 100]
+
+
+def test_a_case_is_kept_only_where_the_commit_is_the_same(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"cases": [STEP], "machine": machine()}))
+    assert started(path, machine())["cases"] == [STEP]
+    assert started(path, machine() | {"commit": "abd"})["cases"] == []
+    assert started(None, machine())["cases"] == []
+    assert started(tmp_path / "none.json", machine())["cases"] == []
+
+
+def test_the_page_of_performance_quotes_the_distances_as_they_are():
+    """How many times its products a step takes, one layer, batch 20, of K = 1, 5 and 50."""
+    page = (ROOT / "docs" / "performance.md").read_text().replace("\n", " ")
+    cases = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())["cases"]}
+    found = [distances(cases[f"iwae({k}), 1 layer, batch 20"]) for k in (1, 5, 50)]
+    first = "a step of iwax takes N times its products at K = 1, N times at K = 5 and N times at K = 50"
+    for said, systems in {
+        first: ["iwax"],
+        "the faster PyTorch N, N and N times": ["PyTorch, eager", "PyTorch, compiled"],
+        "NumPyro N, N and N times": ["NumPyro"],
+        "Pythae with its trainer N, N and N times": ["Pythae, its trainer"],
+    }.items():
+        quoted = re.search(re.sub(r"\bN\b", r"([\\d.]+)", said), page)
+        assert quoted is not None, said
+        assert [*quoted.groups()] == [f"{min(times[name] for name in systems):.1f}" for times in found], said
