@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.distances import distances, nearest_peer
 from benchmarks.__main__ import started
+from benchmarks.distances import distances, nearest_peer
 from benchmarks.page import RESULTS, write_page
 from benchmarks.targets import targets
 
