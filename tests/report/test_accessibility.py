@@ -62,7 +62,7 @@ def page(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("iwax.report.pictures.SUFFIXES", (".svg",))
         patch.setattr("iwax.report.report.explorable", lambda *args: explored)
-        return write_report(ROOT / "results", out / "none", out, studies=STUDIES).read_text()
+        return write_report(ROOT / "results", out / "none", out, studies=tuple(STUDIES.values())).read_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -20,6 +20,7 @@ from made import record
 IWAE, ELBO = RunConfig(objective="iwae", num_samples=5), RunConfig(objective="elbo", num_samples=1)
 BOUND = RunConfig(objective="iwae", num_samples=50)
 CONFIGS = {"a": IWAE, "b": ELBO, "c": BOUND}
+DEEP = {"objective": "iwae", "num_samples": 50, "model": "two-layer", "backward": "resampled", "num_resampled": 8}
 PAPER = Published(86.0, "A paper", tolerance=0.3)
 
 
@@ -160,3 +161,13 @@ def test_every_figure_of_the_answers_has_a_legend(page):
     assert len(dots) == 2
     assert all(f">{word}<" in figure for figure in dots for word in ("better", "worse", "hollow: one run"))
     assert all("legend_1" in figure for figure in figures)
+
+
+def test_a_run_of_a_biased_backward_pass_is_no_best_model_once_there_is_another(tmp_path):
+    """However good: what was trained before the mend has no `keys` in its evaluation."""
+    config = RunConfig(**DEEP)
+    biased, mended = record(config, log_p=-82.0), record(dataclasses.replace(config, protocol="fast-many"), log_p=-83.0)
+    mended = dataclasses.replace(mended, evaluation=mended.evaluation | {"keys": "EvaluationKeys"})
+    assert biased.has_biased_backward
+    for shown, best in (([biased], "−82.00"), ([biased, mended], "−83.00")):
+        assert [row[3].text for row in best_models([Run(one, tmp_path) for one in shown]).rows] == [best]

@@ -9,6 +9,7 @@ from typing import Any
 
 from iwax.experiments import Published, Record, Study
 from iwax.report.against import comparisons, tally
+from iwax.report.cell_runs import without_history
 from iwax.report.dots import dots_figure
 from iwax.report.format import data_name, legend, nats, objective_name, signed
 from iwax.report.gather import OWN, Run
@@ -50,7 +51,8 @@ def answers(studies: Sequence[Study], runs: Sequence[Run], parts: Parts) -> dict
 def best_models(runs: Sequence[Run], studies: Sequence[Study] = ()) -> Sheet | None:
     """The three best models of each data set by log p of test images, means over seeds; None if nothing is judged."""
     groups: dict[str, dict[tuple[Any, ...], list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for record in (run.record for run in runs if run.nll is not None and run.record.scale not in UNTOLD):
+    told = (run.record for run in runs if run.nll is not None and run.record.scale not in UNTOLD)
+    for record in without_history(told):
         groups[record.config["dataset"]][_kind(record)].append(record)
     published = _published(studies)
     rows = []

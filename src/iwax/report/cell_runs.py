@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -10,7 +10,7 @@ from iwax.experiments import SAMPLE, SCALE_NAMES, Cell, Record, Study, found_amo
 from iwax.files import dumps
 from iwax.report.format import backward, processor
 
-__all__ = ["COUNTING", "SCALES", "Found", "cells_done", "counting", "find", "find_all"]
+__all__ = ["COUNTING", "SCALES", "Found", "cells_done", "counting", "find", "find_all", "without_history"]
 
 SCALES = SCALE_NAMES
 COUNTING = SCALES[2:]
@@ -151,6 +151,17 @@ def counting(records: Sequence[Record]) -> tuple[Record, ...]:
     if "counting" not in known:
         known["counting"] = tuple(record for record in records if record.scale in COUNTING)
     return known["counting"]
+
+
+def without_history(records: Iterable[Record]) -> tuple[Record, ...]:
+    """All but those with a biased backward pass of which there is another that trains the same, by any recipe."""
+    known = tuple(records)
+    renewed = {_trains(record) for record in known if not record.has_biased_backward}
+    return tuple(record for record in known if not (record.has_biased_backward and _trains(record) in renewed))
+
+
+def _trains(record: Record) -> tuple[Any, ...]:
+    return tuple(record.config.get(name) for name in ("objective", "num_samples", "num_groups", "model", "dataset"))
 
 
 def cells_done(study: Study, records: Sequence[Record]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from iwax.experiments import SHORT, SHORT_OF_MANY, Cell, Record, Table, matching
 from iwax.experiments.published import burda2016
 from iwax.experiments.published import speedrun as study
 from iwax.figures import COLOURS, plot
-from iwax.report.cell_runs import Found, counting, find
+from iwax.report.cell_runs import Found, counting, find, without_history
 from iwax.report.cells import count, flop, number, seconds, small
 from iwax.report.format import backward, early_words, nats, objective_name, signed
 from iwax.report.gather import flop_of_step
@@ -93,15 +93,11 @@ def as_published(records: Sequence[Record]) -> str:
 
 
 def recipe_sheet(records: Sequence[Record], recipe: str = SHORT) -> Sheet:
-    """What the recipe reaches on whole test sets: a line for each objective, model and data set, over its seeds.
-
-    Runs with a biased backward pass are history once another has been made of what they train.
-    """
+    """What the recipe reaches on whole test sets: a line for each objective, model and data set, over its seeds."""
     groups: dict[tuple[Any, ...], list[Record]] = {}
-    renewed = {_what(record) for record in counting(records) if not record.has_biased_backward}
-    for record in counting(records):
-        config, is_history = record.config, record.has_biased_backward and _what(record) in renewed
-        if config["protocol"] == recipe and not is_history and not config["init_from"]:
+    for record in without_history(counting(records)):
+        config = record.config
+        if config["protocol"] == recipe and not config["init_from"]:
             key = (*(str(config[name]) for name in ALIKE), objective_name(config))
             groups.setdefault(key, []).append(record)
     columns = (
@@ -111,11 +107,6 @@ def recipe_sheet(records: Sequence[Record], recipe: str = SHORT) -> Sheet:
     )
     found = [Found(tuple(sorted(group, key=lambda r: r.config["seed"])), "nll") for _, group in sorted(groups.items())]
     return Sheet("recipe", "", columns, tuple(map(_line, found)), labels=4)
-
-
-def _what(record: Record) -> tuple[Any, ...]:
-    """What a record trains, by any recipe."""
-    return tuple(record.config.get(name) for name in ("objective", "num_samples", "num_groups", "model", "dataset"))
 
 
 def _line(found: Found) -> tuple[Datum, ...]:
