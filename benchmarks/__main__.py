@@ -185,10 +185,11 @@ def main() -> None:
     if not arguments.only:
         results["profiles"] = [profile(num_samples) for num_samples in (1, 5, 50)]
         path.write_text(json.dumps(results, indent=1) + "\n")
-    print(write_page(results, arguments.out / "benchmarks.md"))
+    page = write_page(results, arguments.out / "benchmarks.md")
+    print(page)
     if arguments.publish:
         RESULTS.write_text(path.read_text())
-        write_page(results, RESULTS.with_suffix(".md"))
+        RESULTS.with_suffix(".md").write_text(page)
     wrong = [f"{e['name']}: {s}" for e in results["cases"] for s, r in e["systems"].items() if not agrees(r)]
     if wrong:
         sys.exit("These did not compute the same as iwax, and are not compared: " + "; ".join(wrong))

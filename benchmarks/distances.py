@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.case import ESTIMATOR
 
-__all__ = ["AHEAD", "PRODUCTS", "can_be_met", "distances", "nearest_peer", "ratio"]
+__all__ = ["AHEAD", "PRODUCTS", "can_be_met", "distances", "nearest_peer", "ratio", "standing"]
 
 PRODUCTS = "bare matrix products"
 OURS = ("iwax", "iwax.log_likelihood")
@@ -37,6 +37,13 @@ def nearest_peer(entry: Entry) -> tuple[str, float] | None:
     times = {peer: ratio(entry, peer, ours) for peer in (*PEERS, *PEERS_OF_LIKELIHOOD) if peer in entry["systems"]}
     peer = min(times, key=lambda name: times[name], default=None)
     return None if peer is None else (peer, times[peer])
+
+
+def standing(times: float) -> str:
+    """Of a peer that takes so many times as long as iwax: "behind", "ahead", or "level" within AHEAD."""
+    if abs(times - 1) < AHEAD:
+        return "level"
+    return "behind" if times > 1 else "ahead"
 
 
 def can_be_met(entry: Entry, peer: str, times: float) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.distances import AHEAD, PRODUCTS, distances, nearest_peer, ratio
+from benchmarks.distances import AHEAD, PRODUCTS, distances, nearest_peer, ratio, standing
 from benchmarks.targets import against_iwae, likelihood_entry, targets
 
 __all__ = ["RESULTS", "write_page"]
@@ -81,24 +81,23 @@ def write_page(results: dict[str, Any], path: Path) -> str:
 def _in_short(train: list[Entry], entries: list[Entry]) -> str:
     """What the tables say, of the cases that have what it takes."""
     said = []
-    own = [distances(entry)["iwax"] for entry in train if distances(entry)]
+    own = [times["iwax"] for entry in train if (times := distances(entry))]
     if own:
         said.append(f"A step takes {_range(own)} times its bare matrix products.")
     nearest = [found[1] for entry in train if (found := nearest_peer(entry))]
     if nearest:
-        level = sum(abs(times - 1) < AHEAD for times in nearest)
-        behind, ahead = ([t for t in nearest if (t - 1) * way >= AHEAD] for way in (1, -1))
+        level = sum(standing(times) == "level" for times in nearest)
         said.append(
             f"Of {len(nearest)} cases the nearest peer is level with iwax, within {AHEAD:.0%}, in {level}, "
-            f"{_by(behind, 'behind')}, and {_by(ahead, 'ahead')}."
+            f"{_how_many(nearest, 'behind')}, and {_how_many(nearest, 'ahead')}."
         )
     for names, called in (((EAGER, COMPILED), "The faster PyTorch"), ((TRAINER,), "Pythae with its trainer")):
         times = [min(ratio(e, n, "iwax") for n in names) for e in train if all(n in e["systems"] for n in names)]
         if times:
             said.append(f"{called} takes {_range(times)} times as long as iwax.")
     likelihood = likelihood_entry(entries)
-    if likelihood is not None and distances(likelihood):
-        said.append(f"The likelihood takes {distances(likelihood)['iwax.log_likelihood']:.2f} times its products.")
+    if likelihood is not None and (times_of := distances(likelihood)):
+        said.append(f"The likelihood takes {times_of['iwax.log_likelihood']:.2f} times its products.")
     return " ".join(said)
 
 
@@ -106,9 +105,10 @@ def _range(values: list[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f}"
 
 
-def _by(times: list[float], how: str) -> str:
+def _how_many(nearest: list[float], how: str) -> str:
     """Such as "behind in 7, by up to 26%"."""
-    return f"{how} in {len(times)}, by up to {max(abs(t - 1) for t in times):.0%}" if times else f"{how} in none"
+    far = [abs(times - 1) for times in nearest if standing(times) == how]
+    return f"{how} in {len(far)}, by up to {max(far):.0%}" if far else f"{how} in none"
 
 
 def _profiles(profiles: list[str]) -> list[str]:
@@ -239,8 +239,8 @@ def _nearest(entry: Entry) -> str:
     if found is None:
         return ""
     peer, times = found
-    how = "level" if abs(times - 1) < AHEAD else f"{abs(times - 1):.0%} {'behind' if times > 1 else 'ahead'}"
-    return f"{peer}: {how}"
+    how = standing(times)
+    return f"{peer}: {how}" if how == "level" else f"{peer}: {abs(times - 1):.0%} {how}"
 
 
 def _targets(entries: list[Entry]) -> str:
