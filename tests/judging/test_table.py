@@ -23,7 +23,7 @@ X = np.arange(N)[:, None].astype(float)
 EXAMPLES = np.random.default_rng(9).normal(-90, 20, N)  # their log p, to which each model adds
 
 
-def fake_run(path, shift, *, seed=0, x=X, judged=True, epochs=2, **fields):
+def fake_run(path, shift, *, seed=0, x=X, judged=True, epochs=2, k=K, **fields):
     """A folder as training and judging leave it, of numbers made up."""
     config = RunConfig(objective="iwae", num_samples=5, dataset="tiny", epochs=2, seed=seed)
     path.mkdir(parents=True)
@@ -33,7 +33,7 @@ def fake_run(path, shift, *, seed=0, x=X, judged=True, epochs=2, **fields):
     folder.write_json("status.json", {"state": "finished", "epoch": epochs, "seconds": 5.0 + seed})
     if judged:
         rng = np.random.default_rng(seed + 100 * fields.get("num_samples", 0))
-        log_w = rng.normal(EXAMPLES + shift, 0.5, (K, N))
+        log_w = rng.normal(EXAMPLES + shift, 0.5, (k, N))
         evaluation = judge_log_weights(log_w, examples=x)
         folder.write("evaluation.npz", pack_arrays(evaluation))
         own = {"state": "finished", "binarize": "fixed", "seconds": 1.0}
@@ -102,6 +102,20 @@ def test_nothing_is_marked_of_runs_judged_on_other_examples(runs):
     assert "**" not in as_markdown(sheet)
     assert any("same binarised examples" in note for note in sheet.notes)
     assert "model" in sheet.columns
+
+
+def test_log_p_of_more_samples_is_not_marked_above_that_of_fewer(runs, capsys):
+    """It rises with them. The model that leads by a nat was judged with twice as many; its IWAE-64 may be marked."""
+    for seed in (2, 3):
+        fake_run(runs / "fifty" / f"seed{seed}", 1.2, seed=seed, num_samples=50, k=2 * K)
+    groups = group_runs([runs])
+    assert best_group(groups, "log_p") is None
+    assert best_group(groups, "neg_kl") is None
+    assert groups[best_group(groups, "iwae_64")].config.num_samples == 50
+    _, out, err = command(capsys, "table", runs)
+    assert "log p rests on 64, 128 samples" in err
+    assert f"--num-samples {2 * K}" in err
+    assert out.count("*") == 1
 
 
 def test_what_differs_besides_the_seed_is_a_line_and_a_column(runs):

@@ -81,6 +81,14 @@ def test_the_best_model_is_the_best_on_average_and_not_the_luckiest_seed(tmp_pat
     assert best_models([]) is None
 
 
+def test_no_model_is_best_where_another_was_judged_with_other_samples(tmp_path):
+    made = [record(IWAE, log_p=-80.0), record(ELBO, log_p=-84.0)]
+    made[1] = dataclasses.replace(made[1], evaluation=made[1].evaluation | {"num_samples": 640})
+    sheet = best_models([Run(one, tmp_path) for one in made])
+    assert [row[3].text for row in sheet.rows] == ["−80.00", "−84.00"]
+    assert not any(datum.kind == "best" for row in sheet.rows for datum in row)
+
+
 def test_the_outcome_of_claims_is_one_sentence():
     cells = [Cell("r", column, config, "nll") for column, config in CONFIGS.items()]
     claims = tuple(Claim(f"{i}", ((cells[i], cells[j]),)) for i, j in ((0, 1), (1, 0), (0, 2)))

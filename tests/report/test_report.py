@@ -206,13 +206,13 @@ def test_a_run_without_a_record_is_reported_and_fills_no_cell(results, tmp_path)
     found = gather(results, tmp_path / "runs")
     own = found[-1]
     assert [run.record.scale for run in found] == ["short", "short", "own"]
-    assert own.record.training["curve"] == [[r["epoch"], r["bound"]] for r in folder.metrics()]
+    assert [list(point) for point in own.record.training["curve"]] == [[r["epoch"], r["bound"]] for r in folder.metrics()]
     assert own.nll is None
     model, objective = ARCHITECTURES["one-layer"](key=jax.random.key(0), data_size=16), iwax.IWAE(num_samples=5)
     assert own.record.training["flop"] == 8 * training_flop(model, objective, jax.ShapeDtypeStruct((10, 16), "float32"))
     page = write_report(tmp_path / "none", tmp_path / "runs", tmp_path / "out", studies=[STUDY]).read_text()
     assert "0 of 1 numbers" in page
-    assert page.index("Your runs") < page.index("Summary") < page.index("A study")
+    assert page.index("<h2>Your runs") < page.index("A study</h2>") < page.index("<h2>What was run")
     told = []
     own_only = write_report(None, [folder.path], tmp_path / "own", studies=(), log=told.append).read_text()
     assert "Your runs" in own_only

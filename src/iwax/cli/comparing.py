@@ -85,7 +85,8 @@ def _advice(found: Any) -> list[str]:
         return []
     return [
         f"k-hat is above 0.7 for more than one in twenty examples of {', '.join(doubtful)}: its log p lies below the "
-        "truth by an unknown amount, which no error here holds. Draw more samples, or check by iwax anneal."
+        "truth by an unknown amount, which no error here holds. Draw more samples, or check by iwax anneal RUN, "
+        'which takes pip install "iwax[diagnostics]".'
     ]
 
 

@@ -102,7 +102,7 @@ def khat_advice(above_limit: float, above_half: float = 0.0) -> str | None:
             f"Pareto k-hat is above {LIMIT} for {above_limit:.1%} of the examples: there log p rests on a few weights, "
             "its Monte-Carlo error and bias are not to be trusted, and it probably lies well below the truth. "
             f"{TOO_SMALL} Draw more samples, train for a tighter posterior, or check by annealed importance "
-            "sampling (of a run: iwax anneal RUN)."
+            'sampling (of a run: iwax anneal RUN, which takes pip install "iwax[diagnostics]").'
         )
     if above_half > 0:
         return (

@@ -16,6 +16,8 @@ __all__ = ["MeanOverSeeds", "SeedGroup", "best_group"]
 
 CLEAR = 1.96  # errors beyond which a difference counts
 ROUNDING = 1e-6
+RISES_WITH_SAMPLES = ("log_p", "neg_kl")
+"""Numbers that rest on all the samples of an evaluation, and rise with how many they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +117,11 @@ class SeedGroup:
         hashes = {run.summary["test_hash"] for run in self.runs if run.summary}
         return hashes.pop() if len(hashes) == 1 else None
 
+    @property
+    def samples_judged(self) -> frozenset[int]:
+        """k: how many samples of each example the evaluations of its runs had."""
+        return frozenset(run.summary["num_samples"] for run in self.runs if "num_samples" in run.summary)
+
 
 def best_group(groups: Sequence[SeedGroup], name: str) -> int | None:
     """The group with the highest mean of a number, if it is above each other by more than the error of that.
@@ -123,8 +130,11 @@ def best_group(groups: Sequence[SeedGroup], name: str) -> int | None:
 
         error^2 = Var_i(d_i) / N + sd_A^2 / S_A + sd_B^2 / S_B        over N examples, and S seeds each
 
-    of which 1.96 are wanted. None also where a group has no number, was judged on other examples, or there is one only.
+    of which 1.96 are wanted. None also where a group has no number, was judged on other examples, or there is one only;
+    and of log p and -KL where not all were judged with as many samples.
     """
+    if name in RISES_WITH_SAMPLES and len(frozenset().union(*(group.samples_judged for group in groups))) > 1:
+        return None
     numbers, of_examples = [group.number(name) for group in groups], [group.over_examples(name) for group in groups]
     if len(groups) < 2 or len({group.test_hash for group in groups}) != 1 or name not in PAIRED:
         return None

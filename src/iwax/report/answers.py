@@ -58,7 +58,8 @@ def best_models(runs: Sequence[Run], studies: Sequence[Study] = ()) -> Sheet | N
     rows = []
     for dataset, kinds in sorted(groups.items()):
         ranked = sorted(kinds.values(), key=lambda group: -_mean(group))[:BEST]
-        rows += [_row(group, published.get(dataset), is_best=i == 0) for i, group in enumerate(ranked)]
+        alike = len({_how_judged(group[0]) for group in ranked}) == 1  # log p rises with the number of samples
+        rows += [_row(group, published.get(dataset), is_best=alike and i == 0) for i, group in enumerate(ranked)]
     compared = {name: one for name, one in published.items() if name in groups}
     notes = (
         "Log p of test images in nats, higher is better; ± is the standard deviation over seeds, if there are several. "
@@ -72,10 +73,13 @@ def best_models(runs: Sequence[Run], studies: Sequence[Study] = ()) -> Sheet | N
 def _kind(record: Record) -> tuple[Any, ...]:
     """What runs have in common that differ by their seed alone, and were judged alike."""
     names = ("model", "protocol", "init_from", "train_images")
-    config, judged = record.config, record.evaluation
+    config, epochs = record.config, record.training["epochs"]
     how = [str(config.get(name)) for name in names]
-    lengths = (record.training["epochs"], judged.get("num_images"), judged.get("num_samples"))
-    return objective_name(config), *how, *lengths, record.scale
+    return objective_name(config), *how, epochs, *_how_judged(record), record.scale
+
+
+def _how_judged(record: Record) -> tuple[Any, Any]:
+    return record.evaluation.get("num_images"), record.evaluation.get("num_samples")
 
 
 def _row(group: Sequence[Record], published: Published | None, *, is_best: bool) -> tuple[Datum, ...]:

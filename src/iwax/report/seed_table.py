@@ -146,7 +146,13 @@ def _notes(groups: Sequence[SeedGroup], best: dict[str, int | None]) -> tuple[st
         notes.append(f"{counted(unjudged, 'run')} without an evaluation: run `iwax evaluate RUN`.")
     if len({group.test_hash for group in groups if any(run.summary for run in group.runs)}) > 1:
         notes.append("Not all were judged on the same binarised examples, so that nothing is marked as best.")
-    elif any(best[column] is not None for column in best):
+    if len(counts := sorted(frozenset().union(*(group.samples_judged for group in groups)))) > 1:
+        few_to_many = ", ".join(f"{count:,}" for count in counts)
+        notes.append(
+            f"log p rests on {few_to_many} samples, and rises with their number: neither it nor −KL is marked. "
+            f"`iwax evaluate RUN --num-samples {counts[-1]}` judges with as many."
+        )
+    if any(best[column] is not None for column in best):
         notes.append("Bold: above every other line by more than 1.96 errors of the paired difference.")
     if doubtful := [group for group in groups if (found := group.number("khat_above_0.7")) and found.mean > 0.05]:
         notes.append(

@@ -92,6 +92,7 @@ def plan(
     run = run.on(data)
     run = run.fitting(len(training_images(run, data)))
     trainer, state = prepare(run, data, own, check=True)
+    trainer.notice_left_out()
     environment = current_environment(data, command) | _examples(data, run) | (more or {})
     environment |= _validation(data, run)
     environment["protocol"] = {

@@ -219,11 +219,11 @@ class Recipe:
         return EarlyPart(length, self.early_samples)
 
     def fitting(self, num_examples: int) -> "Recipe":
-        """The recipe with a batch size that fits so few training examples: a tenth of them, where its own is larger.
+        """The recipe with a batch size that fits so few training examples: a tenth of them, where its own is more than half.
 
         Warns (NoticeWarning) then.
         """
-        if self.batch_size <= num_examples:
+        if 2 * self.batch_size <= num_examples:
             return self
         fitting = max(1, num_examples // 10)
         warnings.warn(
