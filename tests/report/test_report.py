@@ -206,7 +206,8 @@ def test_a_run_without_a_record_is_reported_and_fills_no_cell(results, tmp_path)
     found = gather(results, tmp_path / "runs")
     own = found[-1]
     assert [run.record.scale for run in found] == ["short", "short", "own"]
-    assert [list(point) for point in own.record.training["curve"]] == [[r["epoch"], r["bound"]] for r in folder.metrics()]
+    curve = [[r["epoch"], r["bound"]] for r in folder.metrics()]
+    assert [list(point) for point in own.record.training["curve"]] == curve
     assert own.nll is None
     model, objective = ARCHITECTURES["one-layer"](key=jax.random.key(0), data_size=16), iwax.IWAE(num_samples=5)
     assert own.record.training["flop"] == 8 * training_flop(model, objective, jax.ShapeDtypeStruct((10, 16), "float32"))

@@ -219,7 +219,7 @@ class Recipe:
         return EarlyPart(length, self.early_samples)
 
     def fitting(self, num_examples: int) -> "Recipe":
-        """The recipe with a batch size that fits so few training examples: a tenth of them, where its own is more than half.
+        """The recipe with a batch size that fits so few training examples: a tenth, where its own is over half of them.
 
         Warns (NoticeWarning) then.
         """
