@@ -168,8 +168,10 @@ def test_what_sweep_and_evaluate_of_seeds_print_has_the_keys_of_the_page(folder,
     assert list(found) == ["runs", "rate"]
     assert list(found["runs"][0]) == keys_of("iwax sweep", "key of `runs`")
     assert list(found["rate"]) == ["device", "startup", "points"]
-    (group,) = printed(capsys, "evaluate", out, "--num-samples", 64, "--num-images", 5)
+    assert printed(capsys, "sweep", "--out", out, "--seed", 1, "--seeds", 2, *TINY)["failed"] == []
+    (group,) = printed(capsys, "evaluate", out, "--num-samples", 64, "--num-images", 5, "--seed", 5)
     assert list(group) == ["runs", "over_seeds"]
     of_one = [key.replace("iwae_K", "iwae_64") for key in keys_of("iwax evaluate")]
-    assert list(group["runs"][0]) == ["run", "seed", *of_one]
+    assert list(group["runs"][0]) == ["run", "training_seed", *of_one]
+    assert [(run["training_seed"], run["seed"]) for run in group["runs"]] == [(0, 5), (1, 5), (2, 5)]
     assert list(group["over_seeds"]["log_p"]) == ["mean", "sd", "count", "mc_error", "data_error"]

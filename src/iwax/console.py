@@ -49,10 +49,10 @@ class ProgressBar:
 
 
 def say_source(dataset: Any) -> None:
-    """Where a data set came from, what was tried before, and its notice if it has one."""
+    """What a data set is and where it came from, what was tried before, and its notice if it has one."""
     for source in dataset.tried:
         notices.print(f"  {source}", style="dim", markup=False)
-    notices.print(f"{dataset.name}: {dataset.source}", markup=False)
+    notices.print(f"{dataset}".replace("\n", ", "), markup=False)
     if dataset.notice:
         notices.print(dataset.notice, style="bold yellow", markup=False)
 

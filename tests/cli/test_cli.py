@@ -125,7 +125,10 @@ def test_objectives_says_what_learning_beta_does(capsys):
     ("options", "message"),
     [
         (["--objective", "iwea"], "Expected objective to be one of elbo, iwae, .* got 'iwea'. Did you mean 'iwae'?"),
-        (["--dataset", "mnits"], "Expected dataset to be one of mnist, .* got 'mnits'. Did you mean 'mnist'?"),
+        (
+            ["--dataset", "mnits"],
+            "Expected dataset to be one of mnist, .* got 'mnits', which is not there. Did you mean 'mnist'?",
+        ),
         (["--protocol", "burda"], "Expected recipe to be one of burda-paper.* Did you mean 'burda-"),
         (["--model", "one-layr"], "Expected model to be one of one-layer, .* Did you mean 'one-layer'?"),
         (["--gradient", "doubly"], "Expected gradient to be one of reparameterized, .* got 'doubly'"),

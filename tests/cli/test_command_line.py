@@ -50,7 +50,7 @@ main(["train", "--dataset", "faces", "--data-dir", "nowhere", "--out", "x"])  # 
     assert len(lines) == len(REFUSED) + 1, done.stderr
     assert all(line.startswith("iwax: ") for line in lines)
     assert "Did you mean 'iwae'?" in lines[0]
-    assert "or a path to your own; got 'mnits'. Did you mean 'mnist'?" in lines[1]
+    assert "or a path to your own; got 'mnits', which is not there. Did you mean 'mnist'?" in lines[1]
     assert "Expected recipe to be one of" in lines[2]
     assert "Did you mean 'two-layer-vae'?" in lines[6]
     assert "faces" in lines[-1]

@@ -30,7 +30,14 @@ def test_an_unknown_data_set_is_refused_with_the_nearest(name, remedy):
             ValueError, match=r"^Expected dataset to be one of mnist, mnist-sample, omniglot, "
         ) as caught:
             act(name)
-        assert str(caught.value).endswith(f"; got {name!r}. {remedy}")
+        assert str(caught.value).endswith(f"; got {name!r}, which is not there. {remedy}")
+
+
+def test_a_name_mistyped_is_looked_for_in_this_folder(tmp_path, monkeypatch):
+    (tmp_path / "faces").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"got 'facse', which is not there\. Did you mean 'faces'\?"):
+        load("facse")
 
 
 def test_an_unknown_split_is_refused_with_the_nearest():

@@ -123,9 +123,24 @@ def test_what_is_not_there_is_refused(tmp_path):
     for path in (tmp_path / "own.npy", str(tmp_path / "folder"), "here/data.csv", "own.npz"):
         with pytest.raises(
             ValueError,
-            match=r"Expected dataset to be a file of \.npy, \.npz, .* or a folder of images; got .*Check the path",
+            match=r"Expected dataset to be a file of \.npy, \.npz, .* or a folder of images; got .*: there is nothing",
         ):
             load(path)
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(ValueError, match=r"got .*facse: there is nothing\. Did you mean 'faces'\?"):
+        load(tmp_path / "facse")
+    with pytest.raises(ValueError, match=r"got .*notes\.txt, which is none\."):
+        load(tmp_path / "notes.txt")
+
+
+def test_a_handful_of_examples_is_said_to_be_one(save, tmp_path):
+    """An image alone, 8 x 8, was taken for eight rows without a word."""
+    with pytest.warns(DataWarning, match=r"8 examples of shape \(8,\) are few .* One image has the shape \(1, height"):
+        load(save(np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)))
+    enough = np.random.default_rng(0).integers(0, 256, (10, 8), np.uint8)
+    np.save(tmp_path / "enough.npy", enough)
+    assert load(tmp_path / "enough.npy").notice is None
 
 
 def write(folder, images, mode="L"):
@@ -222,9 +237,9 @@ def test_what_is_transparent_is_white_or_black_by_choice_and_said(tmp_path, mode
     image = ink(True, palette).convert(mode) if mode != "P" else ink(True, palette)
     assert not np.asarray(image.convert("L")).any()
     image.putpixel((0, 0), (255, 255) if mode == "LA" else (255,) * 4 if mode == "RGBA" else 1)  # or all is black
-    for name in ("a.png", "b.png"):
-        image.save(tmp_path / name)
-    with pytest.warns(DataWarning, match=r"2 of 2 images of .* have transparent pixels, which became white; .*black"):
+    for number in range(10):
+        image.save(tmp_path / f"{number}.png")
+    with pytest.warns(DataWarning, match=r"10 of 10 images of .* have transparent pixels, which became white; .*black"):
         data = load(tmp_path)
     expected = 255 - np.asarray(ink(False, False))
     np.testing.assert_array_equal(data.train[0][:, 1:], expected[:, 1:])
@@ -241,6 +256,7 @@ def test_half_transparent_ink_is_half_grey(tmp_path):
     assert as_array([image]).tolist() == [[[204, 0]]]
 
 
+@pytest.mark.filterwarnings("ignore:2 examples .* are few")
 def test_a_picture_is_turned_as_its_exif_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the first row is on the right

@@ -62,6 +62,7 @@ def test_the_slope_of_a_power_law_and_its_error():
     counts, rng = np.array([1, 10, 100, 1000]), np.random.default_rng(0)
     snr = 3 * counts**-0.5
     assert fit_slope(counts, snr, np.zeros(4)).value == pytest.approx(-0.5)
+    assert np.isnan(fit_slope(counts[:1], snr[:1], np.zeros(1))).all()  # of one there is none
     error = snr * [0.01, 0.02, 0.03, 0.02]
     noisy = [fit_slope(counts, rng.normal(snr, error), error) for _ in range(2000)]
     assert np.std([slope.value for slope in noisy]) == pytest.approx(noisy[0].error, rel=0.06)

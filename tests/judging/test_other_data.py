@@ -26,7 +26,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("other")
     np.save(folder / "own.npy", tiny_data().train)
     np.save(folder / "unlike.npy", 255 - tiny_data(seed=1, train=60).train)
-    np.save(folder / "larger.npy", np.arange(180, dtype=np.uint8).reshape(5, 6, 6))
+    np.save(folder / "larger.npy", np.arange(360, dtype=np.uint16).astype(np.uint8).reshape(10, 6, 6))
     config = tiny_config(dataset=str(folder / "own.npy"), epochs=1)
     return new_run(config, folder / "run", command=[]).path
 

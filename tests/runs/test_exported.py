@@ -69,6 +69,16 @@ def file(run, tmp_path_factory):
     return out
 
 
+def test_a_file_is_not_written_over_unasked(run, tmp_path, capsys):
+    out = tmp_path / "model.safetensors"
+    out.write_text("somebody's")
+    status, _, err = command(capsys, "export", run, "--out", out)
+    assert (status, out.read_text()) == (2, "somebody's")
+    assert err == f"iwax: Expected --out to be a new file; {out} is there. --overwrite replaces it.\n"
+    assert command(capsys, "export", run, "--out", out, "--overwrite")[0] == 0
+    assert iwax.load(out)
+
+
 def test_an_exported_file_is_the_model_to_the_bit(run, file):
     loaded, original = iwax.load(file), iwax.load(run)
     assert jax.tree.structure(loaded) == jax.tree.structure(original)

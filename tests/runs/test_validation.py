@@ -186,6 +186,15 @@ def test_the_range_of_pictures_is_not_taken_from_the_test_images(tmp_path):
     assert max(ranges["with"]) < 10 < 100 < max(ranges["without"])
 
 
+def test_how_far_an_unfinished_run_came_is_said_with_its_model(undisturbed, tmp_path):
+    folder = new_run(tiny_config(epochs=50), tmp_path / "run", data=DATA, time_limit=1e-9)
+    said = load_run(folder.path, data=DATA).words
+    assert said.startswith("Trained for ")
+    assert said.endswith(f" of 50 epochs so far (stopped); iwax train --resume {folder.path} goes on.")
+    (folder.path / runs.STATUS).write_text("{")
+    assert load_run(folder.path, data=DATA).words == ""
+
+
 def test_judging_takes_the_best_checkpoint_and_says_so(undisturbed):
     best, last = load_run(undisturbed.path, data=DATA), load_run(undisturbed.path, data=DATA, checkpoint="last")
     assert best.checkpoint_sha256 == read_checkpoint(undisturbed.path / runs.BEST).sha256

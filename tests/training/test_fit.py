@@ -141,6 +141,7 @@ class TestWhatIsRefused:
         ):
             fit(recipe="burda-papr")
 
+    @pytest.mark.filterwarnings("ignore:Batches of 20 leave 10 of the 50")
     def test_one_recipe_is_given_by_one_of_its_names(self):
         old_name = fit(recipe=None, protocol=FLAT, epochs=1)
         assert old_name.records == fit(epochs=1).records != fit(recipe="burda-paper", epochs=1).records

@@ -211,12 +211,12 @@ def test_never_shuffled_batches_come_in_file_order():
 
 
 def test_fit_applies_what_is_different_for_the_data_set():
-    x = np.ones((450, 1), np.float32)
+    x = np.ones((480, 1), np.float32)
     data = Dataset(train=x, test=x, name="mnist", split="standard", checksums={}, source="here")
     fitted = iwax.fit(
         Shift(jnp.zeros([])), iwax.ELBO(), data, recipe="burda-code", key=jax.random.key(0), epochs=1, binarize="none"
     )
-    assert fitted.records[-1]["step"] == (450 - 400) // 20
+    assert fitted.records[-1]["step"] == (480 - 400) // 20
 
 
 @pytest.mark.parametrize(

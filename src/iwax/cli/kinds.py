@@ -74,9 +74,12 @@ def check_dataset(name: str | None, data_dir: str | None) -> None:
 def check_open(field: str, value: str) -> None:
     """Raises ValueError for a word that is none of the choices of an open field."""
     if value not in CHOICES[field]:
+        here, where = [], ""
+        if field == "dataset":  # a word may be the name of what is in this folder
+            here, where = sorted(path.name for path in Path().iterdir()), ", which is not there"
         raise IwaxError(
-            f"Expected {field} to be one of {', '.join(CHOICES[field])}{OPEN[field]}; got {value!r}."
-            f"{nearest(value, CHOICES[field])}"
+            f"Expected {field} to be one of {', '.join(CHOICES[field])}{OPEN[field]}; got {value!r}{where}."
+            f"{nearest(value, [*CHOICES[field], *here])}"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from iwax.cli.executing import executor_of, failed_lines, watched
-from iwax.console import number, print_table
+from iwax.console import notices, number, print_table
 from iwax.files import dumps, loads, write_whole
 
 __all__ = ["evaluate_by_executor", "evaluate_part"]
@@ -92,6 +92,9 @@ def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None
         title = f"{first['num_examples']} test images, k = {first['num_samples']} (nats)"
         cells = [[run.name, *(number(one[name]) for name in COLUMNS.values())] for run, one in summaries.items()]
         print_table(title, ["run", *COLUMNS], cells)
+        if len(summaries) > 1:
+            where = " ".join(str(run) for run in runs)
+            notices.print(f"iwax table {where} has the means and spreads over the seeds.", markup=False)
     bad = [line for outcome in outcomes for line in failed_lines(outcome)]
     if bad:
         click.echo("\n".join([f"{len(folders) - len(summaries)} of {len(folders)} runs are not judged:", *bad]))

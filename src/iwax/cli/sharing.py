@@ -7,6 +7,7 @@ import click
 from iwax.cli.options import checkpoint_option, data_dir_option
 from iwax.cli.sources import opened, run_argument, trust_code_option
 from iwax.console import notices
+from iwax.errors import IwaxError
 
 __all__ = ["export"]
 
@@ -14,6 +15,7 @@ __all__ = ["export"]
 @click.command()
 @run_argument
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write, .safetensors.")
+@click.option("--overwrite", is_flag=True, help="Replace the file, if it is there.")
 @click.option("--push", metavar="OWNER/NAME", help='Also put it on the Hugging Face hub (pip install "iwax[hub]").')
 @click.option("--private", is_flag=True, help="With --push: a new repository is private.")
 @checkpoint_option
@@ -22,6 +24,7 @@ __all__ = ["export"]
 def export(
     run: Path,
     out: Path,
+    overwrite: bool,
     push: str | None,
     private: bool,
     checkpoint: str | None,
@@ -35,6 +38,8 @@ def export(
     """
     if private and push is None:
         raise click.UsageError("Expected --private together with --push OWNER/NAME; got it alone.")
+    if out.exists() and not overwrite:
+        raise IwaxError(f"Expected --out to be a new file; {out} is there. --overwrite replaces it.")
     from iwax.runs import export_run, push_model
 
     card = export_run(opened(run, data_dir, trust_code, checkpoint=checkpoint), out)

@@ -35,7 +35,7 @@ def opened(
 ) -> Any:
     """The run, loaded, with its results in `out` if given; refused first where what it `needs` is not installed.
 
-    Says which checkpoint it is where the run keeps two.
+    Says which checkpoint it is where the run keeps two, and how far a run came that is not finished.
     """
     if needs is not None:
         check_installed(*needs)

@@ -168,9 +168,10 @@ def places_of(name: str | os.PathLike[str], data_dir: DataDir) -> list[Path]:
 def _entry(name: str | os.PathLike[str]) -> Entry:
     if name in DATASETS:
         return DATASETS[str(name)]
+    beside = sorted(place.name for place in Path().iterdir())  # where such a path would be
     raise IwaxError(
-        f"Expected dataset to be one of {', '.join(DATASETS)}, or a path to {KINDS}; got {str(name)!r}."
-        f"{nearest(name, DATASETS)}"
+        f"Expected dataset to be one of {', '.join(DATASETS)}, or a path to {KINDS}; got {str(name)!r}, which "
+        f"is not there.{nearest(name, [*DATASETS, *beside])}"
     )
 
 

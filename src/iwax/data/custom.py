@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from iwax.checks import check_choice
+from iwax.checks import check_choice, nearest
 from iwax.data.arrays import read_npy, read_npz
 from iwax.data.checks import check_images, check_varied
 from iwax.data.dataset import Dataset, array_sha256
@@ -22,6 +22,7 @@ from iwax.errors import IwaxError
 
 TABLES = (".csv", ".parquet")
 FILES = (".npy", ".npz", *TABLES)
+FEW = 10  # examples, of which it is said how many there are
 KINDS = f"a file of {', '.join(FILES)} or IDX, or a folder of images"
 
 Read = tuple[dict[str, np.ndarray], list[str]]
@@ -76,6 +77,12 @@ def load_own(
     elif split not in (None, GIVEN):
         raise IwaxError(f"Expected split {GIVEN!r} for {path}, which has train and test; got {split!r}. Omit it.")
     _check_shapes(path, parts)
+    if (count := len(parts["train"]) + len(parts["test"])) < FEW:
+        notices = [
+            *notices,
+            f"{count} examples of shape {parts['train'].shape[1:]} are few to train and judge a model. One image has "
+            "the shape (1, height, width).",
+        ]
     return Dataset(
         parts["train"],
         parts["test"],
@@ -117,7 +124,10 @@ def _read(path: Path, columns: list[str] | None, background: str | None) -> Read
         return {part: read_idx(file) for part, file in packed.items()}, []
     if path.is_dir():
         return read_folder(path, background)
-    raise IwaxError(f"Expected dataset to be {KINDS}; got {path}. Check the path.")
+    if path.exists():
+        raise IwaxError(f"Expected dataset to be {KINDS}; got {path}, which is none.")
+    beside = sorted(place.name for place in path.parent.iterdir()) if path.parent.is_dir() else []
+    raise IwaxError(f"Expected dataset to be {KINDS}; got {path}: there is nothing.{nearest(path.name, beside, '')}")
 
 
 def _read_files(parts: dict[str, Path], columns: list[str] | None) -> Read:

@@ -1,5 +1,6 @@
 """Slopes, table and figures of `iwax.experiments.rainforth_snr`."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,7 +62,9 @@ class Line(NamedTuple):
 
 
 def fit_slope(counts: np.ndarray, snr: np.ndarray, error: np.ndarray) -> Slope:
-    """Of log SNR in log count by least squares, with the errors of the SNRs carried through."""
+    """Of log SNR in log count by least squares, with the errors of the SNRs carried through; NaN of fewer than two."""
+    if len(counts) < 2:
+        return Slope(math.nan, math.nan)
     t = np.log(counts) - np.mean(np.log(counts))
     weights = t / np.sum(t**2)
     return Slope(float(weights @ np.log(snr)), float(np.sqrt(np.sum((weights * error / snr) ** 2))))
@@ -110,7 +113,7 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     rows = [head, ["---"] * len(head)]
     for line in sorted(found, key=lambda line: (line.deviation, line.group)):
         values = [f"{_shown(snr, 3)} ± {_shown(error, 2)}" for snr, error in zip(line.snr, line.error, strict=True)]
-        slope = f"{line.slope.value:+.2f} ± {line.slope.error:.2f}"
+        slope = f"{line.slope.value:+.2f} ± {line.slope.error:.2f}" if math.isfinite(line.slope.value) else "—"
         name = LABELS[line.varied, line.gradient]
         rows.append([f"{line.deviation:g}", GROUPS[line.group], name, *values, slope, f"{line.expected:+.1f}"])
         if np.isfinite(line.closed_form).any():

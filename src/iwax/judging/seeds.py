@@ -37,7 +37,7 @@ class JudgedSeeds:
         """All of it in values that JSON has."""
         named = zip(self.runs, self.seeds, self.summaries, strict=True)
         return {
-            "runs": [{"run": run, "seed": seed, **summary} for run, seed, summary in named],
+            "runs": [{"run": run, "training_seed": seed, **summary} for run, seed, summary in named],
             "over_seeds": {name: dataclasses.asdict(mean) for name, mean in self.means.items()},
         }
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import differences, what_computes
 from iwax.runs.extension import before_extensions
-from iwax.runs.folder import CONFIG, ENVIRONMENT, MODEL, RunFolder
+from iwax.runs.folder import CONFIG, ENVIRONMENT, MODEL, STATUS, RunFolder
 from iwax.runs.initial import architecture, build_model, training_images
 from iwax.runs.kinds import selected_of
 from iwax.runs.paths import check_same, data_of_run
@@ -65,13 +66,23 @@ class LoadedRun:
 
     @property
     def words(self) -> str:
-        """Which checkpoint it is, where there is more than one."""
-        if not self.selected:
-            return ""
-        return (
-            f"The checkpoint of epoch {self.selected['epoch']}, the best by {self.selected['by']} "
-            f"({self.selected['value']:.3f} nats); --checkpoint last takes the last."
-        )
+        """Which checkpoint it is, where there is more than one; and how far the run came, where it is not finished."""
+        said: list[str] = []
+        status: dict[str, Any] = {}
+        if self.selected:
+            said.append(
+                f"The checkpoint of epoch {self.selected['epoch']}, the best by {self.selected['by']} "
+                f"({self.selected['value']:.3f} nats); --checkpoint last takes the last."
+            )
+        with suppress(IwaxError):  # damaged, it keeps nobody from the model
+            status = self.folder.json(STATUS)
+        if status.get("state") not in (None, "finished"):
+            path = self.folder.path
+            said.append(
+                f"Trained for {status.get('epoch', 0)} of {status.get('epochs', 'unknown')} epochs so far "
+                f"({status['state']}); iwax train --resume {path} goes on."
+            )
+        return " ".join(said)
 
     @functools.cached_property
     def data(self) -> Dataset:

@@ -59,20 +59,21 @@ def data_of_run(
         if name in DATASETS:
             place, data = Path(name), load_data(config, data_dir)
         elif place is None:
-            raise _not_there(name, began or {})
+            raise _not_there(name, began or {}, data_dir)
         else:
             data = load_data(dataclasses.replace(config, dataset=str(place)))
     check_same(data, str(place), began or {})
     return data
 
 
-def _not_there(name: str, began: Mapping[str, Any]) -> IwaxError:
+def _not_there(name: str, began: Mapping[str, Any], data_dir: str | Path | None) -> IwaxError:
     where = "" if os.path.isabs(name) else f", from the folder {os.getcwd()}"
     given = began.get("dataset_as_given")
     where += f" (given as {given})" if given not in (None, name) else ""
     remedy = "." if os.path.isabs(name) else ", or go to the folder in which the run was started."
+    looked = "" if data_dir is None else f", nor {f'in {data_dir}' if Path(data_dir).exists() else f'at {data_dir}'}"
     return IwaxError(
-        f"Expected the data of this run to be at {name}{where}; there is nothing. Name by --data "
+        f"Expected the data of this run to be at {name}{where}; there is nothing{looked}. Name by --data "
         f"where {Path(name).name} is now, or the folder that holds it{remedy}"
     )
 

@@ -63,8 +63,8 @@ def fit(
         key: seed of everything random: shuffling, binarisation, samples of z.
         epochs: passes over the data, more of them after a result; the whole schedule of the recipe if left out, else
             it is cut off there. Of a recipe with an early part of fewer samples, that is a part of these.
-        batch_size: if left out the recipe's, or a tenth of the examples where that is more than half of them (a
-            `NoticeWarning` says so, and where whole batches leave many examples out of each epoch).
+        batch_size: if left out the recipe's, or a tenth of the examples where that is more than half of them
+            (a `NoticeWarning` says so, and where whole batches leave a fifth or more out of each epoch).
         binarize: "dynamic" (afresh at each visit), "fixed", "threshold", "intensities" (grey values / 255) or "none"
             (values as they are); see `iwax.data.binarize`. What the model's likelihood is no density of is refused, if
             the model says what it is by `real_valued`, as `iwax.VAE` does.

@@ -221,9 +221,9 @@ class Recipe:
     def fitting(self, num_examples: int) -> "Recipe":
         """The recipe with a batch size that fits so few training examples: a tenth, where its own is over half of them.
 
-        Warns (NoticeWarning) then.
+        Warns (NoticeWarning) then. All of them are a batch, too.
         """
-        if 2 * self.batch_size <= num_examples:
+        if 2 * self.batch_size <= num_examples or self.batch_size == num_examples:
             return self
         fitting = max(1, num_examples // 10)
         warnings.warn(

@@ -92,9 +92,9 @@ class Trainer:
         return num_examples(self.images) // self.batch_size
 
     def notice_left_out(self) -> None:
-        """Warn (NoticeWarning) where whole batches leave a tenth of the training examples or more out of each epoch."""
+        """Warn (NoticeWarning) where whole batches leave a fifth of the training examples or more out of each epoch."""
         count, size = num_examples(self.images), self.batch_size
-        if 10 * (count % size) < count:
+        if 5 * (count % size) < count:
             return
         better = min(range(size, size // 2, -1), key=lambda other: count % other)
         warnings.warn(
