@@ -2,15 +2,23 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Never, TypeVar
 
-from iwax.errors import IwaxError
+from iwax.errors import IwaxError, UnknownNameError
 
-__all__ = ["LARGEST", "MOST_SEEDS", "check_choice", "check_positive_integer", "check_seed", "nearest"]
+__all__ = ["LARGEST", "MOST_SEEDS", "Named", "check_choice", "check_positive_integer", "check_seed", "nearest"]
 
 LARGEST = 2**31 - 1  # of counts and sizes, which are 32 bits wide on a device
 LARGEST_SEED = 2**32 - 1
 MOST_SEEDS = 10_000  # of one configuration in one command, which makes a run of each before it trains the first
+V = TypeVar("V")
+
+
+class Named(dict[str, V]):
+    """A table by name, which says of a name that it does not have what it has, and which of it is nearest."""
+
+    def __missing__(self, name: Any) -> Never:
+        raise UnknownNameError(f"Expected one of {', '.join(self)}; got {name!r}.{nearest(name, self)}")
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:

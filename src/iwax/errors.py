@@ -13,6 +13,7 @@ __all__ = [
     "NotWritableError",
     "NoticeWarning",
     "OutOfMemoryError",
+    "UnknownNameError",
     "is_out_of_memory",
 ]
 
@@ -31,6 +32,12 @@ class IwaxError(ValueError):
 
 class IwaxTypeError(IwaxError, TypeError):
     """The same for something of the wrong type, or without a method that is needed."""
+
+
+class UnknownNameError(IwaxError, KeyError):
+    """A name that a table of iwax does not have, such as `iwax.ARCHITECTURES["onelayer"]`."""
+
+    __str__ = ValueError.__str__  # KeyError has quotation marks around it
 
 
 class MissingExtraError(IwaxError, ImportError):

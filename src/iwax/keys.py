@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +23,18 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from iwax.checks import check_seed
+from iwax.errors import IwaxTypeError
 
-__all__ = ["PURPOSES", "EvaluationKeys", "FormerEvaluationKeys", "TrainingKeys", "recorded", "root_key", "stream"]
+__all__ = [
+    "PURPOSES",
+    "EvaluationKeys",
+    "FormerEvaluationKeys",
+    "TrainingKeys",
+    "check_key",
+    "recorded",
+    "root_key",
+    "stream",
+]
 
 PURPOSES = {
     "test binarisation": "black and white test examples, once",
@@ -60,6 +71,13 @@ PURPOSES = {
 _LISTENERS: list[Callable[[str, Array], None]] = []
 
 
+def check_key(key: Any, name: str = "key") -> None:
+    """Raises TypeError for what is no key of JAX, such as a seed."""
+    if not isinstance(key, Array | np.ndarray):
+        such = f"jax.random.key({key})" if type(key) is int else "jax.random.key(0)"
+        raise IwaxTypeError(f"Expected {name} to be a key of JAX, such as {such}; got {key!r}.")
+
+
 def root_key(seed: int) -> PRNGKeyArray:
     """The key of a seed.
 
@@ -88,6 +106,7 @@ def stream(key: PRNGKeyArray, purpose: str) -> PRNGKeyArray:
     """
     if purpose not in PURPOSES:
         raise ValueError(f"Expected purpose to be one of {', '.join(PURPOSES)}; got {purpose!r}.")
+    check_key(key)
     data = jax.random.key_data(key)
     pattern = np.frombuffer(hashlib.sha256(purpose.encode()).digest(), np.uint32)[: data.shape[-1]]
     related = data ^ jnp.asarray(pattern)

@@ -26,7 +26,13 @@ __all__ = ["evaluate", "evaluation_rows"]
 
 @click.command()
 @click.argument("runs", metavar="RUN...", type=JUDGED, nargs=-1, required=True)
-@click.option("--num-samples", type=int, default=5000, show_default=True, help="k: importance samples per image.")
+@click.option(
+    "--num-samples",
+    type=int,
+    default=5000,
+    show_default=True,
+    help="k: importance samples per image, in whole blocks of --iwae-samples (of 5000: 4992).",
+)
 @iwae_samples_option
 @num_images_option("Use only the first this many test images; all if left out.")
 @click.option(

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from iwax.errors import IwaxError, IwaxTypeError
+from iwax.errors import IwaxError
 from iwax.extras import missing
 
 try:
@@ -40,6 +40,7 @@ from iwax.objectives import (
     SCORE_FUNCTION,
     AbstractObjective,
     as_differentiable_as,
+    check_objective,
     value_with_gradient_of,
     weighted_sum,
 )
@@ -190,10 +191,7 @@ def _has_equal_coefficients(objective: AbstractObjective) -> bool:
 
 def _check_objective(objective: Any) -> None:
     """Refuses objectives that are no function of log-weights, or that `SVI` cannot train."""
-    if not isinstance(objective, AbstractObjective):
-        raise IwaxTypeError(
-            f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
-        )
+    check_objective(objective)
     kind = type(objective)
     if objective.beyond_log_weights:
         raise IwaxError(

@@ -25,8 +25,9 @@ from iwax.diagnostics.moments import Moments
 from iwax.diagnostics.replicates import GROUPS, group_size, num_examples_of, parameter_group, stream_gradients
 from iwax.errors import IwaxError
 from iwax.evaluation import ROWS
+from iwax.keys import check_key
 from iwax.models import Model
-from iwax.objectives import AbstractObjective
+from iwax.objectives import AbstractObjective, check_objective
 
 __all__ = ["Directional", "GradientSNR", "GroupSNR", "gradient_snr"]
 
@@ -188,6 +189,8 @@ def gradient_snr(
     >>> found.inference.snr.offset.shape
     (2,)
     """
+    check_objective(objective)
+    check_key(key)
     check_positive_integer("num_replicates", num_replicates, 4)
     check_positive_integer("rows", rows)
     num_examples = num_examples_of(x)

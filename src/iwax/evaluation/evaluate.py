@@ -37,7 +37,7 @@ from iwax.evaluation.pareto import has_tail, pareto_khat, tail_size
 from iwax.evaluation.result import Evaluation
 from iwax.evaluation.streaming import ROWS, Tally, tallies
 from iwax.evaluation.units import unit_variances
-from iwax.keys import EvaluationKeys
+from iwax.keys import EvaluationKeys, check_key
 from iwax.models import Model
 
 __all__ = ["evaluate", "evaluate_batches", "gather", "log_likelihood", "samples_in_blocks", "tally_values"]
@@ -119,6 +119,7 @@ def log_likelihood(
     >>> bool(abs(error[0]) < 0.05)
     True
     """
+    check_key(key)
     check_positive_integer("num_samples", num_samples)
     check_positive_integer("rows", rows)
     for leaf in jax.tree.leaves(x):

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from iwax.checks import check_choice
+from iwax.checks import Named, check_choice
 from iwax.errors import IwaxError
+from iwax.keys import check_key
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
 from iwax.models.networks import ACTIVATIONS, INITS, SCALE_MAPS, BernoulliBlock, GaussianBlock
 
@@ -77,6 +78,7 @@ class VAE(eqx.Module):
                 "Expected hidden_sizes to hold one list of widths per stochastic layer; got "
                 f"{len(hidden_sizes)} for {len(latent_sizes)} layers."
             )
+        check_key(key)
         check_choice("likelihood", likelihood, LIKELIHOODS)
         check_choice("activation", activation, ACTIVATIONS)
         check_choice("scale_map", scale_map, SCALE_MAPS)
@@ -137,7 +139,10 @@ class VAE(eqx.Module):
             if math.prod(x.shape[-axes:]) == self.data_size:
                 x = x.reshape(*x.shape[:-axes], self.data_size)
                 return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
-        raise IwaxError(f"Expected x to have {self.data_size} values per example in its last axes; got {x.shape}.")
+        raise IwaxError(
+            f"Expected x to have {self.data_size} values per example in its last axes, as many as the model was made "
+            f"for; got shape {x.shape}. Make the model with data_size= as many as the data have."
+        )
 
 
 def _architecture(latent_sizes: Sequence[int], hidden_sizes: Sequence[Sequence[int]]) -> Callable[..., VAE]:
@@ -155,9 +160,11 @@ def _architecture(latent_sizes: Sequence[int], hidden_sizes: Sequence[Sequence[i
     return build
 
 
-ARCHITECTURES: dict[str, Callable[..., VAE]] = {
-    "one-layer": _architecture([50], [[200, 200]]),  # Burda et al. (2015), 425,284 parameters
-    "two-layer": _architecture([100, 50], [[200, 200], [100, 100]]),  # Burda et al. (2015), 521,084 parameters
-    "larger": _architecture([20], [[400, 400]]),  # the larger model of the second report, 973,624 parameters
-}
+ARCHITECTURES: Named[Callable[..., VAE]] = Named(
+    {
+        "one-layer": _architecture([50], [[200, 200]]),  # Burda et al. (2015), 425,284 parameters
+        "two-layer": _architecture([100, 50], [[200, 200], [100, 100]]),  # Burda et al. (2015), 521,084 parameters
+        "larger": _architecture([20], [[400, 400]]),  # the larger model of the second report, 973,624 parameters
+    }
+)
 """Name -> function of (key, data_mean, init, ...) -> VAE."""

@@ -1,5 +1,7 @@
 """Objectives: bounds on log p(x) with their gradient estimators. One paper a file; `OBJECTIVES` is the one table."""
 
+from iwax.checks import Named
+from iwax.objectives.abstract import check_objective
 from iwax.objectives.aisle import AISLE
 from iwax.objectives.autodiff import value_with_gradient_of, weighted_sum
 from iwax.objectives.catalog import ObjectiveInfo, describe
@@ -18,22 +20,24 @@ from iwax.objectives.tempering import check_kl_weight
 from iwax.objectives.thermodynamic import TVO
 from iwax.objectives.wake_sleep import RWS
 
-OBJECTIVES: dict[str, type[AbstractObjective]] = {
-    "elbo": ELBO,
-    "iwae": IWAE,
-    "miwae": MIWAE,
-    "ciwae": CIWAE,
-    "piwae": PIWAE,
-    "vr-iwae": VRIWAE,
-    "jvi": JVI,
-    "rws": RWS,
-    "aisle": AISLE,
-    "vimco": VIMCO,
-    "ovis": OVIS,
-    "tvo": TVO,
-    "elbo-analytic": AnalyticELBO,
-    "gdreg": GDReG,
-}
+OBJECTIVES: Named[type[AbstractObjective]] = Named(
+    {
+        "elbo": ELBO,
+        "iwae": IWAE,
+        "miwae": MIWAE,
+        "ciwae": CIWAE,
+        "piwae": PIWAE,
+        "vr-iwae": VRIWAE,
+        "jvi": JVI,
+        "rws": RWS,
+        "aisle": AISLE,
+        "vimco": VIMCO,
+        "ovis": OVIS,
+        "tvo": TVO,
+        "elbo-analytic": AnalyticELBO,
+        "gdreg": GDReG,
+    }
+)
 """Command-line name -> class. A new objective is one file and one row here."""
 
 __all__ = [
@@ -62,6 +66,7 @@ __all__ = [
     "Option",
     "as_differentiable_as",
     "check_kl_weight",
+    "check_objective",
     "describe",
     "every_option",
     "in_training",

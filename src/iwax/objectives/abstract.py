@@ -22,6 +22,7 @@ __all__ = [
     "SCORE_FUNCTION",
     "STICKING_THE_LANDING",
     "AbstractObjective",
+    "check_objective",
 ]
 
 REPARAMETERIZED = "reparameterized"
@@ -29,6 +30,14 @@ STICKING_THE_LANDING = "sticking-the-landing"
 DOUBLY_REPARAMETERIZED = "doubly-reparameterized"
 SCORE_FUNCTION = "score-function"  # its path coefficient is zero
 PATH_ONLY = (STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED)  # their score coefficient is zero
+
+
+def check_objective(objective: Any, name: str = "objective") -> None:
+    """Raises TypeError for what is no objective: a name, or a class that has not been called."""
+    if isinstance(objective, AbstractObjective):
+        return
+    called = f"{objective.__name__}()" if isinstance(objective, type) else "iwax.IWAE(num_samples=5)"
+    raise IwaxTypeError(f"Expected {name} to be an objective of iwax, such as {called}; got {objective!r}.")
 
 
 class AbstractObjective(eqx.Module):

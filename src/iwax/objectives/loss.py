@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.errors import IwaxError
-from iwax.keys import stream
+from iwax.keys import check_key, stream
 from iwax.models import Model, takes_key, with_key
+from iwax.objectives.abstract import check_objective
 from iwax.objectives.autodiff import once_differentiable, value_with_gradient_of
 from iwax.objectives.objective import AbstractObjective
 from iwax.objectives.tempering import Weight, check_kl_weight
@@ -32,13 +33,15 @@ def per_example_loss(
 
     Raises:
         ValueError: a KL weight for a model or an objective that cannot take one.
-        TypeError: from the second derivative, of an objective that has none.
+        TypeError: what is no objective, or no key; from the second derivative, of an objective that has none.
 
     >>> import iwax, jax
     >>> model, x = iwax.LinearGaussian.isotropic(2), jnp.ones((3, 2))
     >>> per_example_loss(model, iwax.IWAE(num_samples=5), x, jax.random.key(0)).shape
     (3,)
     """
+    check_objective(objective)
+    check_key(key)
     value, surrogate = _estimate(in_training(model, objective, key), objective, x, key, kl_weight)
     value, surrogate = as_differentiable_as(objective, value, surrogate, (model, objective, x))
     return -value_with_gradient_of(value, surrogate)

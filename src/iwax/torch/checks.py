@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from iwax.errors import IwaxError, IwaxTypeError
-from iwax.objectives import SCORE_FUNCTION, AbstractObjective
+from iwax.objectives import SCORE_FUNCTION, AbstractObjective, check_objective
 from iwax.torch.autograd import edge, edges_behind, shape_of
 
 __all__ = [
@@ -22,10 +22,7 @@ __all__ = [
 
 
 def check_inputs(objective: Any, log_p: Any, log_q: Any) -> None:
-    if not isinstance(objective, AbstractObjective):
-        raise IwaxTypeError(
-            f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
-        )
+    check_objective(objective)
     for given, value in (("log_p", log_p), ("log_q", log_q)):
         if not isinstance(value, Tensor):
             raise IwaxTypeError(f"Expected {given} to be a torch tensor; got {type(value).__name__}.")

@@ -9,8 +9,9 @@ from jaxtyping import PRNGKeyArray, PyTree
 from iwax.checks import check_positive_integer
 from iwax.data import Dataset, as_examples, check_examples, check_likelihood, check_stored, is_tree, num_examples
 from iwax.errors import IwaxError, IwaxTypeError, NonFiniteLossError
+from iwax.keys import check_key
 from iwax.models import Model
-from iwax.objectives import AbstractObjective
+from iwax.objectives import AbstractObjective, check_objective
 from iwax.training.course import Course, FitResult, resumed
 from iwax.training.recipe import Optimizer, Recipe
 from iwax.training.recipes import get_recipe
@@ -101,7 +102,7 @@ def fit(
     Raises:
         NonFiniteLossError: the loss became NaN or infinite.
         ValueError: data that do not fit the rule, the recipe or the likelihood; choices that do not go together.
-        TypeError: a recipe by each of its names, or what is no optimizer.
+        TypeError: what is no objective, no key or no optimizer; a recipe by each of its names.
 
     >>> import iwax, jax
     >>> x = iwax.LinearGaussian.isotropic(2).sample(jax.random.key(0), 100)
@@ -110,6 +111,8 @@ def fit(
     >>> len(result.records)
     2
     """
+    check_objective(objective)
+    check_key(key)
     chosen, before = get_recipe(_one_of(recipe, protocol)), model if isinstance(model, FitResult) else None
     chosen = chosen.for_run(data.name) if isinstance(data, Dataset) else chosen
     images = chosen.training_images(as_examples(data.train if isinstance(data, Dataset) else data))

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from iwax.checks import check_choice
+from iwax.checks import Named, check_choice
 from iwax.training.recipe import Overrides, Recipe, Stages
 
 __all__ = ["RECIPES", "get_recipe"]
@@ -120,7 +120,7 @@ _RECIPES = (
         epsilon=1e-4,
     ),
 )
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
+RECIPES: Named[Recipe] = Named({recipe.name: recipe for recipe in _RECIPES})
 """Command-line name -> recipe."""
 
 

@@ -6,9 +6,9 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from iwax.errors import IwaxError, IwaxTypeError
+from iwax.errors import IwaxError
 from iwax.models import Model
-from iwax.objectives import AbstractObjective
+from iwax.objectives import AbstractObjective, check_objective
 
 __all__ = ["UPDATES", "Alternating", "Phase", "Update", "ascended", "phases", "trainable"]
 
@@ -40,8 +40,7 @@ class Alternating(eqx.Module):
     def __check_init__(self) -> None:
         for name in ("inference", "generative"):
             objective = getattr(self, name)
-            if not isinstance(objective, AbstractObjective):
-                raise IwaxTypeError(f"Expected {name} to be an objective, such as iwax.IWAE(); got {objective!r}.")
+            check_objective(objective, name)
             if objective.learned:
                 raise IwaxError(
                     f"Expected {name} to be an objective with nothing to learn; got {type(objective).__name__} which "
