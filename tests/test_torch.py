@@ -242,7 +242,7 @@ def test_what_would_be_wrong_in_silence_is_refused(densities):
         iwax.torch.loss(DREG, log_p, log_q, z, log_q_frozen[0])
     with pytest.raises(ValueError, match="Expected detached samples for VIMCO with gradient='score-function'"):
         iwax.torch.loss(OBJECTIVES["vimco"](num_samples=4), log_p, log_q, z)
-    with pytest.raises(TypeError, match=r"Expected objective to be an iwax objective such as .*; got 'iwae'"):
+    with pytest.raises(TypeError, match=r"Expected objective to be an objective of iwax, such as .*; got 'iwae'"):
         iwax.torch.check_inputs("iwae", log_p, log_q)  # the public one is typed, and in tests that is checked before
     with pytest.raises(TypeError, match="Expected log_p to be a torch tensor; got ndarray"):
         iwax.torch.check_inputs(DREG, log_p.detach().numpy(), log_q)

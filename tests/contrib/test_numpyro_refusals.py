@@ -297,7 +297,7 @@ def test_objectives(objective, text):
 
 
 def test_what_is_no_objective():
-    with pytest.raises(TypeError, match="Expected objective to be an iwax objective"):
+    with pytest.raises(TypeError, match="Expected objective to be an objective of iwax"):
         ImportanceWeightedELBO(iwax.IWAE)
 
 

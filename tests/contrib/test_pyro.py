@@ -243,7 +243,7 @@ def test_what_has_no_weight_is_refused_by_name():
         evaluate(local_model, local_guide, X, 2)
     with pytest.raises(ValueError, match=r"got Bernoulli at site 'k'. Use an objective with a score-function"):
         iwae.loss_and_grads(mixture, drawn, X)
-    with pytest.raises(TypeError, match="Expected objective to be an iwax objective"):
+    with pytest.raises(TypeError, match="Expected objective to be an objective of iwax"):
         ImportanceWeightedELBO("iwae")
     doubly = ImportanceWeightedELBO(iwax.IWAE(num_samples=4, gradient=DOUBLY))
     guide = AutoMultivariateNormal(global_model)
