@@ -1007,7 +1007,7 @@ BUGS = [
     Bug("a file is exported over another unasked", "cli/sharing.py",
         "if out.exists() and not overwrite:", "if False:", "written_over", "issue 40",
         where=("tests/runs/test_exported.py",)),
-    Bug("an unfinished run is judged and not said to be one", "runs/loading.py",
+    Bug("a run that has not ended is judged as if it had", "runs/loading.py",
         'if status.get("state") not in (None, "finished"):', "if False:", "unfinished_run", "issue 40",
         where=("tests/runs/test_validation.py",)),
 ]  # fmt: skip
