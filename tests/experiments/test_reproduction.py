@@ -227,6 +227,26 @@ def test_what_may_round_otherwise_is_named():
     assert told == [f"jax: 0.1 -> {versions['jax']}"]
 
 
+def test_a_run_made_again_may_be_as_far_off_as_its_seeds_are_apart():
+    """One that leaves a plateau by chance ends nats away, by other rounding as by another seed; -KL is as ever."""
+    configs = [RunConfig(objective="elbo", seed=seed) for seed in range(3)]
+    seeds = [made.record(config, log_p=log_p) for config, log_p in zip(configs, (-90.0, -93.0, -91.0), strict=True)]
+    longer = made.record(RunConfig(objective="elbo", seed=3, epochs=99), log_p=-200.0)
+    found = verification._seeds(seeds[0], [longer, *seeds])
+    assert found == seeds
+    judged = 4 * 0.03 * 2**0.5
+    off = {"log_p": 4.0, "minus_kl": 0.4, "training_bound": -5.0}
+    allowed = verification._allowed(seeds[0], found, off)
+    assert allowed == pytest.approx({"log_p": judged + 6, "minus_kl": judged + 0.3, "training_bound": judged + 6})
+    assert verification._verdict(seeds[0], off, allowed)["verdict"] == "within the error"
+    assert verification._verdict(seeds[0], off | {"minus_kl": 0.5}, allowed)["verdict"] == "differs"
+    alone = verification._allowed(seeds[0], seeds[:1], off)
+    assert alone == pytest.approx(dict.fromkeys(off, judged + 0.3))
+    assert verification._verdict(seeds[0], off, alone)["verdict"] == "differs"
+    kept = verification._allowed(seeds[0], None, off)
+    assert kept == pytest.approx(dict.fromkeys(off, judged))
+
+
 def test_another_version_of_iwax_is_no_excuse_for_other_bits():
     """A record of 0.1.0 is verified to the bit by 0.2.0, where all else is as it was."""
     versions, _ = versions_and_commit()

@@ -9,7 +9,7 @@ from iwax.experiments.remembered import found_among
 from iwax.experiments.study import ALONG, SAMPLE, Study
 from iwax.runs import OBJECTIVE_FIELDS, RunConfig
 
-__all__ = ["BY_SMOKE", "matching_records"]
+__all__ = ["BY_RUN", "BY_SMOKE", "matching_records"]
 
 WHAT = (  # the fields of a configuration that say what is trained; all others say how
     *("objective", *(name for name in OBJECTIVE_FIELDS if name not in ("backward", "num_resampled"))),

@@ -10,6 +10,7 @@ from typing import Any
 from iwax.data import load
 from iwax.errors import IwaxError
 from iwax.experiments.identity import run_name
+from iwax.experiments.matching import BY_RUN
 from iwax.experiments.recording import machine
 from iwax.experiments.records import Record, read_records
 from iwax.judging import evaluate_run
@@ -18,7 +19,7 @@ from iwax.runs import RunConfig, RunFolder, differences, new_run, versions_and_c
 
 __all__ = ["verify"]
 
-SPREAD = 0.3  # nats; a model trained by other rounding is another model: as far apart as two seeds, at most
+SPREAD = 0.3  # nats; a model trained by other rounding is another model: as far apart as two seeds are
 ERRORS = 4.0  # Monte-Carlo standard errors
 
 
@@ -43,13 +44,14 @@ def verify(
         seconds: of training, at most.
 
     Returns:
-        record, run, compared (what was done), expected (bits, or within which error), differences (name -> nats) and
-        verdict: "the same bits", "within the error" or "differs".
+        record, run, compared (what was done), expected (bits, or within which errors), differences and allowed_error
+        (name -> nats) and verdict: "the same bits", "within the error" or "differs".
 
     Raises:
         ValueError: no such record, or one that does not say what it was judged on.
     """
-    record = _chosen(read_records(results), id, results)
+    records = read_records(results)
+    record = _chosen(records, id, results)
     _check_verifiable(record)
     config = RunConfig(**dict(record.asked))
     found: dict[str, Any] = {"record": record.id, "run": run_name(config), "scale": record.scale}
@@ -65,7 +67,9 @@ def verify(
             found |= _judged_again(record, kept, data_dir, on_progress)
         else:
             found |= _first_epochs(record, config, Path(folder), seconds, data_dir, on_progress)
-    return found | _verdict(record, found["differences"], found["compared"])
+    trained = not found["compared"].startswith("the model")
+    allowed = _allowed(record, _seeds(record, records) if trained else None, found["differences"])
+    return found | _verdict(record, found["differences"], allowed)
 
 
 def _chosen(records: list[Record], id: str | None, results: str | Path) -> Record:
@@ -159,17 +163,55 @@ def _curve(record: Record, path: Path) -> dict[str, float]:
     return {"training_bound": max(both, key=abs)} if both else {}
 
 
-def _verdict(record: Record, differences: dict[str, float], compared: str) -> dict[str, Any]:
-    others = _others(record)
+def _seeds(record: Record, records: list[Record]) -> list[Record]:
+    """The record with those of the same run and judgement that differ from it by their seed alone."""
+
+    def how(one: Record) -> tuple[Any, ...]:
+        asked = {name: value for name, value in one.asked.items() if name not in BY_RUN}
+        before = {name: value for name, value in (one.started_from or {}).items() if name not in BY_RUN}
+        judged = [one.evaluation.get(name) for name in ("num_samples", "num_images")]
+        return asked, before, judged, one.scale, one.training["epochs"]
+
+    return [one for one in records if how(one) == how(record)]
+
+
+def _allowed(record: Record, seeds: list[Record] | None, differences: dict[str, float]) -> dict[str, float]:
+    """By how many nats each number may differ: by four Monte-Carlo errors, and if it was trained again by more.
+
+    Other rounding then makes another model of it, as another seed does. 0.3 nats are allowed for that, or twice what
+    lies between the furthest of its seeds, where several have a record and are further apart: a run that leaves a
+    plateau by chance, say.
+
+    Arguments:
+        seeds: records of the same run by seed; None for a model that was not trained again.
+    """
     known = [error for error in record.evaluation["mc_error"].values() if error is not None]  # null: not finite
-    error = ERRORS * max(known, default=0.0) * 2**0.5
-    error += 0.0 if compared.startswith("the model") else SPREAD
+    judged = ERRORS * max(known, default=0.0) * 2**0.5
+    if seeds is None:
+        return dict.fromkeys(differences, judged)
+    return {name: judged + max(SPREAD, 2 * _range(seeds, name)) for name in differences}
+
+
+def _range(seeds: list[Record], name: str) -> float:
+    """How far apart the furthest of seeds are; of the training bound where they are so most, along training."""
+    if name != "training_bound":
+        values = [value for one in seeds if (value := one.evaluation["values"].get(name)) is not None]
+        return max(values) - min(values) if values else 0.0
+    curves = [{epoch: bound for epoch, bound in one.training["curve"] if bound is not None} for one in seeds]
+    bounds = [[curve[epoch] for curve in curves] for epoch in set.intersection(*map(set, curves))]
+    return max((max(of_epoch) - min(of_epoch) for of_epoch in bounds), default=0.0)
+
+
+def _verdict(record: Record, differences: dict[str, float], allowed: dict[str, float]) -> dict[str, Any]:
+    others = _others(record)
     largest = max(map(abs, differences.values()))
-    verdict = "the same bits" if largest == 0 else "within the error" if largest <= error else "differs"
-    expected = (
-        f"within {error:.2f} nats ({'; '.join(others)})" if others else "the same bits (same machine and versions)"
-    )
-    return {"expected": expected, "largest_difference": largest, "allowed_error": error, "verdict": verdict}
+    within = all(abs(difference) <= allowed[name] for name, difference in differences.items())
+    verdict = "the same bits" if largest == 0 else "within the error" if within else "differs"
+    errors = f"{min(allowed.values()):.2f}"
+    if (most := max(allowed.values())) > min(allowed.values()):
+        errors += f" to {most:.2f}"
+    expected = f"within {errors} nats ({'; '.join(others)})" if others else "the same bits (same machine and versions)"
+    return {"expected": expected, "largest_difference": largest, "allowed_error": allowed, "verdict": verdict}
 
 
 def _others(record: Record) -> list[str]:
