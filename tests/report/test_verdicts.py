@@ -69,6 +69,23 @@ def test_differences_are_paired_over_seeds_and_judged_by_students_t():
     assert unpaired == difference
 
 
+def test_a_recipe_that_is_studied_borrows_no_spread_of_another():
+    """A plateau left by chance: its seeds end ten nats apart, those of the other studies' recipes 0.02."""
+    (one, other), steady = NLL, study_of()
+    at_chance = dataclasses.replace(study_of(Claim("A claim", (NLL,))), name="recipes", keeps_recipe=True)
+    single = [record(one.config, log_p=-90.0), record(other.config, log_p=-95.0)]
+    found = [_found([r]) for r in single]
+    few = dataclasses.replace(at_chance, tables=(Table("t", "A table", NLL),))
+    lent = Pairing([steady, few], [*three(LARGER, 84.0), *single])
+    assert lent.difference(*found, "nll", steady).margin < 0.2
+    assert lent.difference(*found, "nll", few).margin is None
+    apart = three(LARGER, 84.0, jitter=(0.0, 5.0, -5.0))
+    own = Pairing([at_chance], [*apart, *single]).difference(*found, "nll", at_chance)
+    assert own.error == pytest.approx(5 * math.sqrt(2))
+    longer = [dataclasses.replace(r, training={**r.training, "epochs": 400}) for r in apart]
+    assert Pairing([at_chance], [*longer, *single]).difference(*found, "nll", at_chance).margin is None
+
+
 def _found(records):
     from iwax.report.cell_runs import Found
 

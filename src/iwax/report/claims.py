@@ -64,12 +64,17 @@ def compared(study: Study, claim: Claim, records: Sequence[Record], pairing: Pai
     made: dict[int, Compared] = {}
     for joined in _joined(claim):
         epochs = _length([claim.pairs[i] for i in joined], found)
-        made |= {i: _one(claim, claim.pairs[i], found, epochs, pairing) for i in joined}
+        made |= {i: _one(study, claim, claim.pairs[i], found, epochs, pairing) for i in joined}
     return [made[i] for i in range(len(claim.pairs))]
 
 
 def _one(
-    claim: Claim, pair: tuple[Side, Side], found: Mapping[Cell, Sequence[Found]], epochs: int | None, pairing: Pairing
+    study: Study,
+    claim: Claim,
+    pair: tuple[Side, Side],
+    found: Mapping[Cell, Sequence[Found]],
+    epochs: int | None,
+    pairing: Pairing,
 ) -> Compared:
     cell = next(_cells(pair))
     if not all(found[one] for one in _cells(pair)):
@@ -78,7 +83,7 @@ def _one(
     first, second = values
     if first is None or second is None:
         return Compared(pair, "unequal")
-    difference = pairing.difference(first, second, cell.metric)
+    difference = pairing.difference(first, second, cell.metric, study)
     tolerance = claim.slack + sum(side.tolerance or 0.0 for side in pair if isinstance(side, Published))
     verdict = _verdict(difference.gain + tolerance, difference.margin, within_error=claim.within_error)
     return Compared(pair, verdict, (first, second), difference, tolerance)

@@ -6,7 +6,9 @@ With d_si the difference of seed s and image i, over the S seeds that both have,
 
 Two runs of one seed see the same minibatches, and two models the same test images, so that both parts are smaller than
 those of two numbers by themselves. Of one or two seeds, which say little of their spread, the first part is that of
-two runs that are not paired, by the standard deviation over seeds that all cells of the data set have together.
+two runs that are not paired, by the standard deviation over seeds that all cells of the data set have together. Where
+recipes are what a study is about, that is of its own cells of the same recipe and length alone: a recipe that leaves a
+plateau by chance ends whole nats apart, and another says nothing of it.
 """
 
 import dataclasses
@@ -14,6 +16,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -38,7 +41,7 @@ class Difference:
         of_seeds: the part of its standard error that is due to seeds; None if not known.
         of_images: that due to test images; None where no numbers per image are kept.
         freedom: degrees of freedom of `of_seeds`.
-        borrowed: whether `of_seeds` is from all cells, since there are fewer than three seeds.
+        borrowed: whether `of_seeds` is from other cells, too, since there are fewer than three seeds.
     """
 
     gain: float
@@ -82,31 +85,39 @@ class Pairing:
         self._per_image = per_image or PerImage()
         self._spreads = _spreads(studies, counting(records))
 
-    def difference(self, one: Found | Published, other: Found | Published, metric: str) -> Difference:
-        """Of two numbers of a metric, one of them of runs; a published one has the error that is printed with it."""
+    def difference(
+        self, one: Found | Published, other: Found | Published, metric: str, study: Study | None = None
+    ) -> Difference:
+        """Of two numbers of a metric, one of them of runs; a published one has the error that is printed with it.
+
+        Arguments:
+            study: which asks; None for one whose recipes are left open.
+        """
         sign = -1.0 if metric == "nll" else 1.0
         if isinstance(one, Published) or isinstance(other, Published):
-            return self._from_published(one, other, metric, sign)
+            return self._from_published(one, other, metric, sign, study)
         first, second = _by_seed(one), _by_seed(other)
         shared = sorted(first.keys() & second.keys())
         pairs = [(first[seed], second[seed]) for seed in shared]
         gains = [sign * (_value(a, one) - _value(b, other)) for a, b in pairs]
         gain = fmean(gains) if gains else sign * (one.value - other.value)  # as where each has one seed, not the same
         count, of_images = max(1, len(pairs)), self._of_images(pairs, metric)
-        spread, freedom = self._spread(one, metric)
+        spread, freedom = self._spread(one, metric, study)
         if len(gains) >= ENOUGH or (len(gains) > 1 and spread is None):
             return Difference(gain, count, stdev(gains) / math.sqrt(count), of_images, count - 1)
         of_seeds = None if spread is None else math.sqrt(2 / count) * spread
         return Difference(gain, count, of_seeds, of_images, freedom, borrowed=spread is not None)
 
-    def _from_published(self, one: Found | Published, other: Found | Published, metric: str, sign: float) -> Difference:
+    def _from_published(
+        self, one: Found | Published, other: Found | Published, metric: str, sign: float, study: Study | None
+    ) -> Difference:
         """Of ours and a published number, whose images and seeds are not known: what is unsure of either alone."""
         (found,) = (side for side in (one, other) if isinstance(side, Found))
         (published,) = (side for side in (one, other) if isinstance(side, Published))
         assert not isinstance(published.value, tuple)  # counts of units are in no claim
         ahead = found.value - published.value if one is found else published.value - found.value
         gain, count = sign * ahead, len(found.records)
-        spread, freedom = self._spread(found, metric)
+        spread, freedom = self._spread(found, metric, study)
         borrowed = count < ENOUGH and spread is not None
         if not borrowed:
             spread, freedom = found.spread, count - 1
@@ -115,9 +126,9 @@ class Pairing:
         of_seeds = math.hypot(spread / math.sqrt(count), published.error or 0.0)
         return Difference(gain, count, of_seeds, None, freedom, borrowed)
 
-    def _spread(self, found: Found, metric: str) -> tuple[float | None, int]:
-        """Standard deviation over seeds of other cells of that metric and data set, and its degrees of freedom."""
-        return self._spreads.get((_unsigned(metric), found.records[0].config["dataset"]), (None, 0))
+    def _spread(self, found: Found, metric: str, study: Study | None) -> tuple[float | None, int]:
+        """Standard deviation over seeds of the cells that lend it, and its degrees of freedom."""
+        return self._spreads.get(_lender(study, metric, found), (None, 0))
 
     def _of_images(self, pairs: Sequence[tuple[Record, Record]], metric: str) -> float | None:
         """The standard error over test images of the mean over seeds; None unless all were judged on the same."""
@@ -130,16 +141,23 @@ class Pairing:
         return standard_error(np.mean([first - second for first, second in values], axis=0))  # type: ignore[operator]
 
 
-def _spreads(studies: Sequence[Study], records: Sequence[Record]) -> dict[tuple[str, str], tuple[float, int]]:
-    """(metric, data set) -> standard deviation over seeds, pooled over all cells that have several, and its freedom."""
-    squares: dict[tuple[str, str], dict[tuple[str, ...], tuple[float, int]]] = defaultdict(dict)
+def _lender(study: Study | None, metric: str, found: Found) -> tuple[Any, ...]:
+    """What the cells have in common whose spread over seeds stands for that of one with too few."""
+    config = found.records[0].config
+    of_data = _unsigned(metric), config["dataset"]
+    return of_data if study is None or not study.keeps_recipe else (*of_data, config["protocol"], found.epochs)
+
+
+def _spreads(studies: Sequence[Study], records: Sequence[Record]) -> dict[tuple[Any, ...], tuple[float, int]]:
+    """`_lender` -> standard deviation over seeds, pooled over its cells that have several, and its freedom."""
+    squares: dict[tuple[Any, ...], dict[tuple[str, ...], tuple[float, int]]] = defaultdict(dict)
     for study in studies:
         for cell in study.cells:
             if cell.metric in ("active_units", "ssim"):
                 continue
             for found in find_all(study, cell, records):
                 if found.spread is not None:
-                    key = _unsigned(cell.metric), found.records[0].config["dataset"]
+                    key = _lender(study, cell.metric, found)
                     freedom = len(found.records) - 1
                     runs = tuple(record.id for record in found.records)  # which several studies may share
                     squares[key][runs] = (freedom * found.spread**2, freedom)

@@ -40,16 +40,16 @@ def _line(study: Study, row: str, cells: Sequence[Cell], records: Sequence[Recor
     if len(values) < 2:
         return ""
     others = [f"{source}: {', '.join(_highest_first(printed))}" for source, printed in theirs.items()]
-    ranked = _with_signs(values, pairing)
+    ranked = _with_signs(study, values, pairing)
     return f"{row}, highest first, after {counted(epochs, 'epoch')} each: {'. '.join([ranked, *others])}."
 
 
-def _with_signs(values: Mapping[str, Found], pairing: Pairing) -> str:
+def _with_signs(study: Study, values: Mapping[str, Found], pairing: Pairing) -> str:
     """The methods with their numbers, highest first, and how sure each step of the order is."""
     names = _highest_first({name: found.value for name, found in values.items()})
     text = f"{names[0]} {nats(values[names[0]].value)}"
     for above, name in itertools.pairwise(names):
-        difference = pairing.difference(values[above], values[name], values[name].metric)
+        difference = pairing.difference(values[above], values[name], values[name].metric, study)
         sure = difference.margin is not None and difference.gain > difference.margin
         text += f" {'>' if sure else '≈'} {name} {nats(values[name].value)}"
     return text
