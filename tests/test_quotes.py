@@ -237,7 +237,7 @@ def test_what_the_page_says_of_ties_is_what_is_bold():
 
 
 def test_the_error_of_a_difference_is_that_of_seeds_and_of_images():
-    """By hand, for PIWAE(4, 16) on MNIST, one run against one: the spread of the models of several seeds, by degrees of freedom."""
+    """By hand, for PIWAE(4, 16) on MNIST, one run against one: the spread of the models of several seeds, pooled."""
     import numpy as np
 
     values = {}
