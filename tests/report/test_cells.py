@@ -216,17 +216,30 @@ def test_what_matters_how_much():
     study = Study("s", "A study", "a source", (Table("t", "A table", tuple(cells)),))
     sheet = effects(study, records)
     architecture, method = ([d.text for d in row] for row in sheet.rows)
-    assert architecture[:5] == ["architecture", "2", "2.00", "3", "larger (3 of 3)"]
-    assert architecture[5:] == ["0.00", "3", "one-layer (3 of 3)"]
+    assert architecture[:5] == ["architecture", "2", "2.00 ± 0.00", "3", "larger (3 of 3)"]
+    assert architecture[5:] == ["0.00 ± 0.00", "3", "one-layer (3 of 3)"]
     assert method[:5] == ["method", "3", "5.00", "2", "IWAE(50) (2 of 2)"]
     assert method[5:] == ["15.00", "2", "IWAE(50) (2 of 2)"]
-    published = "published: method 15.00, architecture 0.00"
-    assert sheet.notes[0] == f"By size, ours: method 5.00, architecture 2.00 nats; {published}."
-    assert effects(study, records[:1]).notes[0].startswith("Best less worst")  # nothing to compare
+    published = "published: method 15.00, architecture 0.00 ± 0.00"
+    assert sheet.notes[0] == f"By size, ours: method 5.00, architecture 2.00 ± 0.00 nats; {published}."
+    assert effects(study, records[:1]).notes[0].startswith("Of two levels")  # nothing to compare
     assert effects(study, records[:1]).rows[0][2].kind == "open"  # one level is no comparison
     longer = record(cells[3].config, log_p=-80.0, training={**records[3].training, "epochs": 400})
     assert effects(study, [records[0], longer]).rows[0][2].kind == "open"  # nor is the other after more epochs
     assert effects(Study("s", "A study", "a source"), records) is None
+
+
+def test_a_choice_that_matters_by_chance_alone_has_an_error_that_says_so():
+    """Ahead by 1, 1 and -8 nats: the range says that it matters by 3.33, the mean 2.00 and its error 3.00."""
+    cells, records = [], []
+    for epsilon, log_ps in ((1e-4, (-90.0, -90.0, -90.0)), (1e-8, (-89.0, -89.0, -98.0))):
+        for k, log_p in zip((1, 5, 50), log_ps, strict=True):
+            config = RunConfig(objective="elbo", num_samples=k, epsilon=epsilon)
+            cells.append(Cell(f"{k}", f"{epsilon}", config, "nll"))
+            records.append(record(config, log_p=log_p))
+    study = Study("s", "A study", "a source", (Table("t", "A table", tuple(cells)),))
+    (row,) = (row for row in effects(study, records).rows if row[0].text == "Adam's epsilon")
+    assert [datum.text for datum in row[2:5]] == ["2.00 ± 3.00", "3", "0.0001 (1 of 3)"]
 
 
 def test_cells_of_a_biased_backward_pass_say_so():

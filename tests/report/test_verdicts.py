@@ -79,6 +79,9 @@ def test_a_recipe_that_is_studied_borrows_no_spread_of_another():
     lent = Pairing([steady, few], [*three(LARGER, 84.0), *single])
     assert lent.difference(*found, "nll", steady).margin < 0.2
     assert lent.difference(*found, "nll", few).margin is None
+    tried = three(dataclasses.replace(one.config, protocol="burda-paper"), 95.0, jitter=(0.0, 5.0, -5.0))
+    beside = Pairing([steady], [*single, *tried, *three(LARGER, 84.0)])  # a trial fills no cell
+    assert beside.difference(*found, "nll", steady) == lent.difference(*found, "nll", steady)
     apart = three(LARGER, 84.0, jitter=(0.0, 5.0, -5.0))
     own = Pairing([at_chance], [*apart, *single]).difference(*found, "nll", at_chance)
     assert own.error == pytest.approx(5 * math.sqrt(2))

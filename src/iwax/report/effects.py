@@ -1,9 +1,10 @@
 """How much each choice matters in a study: the range of log p over its levels, all else equal."""
 
 import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from iwax.experiments import Cell, Record, Study
@@ -27,9 +28,11 @@ FACTORS: dict[str, tuple[str, ...]] = {
 """Choice -> the fields of a configuration that make it."""
 NONE = Datum("—")
 NOTE = (
-    "Best less worst level of a choice, all else equal, averaged over the settings of all else. Ours: from runs beyond "
-    "a smoke test, after as many epochs each; an architecture is judged with the learning rate that its recipe has "
-    "for it. Published: from the first number printed for a cell. More levels give a wider range by chance alone."
+    "Of two levels, the better less the other, all else equal, with its standard error over the settings of all else, "
+    "among which the difference varies by chance and by what else is chosen. Of more levels, best less worst, averaged "
+    "over the settings: a range, which is above zero by chance alone. Ours: from runs beyond a smoke test, after as "
+    "many epochs each; an architecture is judged with the learning rate that its recipe has for it. Published: from "
+    "the first number printed for a cell."
 )
 
 Levels = dict[Hashable, dict[Hashable, float]]
@@ -80,14 +83,33 @@ def _published(cell: Cell) -> list[tuple[float, int | None]]:
 
 
 def _text(levels: Levels, fields: Sequence[str]) -> tuple[Datum, ...]:
-    """The mean range, over how many settings, and the level that is best in most of them; () of no settings."""
+    """The size of a choice, over how many settings, and its best level with in how many it is; () of no settings."""
     if not levels:
         return ()
+    size, winner = _ahead(levels) if len(_all(levels)) == 2 else _range(levels)
+    best = [max(group, key=lambda level: group[level]) for group in levels.values()]
+    wins = f" ({best.count(winner)} of {len(best)})" if len(best) > 1 else ""
+    return size, Datum(str(len(levels)), len(levels)), Datum(_name(winner, fields) + wins)
+
+
+def _all(levels: Levels) -> tuple[Hashable, ...]:
+    return tuple(dict.fromkeys(level for group in levels.values() for level in group))
+
+
+def _ahead(levels: Levels) -> tuple[Datum, Hashable]:
+    """Of two levels how far the better is ahead on average, ± the standard error over settings; and which it is."""
+    first, second = _all(levels)
+    ahead = [group[first] - group[second] for group in levels.values()]
+    error = f" ± {stdev(ahead) / math.sqrt(len(ahead)):.2f}" if len(ahead) > 1 else ""
+    size = abs(fmean(ahead))
+    return Datum(f"{size:.2f}{error}", size), first if fmean(ahead) >= 0 else second
+
+
+def _range(levels: Levels) -> tuple[Datum, Hashable]:
+    """Of more the mean range over settings; and the level that is best in most of them."""
     size = fmean(max(group.values()) - min(group.values()) for group in levels.values())
     best = [max(group, key=lambda level: group[level]) for group in levels.values()]
-    winner = max(dict.fromkeys(best), key=best.count)
-    wins = f" ({best.count(winner)} of {len(best)})" if len(best) > 1 else ""
-    return Datum(f"{size:.2f}", size), Datum(str(len(levels)), len(levels)), Datum(_name(winner, fields) + wins)
+    return Datum(f"{size:.2f}", size), max(dict.fromkeys(best), key=best.count)
 
 
 def _by_size(rows: Sequence[tuple[Datum, ...]]) -> list[str]:

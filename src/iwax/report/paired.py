@@ -23,7 +23,7 @@ from scipy import stats
 
 from iwax.evaluation import standard_error
 from iwax.experiments import PerImage, Published, Record, Study
-from iwax.report.cell_runs import Found, counting, find_all
+from iwax.report.cell_runs import Found, counting, find
 
 __all__ = ["Difference", "Pairing"]
 
@@ -155,12 +155,11 @@ def _spreads(studies: Sequence[Study], records: Sequence[Record]) -> dict[tuple[
         for cell in study.cells:
             if cell.metric in ("active_units", "ssim"):
                 continue
-            for found in find_all(study, cell, records):
-                if found.spread is not None:
-                    key = _lender(study, cell.metric, found)
-                    freedom = len(found.records) - 1
-                    runs = tuple(record.id for record in found.records)  # which several studies may share
-                    squares[key][runs] = (freedom * found.spread**2, freedom)
+            found = find(study, cell, records)  # what fills it, and no other recipe that was tried
+            if found is not None and found.spread is not None:
+                freedom = len(found.records) - 1
+                runs = tuple(record.id for record in found.records)  # which several studies may share
+                squares[_lender(study, cell.metric, found)][runs] = (freedom * found.spread**2, freedom)
     return {key: _pooled(list(parts.values())) for key, parts in squares.items()}
 
 
