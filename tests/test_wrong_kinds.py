@@ -34,6 +34,8 @@ calls = {
     "log_likelihood": lambda o, key: iwax.log_likelihood(model, x, key, num_samples=64),
     "ARCHITECTURES": lambda o, key: iwax.ARCHITECTURES["one-layer"](key=key, data_size=2),
     "size": lambda o, key: iwax.evaluate(of_65, images, key, num_samples=64),
+    "several": lambda o, key: iwax.evaluate(model, x, jax.random.split(key), num_samples=64, binarize="none"),
+    "shape": lambda o, key: iwax.ARCHITECTURES["one-layer"](key=key, data_size=(12, 12)),
     "architecture": lambda o, key: iwax.ARCHITECTURES["onelayer"],
     "objective": lambda o, key: iwax.OBJECTIVES["iwea"],
     "recipe": lambda o, key: RECIPES["fats"],
@@ -97,3 +99,9 @@ def test_data_of_another_size_than_the_model_s(answers):
     )
     assert message.endswith(", 8, 8). Make the model with data_size= as many as the data have.")
     assert "ValueError" in kinds
+
+
+def test_several_keys_and_a_shape_for_a_size(answers):
+    said = {call: answers[f"{call}, as it should be"][0] for call in ("several", "shape")}
+    assert said["several"] == "Expected key to be one key of JAX; got 2 of them. Pass one, such as the first."
+    assert said["shape"] == "Expected data_size to be an integer of at least 1; got (12, 12)."

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from iwax.checks import check_seed
-from iwax.errors import IwaxTypeError
+from iwax.errors import IwaxError, IwaxTypeError
 
 __all__ = [
     "PURPOSES",
@@ -72,10 +72,12 @@ _LISTENERS: list[Callable[[str, Array], None]] = []
 
 
 def check_key(key: Any, name: str = "key") -> None:
-    """Raises TypeError for what is no key of JAX, such as a seed."""
+    """Raises TypeError for what is no key of JAX, such as a seed, and ValueError for several."""
     if not isinstance(key, Array | np.ndarray):
         such = f"jax.random.key({key})" if type(key) is int else "jax.random.key(0)"
         raise IwaxTypeError(f"Expected {name} to be a key of JAX, such as {such}; got {key!r}.")
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim:
+        raise IwaxError(f"Expected {name} to be one key of JAX; got {key.size} of them. Pass one, such as the first.")
 
 
 def root_key(seed: int) -> PRNGKeyArray:

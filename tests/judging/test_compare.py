@@ -1,5 +1,6 @@
 """`iwax compare`: runs, trained models, evaluations and files on the same test images."""
 
+import dataclasses
 import json
 
 import jax
@@ -58,6 +59,36 @@ def test_a_run_that_is_not_judged_yet_is_judged_on_what_the_settings_say(tmp_pat
     assert json.loads((path / "evaluation.json").read_text())["seed"] == 3
     assert f"judging {path}" in told
     assert found.comparisons[0].difference == 0
+
+
+def test_an_evaluation_is_kept_where_nothing_else_is_asked_for(tmp_path):
+    """Told how many samples, it judged all test images and wrote over the evaluation of five."""
+    data = tiny_data()
+    paths = [new_run(tiny_config(epochs=1, seed=i), tmp_path / f"{i}", data=data).path for i in range(3)]
+    for path in paths[:2]:
+        evaluate_run(path, num_samples=64, num_images=5, seed=3, data=data)
+    before, told = (paths[0] / "evaluation.json").read_bytes(), []
+    compare(paths, num_samples=64, data=data, log=told.append)
+    assert (paths[0] / "evaluation.json").read_bytes() == before
+    assert json.loads((paths[2] / "evaluation.json").read_text())["num_examples"] == 5  # not judged yet: as the others
+    compare(paths[:2], num_samples=128, data=data, log=told.append)
+    judged = json.loads((paths[0] / "evaluation.json").read_text())
+    assert (judged["num_samples"], judged["num_examples"], judged["seed"]) == (128, 5, 3)
+    again = "again, in place of its evaluation by --num-samples 64, --num-images 5, --seed 3"
+    assert f"judging {paths[0]} {again}" in told
+
+
+def test_models_of_other_data_are_refused_before_either_is_judged(tmp_path):
+    data = tiny_data()
+    wide = dataclasses.replace(data, train=np.repeat(data.train, 2, axis=2), test=np.repeat(data.test, 2, axis=2))
+    one = new_run(tiny_config(epochs=1), tmp_path / "one", data=data).path
+    other = new_run(tiny_config(epochs=1), tmp_path / "other", data=wide).path
+    renamed = [dataclasses.replace(data, checksums={"test": which}) for which in ("this one", "another")]
+    third, fourth = (new_run(tiny_config(), tmp_path / f"{i}", data=one).path for i, one in enumerate(renamed))
+    for pair in ((one, other), (third, fourth)):
+        with pytest.raises(ValueError, match=r"Expected models of the same data; .* their test examples differ\."):
+            compare(pair, num_samples=64)
+        assert not any((path / "evaluation.json").exists() for path in pair)
 
 
 def test_models_that_were_judged_on_other_binarised_images_are_refused(runs, tmp_path, capsys):

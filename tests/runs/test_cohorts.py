@@ -203,9 +203,7 @@ def test_what_else_is_refused(tmp_path, undisturbed):
         new_cohort({}, tmp_path / "runs", data=DATA)
     with pytest.raises(ValueError, match=r"Expected the names of runs to be names of folders; got '\.\./a'"):
         new_cohort({"../a": BASE}, tmp_path / "runs", data=DATA)
-    with pytest.raises(
-        ValueError, match=r"undisturbed to be a new folder; it exists\. Pass --overwrite to replace its"
-    ):
+    with pytest.raises(ValueError, match=r"undisturbed to be a new folder; it exists\. Name another, or replace its"):
         new_cohort(CONFIGS, undisturbed, data=DATA)
     with pytest.raises(ValueError, match=r"to hold no other runs than the new ones; got b\. Delete them"):
         new_cohort({"a": BASE}, undisturbed, data=DATA, overwrite=True)

@@ -317,7 +317,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 def test_a_folder_that_exists_is_refused_and_left_alone(finished):
     before = everything(finished)
-    with pytest.raises(ValueError, match=r"Expected .*finished to be a new folder; it exists\. Pass --overwrite"):
+    with pytest.raises(
+        ValueError, match=r"Expected .*finished to be a new folder; it exists\. Name another; .*--resume .* --overwrite"
+    ):
         new_run(tiny_config(), finished, data=DATA)
     assert everything(finished) == before
 

@@ -161,6 +161,8 @@ def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[li
         low, middle, high = (number(result[name][q], f".{digits}f") for q in ("0.05", "0.5", "0.95"))
         return [[label, middle, f"{low} to {high} in 90 % of {examples}"]]
 
+    from iwax.evaluation import ALL_IN_ONE_BLOCK
+
     bounds = [name for name in result if name.startswith("iwae_") and name != "iwae_samples"]
     over_images = "over test images" if examples == "images" else f"over {examples}"
     khat = _khat(result, "0.5")
@@ -175,7 +177,11 @@ def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[li
         *nats("  less its bias, jackknife", "log_p_jackknife", ("log_p_jackknife_error", f"at k-hat {khat}")),
         *_bits(result, over_images),
         *(row for name in bounds for row in nats(f"IWAE-{name[5:]}", name)),
-        *nats("-KL(Q||P)", "neg_kl", ("neg_kl_test_error", over_images)),
+        *(
+            nats("-KL(Q||P)", "neg_kl", ("neg_kl_test_error", over_images))
+            if result["num_samples"] > result["iwae_samples"]
+            else [["-KL(Q||P)", "none", ALL_IN_ONE_BLOCK]]
+        ),
         *nats("ELBO", "elbo", ("elbo_mc_error", "Monte Carlo"), ("elbo_test_error", over_images)),
         *(nats("  E_q log p(x|z)", "reconstruction") + nats("  KL(q||p)", "kl") if "kl" in result else []),
         *spread("effective samples", "ess_quantiles", 1),

@@ -52,7 +52,8 @@ class Run(click.Path):
         if not path.exists() and not str(value).startswith("hf:"):
             trained = [file.stem for file in (Path(__file__).parent.parent / "trained").glob("*.json")]
             if str(value) not in trained:
-                near = nearest(value, trained, otherwise="")
+                beside = [place.name for place in path.parent.iterdir()] if path.parent.is_dir() else []
+                near = nearest(value, trained, otherwise="") or nearest(path.name, beside, otherwise="")
                 raise IwaxError(f"Expected RUN to be the folder of a run; {path} is not there.{near}")
         return path
 

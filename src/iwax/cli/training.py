@@ -59,7 +59,7 @@ def train(
     given = {name: value for name, value in options.items() if value is not None}
     _check_usage(out, overwrite, seeds, vectorized, resume, force)
     check_dataset(given.get("dataset"), data_dir)
-    from iwax.runs import COHORT, new_cohort, new_run, resolve, resume_cohort, resume_run
+    from iwax.runs import COHORT, RunFolder, new_cohort, new_run, resolve, resume_cohort, resume_run
     from iwax.runs import seeds as with_seeds
 
     several = seeds is not None or (resume is not None and os.path.lexists(resume / COHORT))
@@ -76,8 +76,10 @@ def train(
             config = RunConfig(**given)
             runs = {name: resolve(one) for name, one in with_seeds(config, seeds or 1).items()}
             first = next(iter(runs.values()))
-            common |= {"data": _load_data(first, data_dir), "overwrite": overwrite}
             assert out is not None
+            if seeds is None:
+                RunFolder(out).check_free(overwrite)  # before the data are read
+            common |= {"data": _load_data(first, data_dir), "overwrite": overwrite}
             folders = new_run(first, out, **common) if seeds is None else new_cohort(runs, out, **common)
     results = [_result(folder) for folder in (folders if isinstance(folders, list) else [folders])]
     if as_json:

@@ -101,7 +101,8 @@ def check_likelihood(real_valued: bool | None, array: np.ndarray, rule: str, nam
         if other.size:
             raise IwaxError(
                 f"Expected {name} of 0 and 1 for a likelihood of black and white (Bernoulli) and binarize={rule!r}; "
-                f"got {other[0] / high:g}. Binarise them ('dynamic', 'fixed' or 'threshold'), or choose a Gaussian."
+                f"got {other[0] / high:g}. Binarise them ('dynamic', 'fixed' or 'threshold'), or choose a Gaussian "
+                "(--likelihood gaussian)."
             )
 
 
@@ -113,7 +114,8 @@ def _check_values(array: np.ndarray, rule: str, name: str) -> None:
     if rule != "none" and (low < 0 or high > 1):
         raise IwaxError(
             f"Expected {name} in [0, 1] for binarize={rule!r}; got [{low:g}, {high:g}]. "
-            "Rescale them, or pass binarize='none' for real-valued data with a Gaussian likelihood."
+            "Rescale them; or, of real values, pass binarize='none' with a Gaussian likelihood (--binarize none "
+            "--likelihood gaussian)."
         )
 
 
@@ -126,5 +128,5 @@ def _check_integers(array: np.ndarray, rule: str, name: str) -> None:
     if rule != "none" and high == 1:
         raise IwaxError(
             f"Expected {name} of uint8 from 0 to 255 for binarize={rule!r}; got 0 and 1 only, which would be all but "
-            "black. Convert with .astype(bool)."
+            "black. Pass binarize='none' (--binarize none), which takes them as they are."
         )

@@ -130,7 +130,10 @@ def _check_same_examples(first: Evaluation, second: Evaluation) -> tuple[str, ..
     """What is not known to be the same; raises where something is known to differ."""
     sizes = len(first.log_likelihood), len(second.log_likelihood)
     if sizes[0] != sizes[1]:
-        raise IwaxError(f"Expected evaluations of the same examples; got {sizes[0]} and {sizes[1]} of them.")
+        raise IwaxError(
+            f"Expected evaluations of the same examples; got {sizes[0]} and {sizes[1]} of them. Judge both on as many: "
+            f"num_images={min(sizes)} (--num-images)."
+        )
     hashes = first.test_hash, second.test_hash
     if all(hashes) and hashes[0] != hashes[1]:
         raise IwaxError(

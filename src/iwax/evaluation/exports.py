@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from iwax.errors import IwaxError, MissingExtraError
-from iwax.evaluation.result import Evaluation
+from iwax.evaluation.result import ALL_IN_ONE_BLOCK, Evaluation
 
 __all__ = ["as_arrays", "as_frame", "as_inference_data", "as_text", "from_arrays"]
 
@@ -15,6 +15,11 @@ FIELDS = ("log_likelihood", "iwae", "neg_kl", "mc_error", "bias", "ess", "khat",
 JACKKNIFE = ("jackknife_bias", "jackknife_error")
 LAYER = re.compile(r"unit_variances_[0-9]+")
 STORED = ("log_likelihood", "mc_error", "ess", "khat", "elbo", "elbo_error")  # the others follow from these
+
+
+def _neg_kl(found: dict[str, Any], shown: tuple[str, str]) -> tuple[str, str, str]:
+    """The line of -KL(Q||P), of which k = K samples say nothing."""
+    return ("-KL(Q||P)", *(("none", ALL_IN_ONE_BLOCK) if found["num_samples"] <= found["iwae_samples"] else shown))
 
 
 def as_text(evaluation: Evaluation) -> str:
@@ -31,7 +36,7 @@ def as_text(evaluation: Evaluation) -> str:
         ("log p", mean("log_p"), errors(("log_p_mc_error", "Monte Carlo"), ("log_p_test_error", "over examples"))),
         ("  less its bias", mean("log_p_jackknife"), errors(("log_p_jackknife_error", "jackknife"))),
         *((f"IWAE-{size}", mean(f"iwae_{size}"), "") for size in evaluation.bounds),
-        ("-KL(Q||P)", mean("neg_kl"), errors(("neg_kl_test_error", "over examples"))),
+        _neg_kl(found, (mean("neg_kl"), errors(("neg_kl_test_error", "over examples")))),
         ("ELBO", mean("elbo"), errors(("elbo_mc_error", "Monte Carlo"), ("elbo_test_error", "over examples"))),
         ("effective samples", *_spread(found["ess_quantiles"], 1)),
         ("Pareto k-hat", *_spread(found["khat_quantiles"], 2)),

@@ -9,8 +9,10 @@ import numpy as np
 from iwax.evaluation.pareto import HALF, LIMIT, has_tail, khat_advice
 from iwax.evaluation.units import ACTIVE
 
-__all__ = ["Evaluation", "standard_error"]
+__all__ = ["ALL_IN_ONE_BLOCK", "Evaluation", "standard_error"]
 
+ALL_IN_ONE_BLOCK = "of k = K samples it is zero for any model: draw more"
+"""Why an evaluation has no -KL(Q||P): IWAE-K is then the same number as log p."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
@@ -142,7 +144,8 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """Means over the examples in nats, each beside its errors: Monte-Carlo, bias, and over examples, apart.
 
-        None stands for what is not finite or cannot be computed; among quantiles of k-hat, for beyond every number.
+        None stands for what is not finite or cannot be computed, as is -KL(Q||P) from k = K samples, where it is zero
+        for any model; among quantiles of k-hat, for beyond every number.
         """
         n = len(self.log_likelihood)
         split = {} if self.kl is None else {"reconstruction": _mean(self.reconstruction), "kl": _mean(self.kl)}
@@ -154,8 +157,8 @@ class Evaluation:
             "log_p_test_error": standard_error(self.log_likelihood),
             **{f"iwae_{size}": _mean(bound) for size, bound in self.bounds.items()},
             "iwae_samples": self.iwae_samples,
-            "neg_kl": _mean(self.neg_kl),
-            "neg_kl_test_error": standard_error(self.neg_kl),
+            "neg_kl": _mean(self.neg_kl) if self.num_samples > self.iwae_samples else None,
+            "neg_kl_test_error": standard_error(self.neg_kl) if self.num_samples > self.iwae_samples else None,
             "elbo": _mean(self.elbo),
             "elbo_mc_error": float(np.sqrt(np.sum(self.elbo_error**2)) / n),
             "elbo_test_error": standard_error(self.elbo),

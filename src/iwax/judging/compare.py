@@ -1,6 +1,7 @@
 """Compare models on the same examples: runs, trained models of the zoo, evaluations, and files of log-weights."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from iwax.files import make_folder
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.weights import judge_weights, read_evaluation
 from iwax.numpy_files import open_archive
-from iwax.runs import CONFIG, SUFFIX, LoadedRun, RunFolder, find_runs, is_on_hub
+from iwax.runs import CONFIG, ENVIRONMENT, SUFFIX, LoadedRun, RunFolder, find_runs, is_on_hub
 
 __all__ = ["ComparedModels", "compare", "evaluation_of"]
 
@@ -72,9 +73,9 @@ def compare(
     Arguments:
         sources: two or more: folders of runs, names of `iwax.zoo.records()`, evaluation.npz, .npy and .npz files of
             log-weights, or evaluations.
-        num_samples: k of what is judged here; as the others have it, or 5,000.
-        num_images: the first this many test images; as many as the others have, or all.
-        seed: of binarisation and samples; 0 if left out.
+        num_samples: k of what is judged here; as it was judged before, or as the others have it, or 5,000.
+        num_images: the first this many test images; as it was judged before, or as many as the others have, or all.
+        seed: of binarisation and samples; as it was judged before, or 0.
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
         out: folder of the pictures, one for each comparison; nothing is drawn if left out.
@@ -86,14 +87,16 @@ def compare(
     """
     if len(sources) < 2:
         raise IwaxError(f"Expected two models or more to compare; got {len(sources)}.")
+    _check_same_data(sources)
     settings: dict[str, Any] = {"num_samples": num_samples, "num_images": num_images, "seed": seed}
     common: dict[str, Any] = {"data_dir": data_dir, "data": data, "trust_code": trust_code, "log": log}
     found: dict[int, Evaluation] = {}
-    of_zoo = [i for i, source in enumerate(sources) if zoo.is_of_zoo(source) or is_on_hub(source)]
-    for i in [i for i in range(len(sources)) if i not in of_zoo] + of_zoo:  # those which the others' settings decide
-        if i in of_zoo and found:
-            first = next(iter(found.values()))
+    follow = [i for i, source in enumerate(sources) if _has_no_evaluation(source)]
+    for i in [i for i in range(len(sources)) if i not in follow] + follow:  # those which the others' settings decide
+        if i in follow and found:
+            place, first = next(iter(found.items()))
             known = {"num_samples": first.num_samples, "num_images": len(first.log_likelihood)}
+            known |= _judged_with(sources[place])
             settings |= {name: value for name, value in known.items() if settings[name] is None}
         found[i] = evaluation_of(sources[i], **settings, **common)
     evaluations = tuple(found[i] for i in range(len(sources)))
@@ -121,9 +124,10 @@ def evaluation_of(
     given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     path = Path(source)
     if (path / CONFIG).is_file():
-        if given or not RunFolder(path).judged():
-            log(f"judging {path}")
-            evaluate_run(path, **given, data_dir=data_dir, data=data, log=log)
+        kept = _judged_with(path)
+        if not kept or given.items() - kept.items():
+            log(f"judging {path}" + (f" again, in place of its evaluation by {_words(kept)}" if kept else ""))
+            evaluate_run(path, **kept | given, data_dir=data_dir, data=data, log=log)
         return read_evaluation(path)
     if path.is_file() and path.suffix != SUFFIX:
         return read_evaluation(path) if _holds_evaluation(path) else judge_weights([path])
@@ -140,6 +144,50 @@ def evaluation_of(
         f"Expected a run's folder, a .npy or .npz file, an exported {SUFFIX}, or one of the trained models {known}; "
         f"got {source}, which is none of these."
     )
+
+
+def _has_no_evaluation(source: str | Path | Evaluation) -> bool:
+    """Whether it is a model that is to be judged, and may be as the others were."""
+    if isinstance(source, Evaluation):
+        return False
+    is_run = (Path(source) / CONFIG).is_file()
+    return (is_run and not _judged_with(Path(source))) or zoo.is_of_zoo(source) or is_on_hub(source)
+
+
+def _check_same_data(sources: Sequence[str | Path | Evaluation]) -> None:
+    """Raises ValueError for runs whose test examples are not the same, before any of them is judged."""
+    runs = [Path(source) for source in sources if not isinstance(source, Evaluation)]
+    known = [(run, RunFolder(run).json(ENVIRONMENT)) for run in runs if (run / CONFIG).is_file()]
+    for run, environment in known[1:]:
+        first = known[0][1]
+        sizes, tests = zip(
+            *((_size(one), one.get("checksums", {}).get("test")) for one in (first, environment)), strict=True
+        )
+        if any(None not in pair and pair[0] != pair[1] for pair in (sizes, tests)):
+            words = [
+                f"{one.get('dataset')}, examples of shape {one.get('example_shape')}" for one in (first, environment)
+            ]
+            raise IwaxError(
+                f"Expected models of the same data; {known[0][0]} was trained on {words[0]}, and {run} on {words[1]}: "
+                "their test examples differ."
+            )
+
+
+def _size(environment: dict[str, Any]) -> int | None:
+    return math.prod(environment["example_shape"]) if "example_shape" in environment else None
+
+
+def _judged_with(source: str | Path | Evaluation) -> dict[str, int]:
+    """With how many samples, on how many images and by which seed a run was judged; {} where it was not, or is none."""
+    if isinstance(source, Evaluation) or not (Path(source) / CONFIG).is_file():
+        return {}
+    names = {"num_samples": "num_samples", "num_examples": "num_images", "seed": "seed"}
+    judged = RunFolder(Path(source)).judged()
+    return {names[name]: judged[name] for name in names if name in judged}
+
+
+def _words(kept: dict[str, int]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in kept.items())
 
 
 def _holds_evaluation(path: Path) -> bool:

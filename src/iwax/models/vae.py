@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from iwax.checks import Named, check_choice
+from iwax.checks import Named, check_choice, check_positive_integer
 from iwax.errors import IwaxError
 from iwax.keys import check_key
 from iwax.models.distributions import Bernoulli, DiagonalNormal, MarkovChain
@@ -79,6 +79,7 @@ class VAE(eqx.Module):
                 f"{len(hidden_sizes)} for {len(latent_sizes)} layers."
             )
         check_key(key)
+        check_positive_integer("data_size", data_size)
         check_choice("likelihood", likelihood, LIKELIHOODS)
         check_choice("activation", activation, ACTIVATIONS)
         check_choice("scale_map", scale_map, SCALE_MAPS)

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 
 from iwax.data import DATASETS
+from iwax.evaluation import ALL_IN_ONE_BLOCK
 from iwax.models import is_own
 from iwax.objectives import OBJECTIVES, options
 from iwax.runs.config import RunConfig
@@ -88,6 +89,9 @@ def _numbers(evaluation: dict[str, Any]) -> str:
         "| quantity | value | errors |\n|---|---|---|",
     ]
     for label, name, errors in rows:
+        if name == "neg_kl" and evaluation["num_samples"] <= evaluation["iwae_samples"]:
+            lines.append(f"| {label} | none | {ALL_IN_ONE_BLOCK} |")
+            continue
         notes = ", ".join(f"± {_number(evaluation.get(error))} {what}" for error, what in errors)
         lines.append(f"| {label} | {_number(evaluation.get(name))} | {notes} |")
     above = evaluation.get("khat_above_0.7")

@@ -227,7 +227,9 @@ def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and all(_is_left(file) for file in path.iterdir())):
         return
     if not overwrite:
-        raise IwaxError(f"Expected {path} to be a new folder; it exists. Pass --overwrite to replace its runs.")
+        raise IwaxError(
+            f"Expected {path} to be a new folder; it exists. Name another, or replace its runs by --overwrite."
+        )
     if not (path / COHORT).is_file():
         raise IwaxError(f"Expected {path} to hold several runs to overwrite; got a folder without {COHORT}.")
     more = sorted(set(RunFolder(path).json(COHORT)["runs"]) - set(names))

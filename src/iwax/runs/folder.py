@@ -101,7 +101,10 @@ class RunFolder(CheckpointFiles):
         if is_as_new(self.path):
             return
         if not overwrite:
-            raise IwaxError(f"Expected {self.path} to be a new folder; it exists. Pass --overwrite to replace the run.")
+            raise IwaxError(
+                f"Expected {self.path} to be a new folder; it exists. Name another; `iwax train --resume {self.path}` "
+                "goes on with a run that is there, and --overwrite replaces it."
+            )
         if not (self.path / CONFIG).is_file():
             raise IwaxError(f"Expected {self.path} to hold a run to overwrite; got a folder without {CONFIG}.")
 
@@ -158,6 +161,8 @@ class RunFolder(CheckpointFiles):
                     f"Expected {self.path} to be the folder of a run; it holds several, and no {COHORT}, by which "
                     "`iwax train --resume` goes on with all at once. Name one of them."
                 ) from error
+            if not (self.path / CONFIG).exists():
+                raise IwaxError(f"Expected {self.path} to be the folder of a run; it has no {CONFIG}.") from error
             raise IwaxError(f"Expected {self.path} to be the folder of a run; its {CONFIG}: {error}") from error
 
     def metrics(self) -> list[dict[str, Any]]:
