@@ -134,6 +134,15 @@ def test_what_is_not_there_is_refused(tmp_path):
         load(tmp_path / "notes.txt")
 
 
+def test_channels_that_come_first_are_said_to_be_taken_for_rows(save):
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 12, 12), np.uint8)
+    with pytest.warns(
+        DataWarning, match=r"of shape \(3, 12, 12\) are taken as 3 x 12 pixels of 12 channels, which come"
+    ):
+        assert load(save(images)).train.shape[1:] == (3, 12, 12)
+    assert load(save(images.transpose(0, 2, 3, 1))).notice is None
+
+
 def test_a_handful_of_examples_is_said_to_be_one(save, tmp_path):
     """An image alone, 8 x 8, was taken for eight rows without a word."""
     with pytest.warns(DataWarning, match=r"8 examples of shape \(8,\) are few .* One image has the shape \(1, height"):

@@ -136,6 +136,18 @@ def test_summary_holds_every_error_apart():
     assert len(summary["test_hash"]) == 64
 
 
+def test_one_block_has_no_kl():
+    """IWAE-64 from 64 samples is log p itself: their difference was told as -KL = 0 ± 0 of any model."""
+    model, x = toy(num_examples=4)
+    one, two = (iwax.evaluate(model, x, KEY, num_samples=k, binarize="none") for k in (64, 128))
+    assert (one.summary()["neg_kl"], one.summary()["neg_kl_test_error"]) == (None, None)
+    assert two.summary()["neg_kl"] < 0 < two.summary()["neg_kl_test_error"]
+    (line,) = (line for line in str(one).splitlines() if line.startswith("-KL"))
+    assert "none" in line
+    assert "draw more" in line
+    assert "none" not in str(two)
+
+
 def test_test_images_are_binarised_once_from_the_seed():
     images = np.full((20, 12), 0.5, np.float32)
     model = iwax.VAE(12, [4], [[6]], key=KEY)

@@ -272,7 +272,7 @@ def test_resuming_with_other_versions_is_refused_unless_forced(stopped, monkeypa
 
 
 def test_resuming_what_is_no_run(tmp_path):
-    with pytest.raises(ValueError, match=r"Expected .*nothing to be the folder of a run; its config\.json"):
+    with pytest.raises(ValueError, match=r"Expected .*nothing to be the folder of a run; it has no config\.json"):
         resume_run(tmp_path / "nothing")
 
 

@@ -22,6 +22,7 @@ from iwax.errors import IwaxError
 
 TABLES = (".csv", ".parquet")
 FILES = (".npy", ".npz", *TABLES)
+COLOURS = (1, 3, 4)  # how many channels an image has
 FEW = 10  # examples, of which it is said how many there are
 KINDS = f"a file of {', '.join(FILES)} or IDX, or a folder of images"
 
@@ -77,10 +78,17 @@ def load_own(
     elif split not in (None, GIVEN):
         raise IwaxError(f"Expected split {GIVEN!r} for {path}, which has train and test; got {split!r}. Omit it.")
     _check_shapes(path, parts)
+    shape = parts["train"].shape[1:]
+    if len(shape) == 3 and shape[0] in COLOURS and shape[2] not in COLOURS:
+        notices = [
+            *notices,
+            f"Images of shape {shape} are taken as {shape[0]} x {shape[1]} pixels of {shape[2]} channels, which come "
+            "last: (N, height, width, channels). Transpose them if they come first.",
+        ]
     if (count := len(parts["train"]) + len(parts["test"])) < FEW:
         notices = [
             *notices,
-            f"{count} examples of shape {parts['train'].shape[1:]} are few to train and judge a model. One image has "
+            f"{count} examples of shape {shape} are few to train and judge a model. One image has "
             "the shape (1, height, width).",
         ]
     return Dataset(
