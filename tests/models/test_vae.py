@@ -137,7 +137,10 @@ def test_distributions_agree_with_numpyro():
         (lambda: vae(activation="elu"), "Expected activation to be one of tanh, relu, silu; got 'elu'"),
         (lambda: vae(scale_map="square"), "Expected scale_map to be one of exp, softplus; got 'square'"),
         (lambda: iwax.VAE(12, [4, 3], [[6]], key=KEY), "one list of widths per stochastic layer; got 1 for 2 layers"),
-        (lambda: vae().posterior(jnp.ones((4, 11))), r"Expected x to have 12 values per example.*; got \(4, 11\)"),
+        (
+            lambda: vae().posterior(jnp.ones((4, 11))),
+            r"Expected x to have 12 values per.*; got shape \(4, 11\)",
+        ),
     ],
 )
 def test_bad_arguments(make, message):

@@ -85,7 +85,7 @@ def test_a_cohort_whose_record_is_gone_says_so(tmp_path):
     make(tmp_path / "cohort" / "seed0")
     with pytest.raises(IwaxError, match=r"cohort to be the folder of a run; it holds several, and no cohort\.json"):
         RunFolder(tmp_path / "cohort").config()
-    with pytest.raises(IwaxError, match=r"empty to be the folder of a run; its config\.json"):  # the control
+    with pytest.raises(IwaxError, match=r"empty to be the folder of a run; it has no config\.json"):  # the control
         RunFolder(tmp_path / "empty").config()
 
 

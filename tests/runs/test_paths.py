@@ -84,6 +84,5 @@ def test_a_run_on_relative_paths_goes_on_and_is_judged_from_another_folder(tmp_p
     assert evaluate_run(second.path, num_samples=64, data_dir=str(away))["num_examples"] == 4
     with pytest.raises(ValueError, match=r"the data of this run to be at .*x\.npy.*; .*Name by --data where x\.npy is"):
         evaluate_run(first.path, num_samples=64, recompute=True)
-    for place, said in ((home, "in"), (home / "none", "at")):
-        with pytest.raises(ValueError, match=rf"; there is nothing, nor {said} {place}\. Name by --data"):
-            evaluate_run(first.path, num_samples=64, recompute=True, data_dir=place)
+    with pytest.raises(ValueError, match=rf"; there is nothing, nor at {home / 'none'}\. Name by --data"):
+        evaluate_run(first.path, num_samples=64, recompute=True, data_dir=home / "none")

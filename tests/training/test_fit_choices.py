@@ -100,10 +100,11 @@ class TestOptimizers:
 
     def test_examples_left_out_of_an_epoch_are_said(self):
         with pytest.warns(NoticeWarning, match="18 leave 14 of the 50 .* others each time; batch_size=10 leaves out 0"):
-            fit(batch_size=18, epochs=1)
+            fit(recipe=dataclasses.replace(FLAT, batch_size=18), epochs=1)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            fit(batch_size=23, epochs=1)  # 4 of 50
+            fit(recipe=dataclasses.replace(FLAT, batch_size=23), epochs=1)  # 4 of 50
+            fit(batch_size=18, epochs=1)  # as the caller says
 
 
 class TestMoreEpochs:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from iwax.data import test_set_hash
-from iwax.errors import IwaxError, IwaxTypeError
+from iwax.errors import IwaxError
 from iwax.evaluation import Evaluation
 from iwax.extras import missing
 
@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
 
 import iwax.torch
 from iwax.contrib._pyro_plates import PARTICLES, Layout, Sites, check_estimator, frames_of, read_layout, sample_sites
-from iwax.objectives import ELBO, PIWAE, REPARAMETERIZED, SCORE_FUNCTION, AbstractObjective
+from iwax.objectives import ELBO, PIWAE, REPARAMETERIZED, SCORE_FUNCTION, check_objective
 
 __all__ = ["ImportanceWeightedELBO", "evaluate"]
 
@@ -74,10 +74,7 @@ class ImportanceWeightedELBO(elbo.ELBO):
     """
 
     def __init__(self, objective: Any, *, joint: bool = False, max_plate_nesting: int | None = None) -> None:
-        if not isinstance(objective, AbstractObjective):
-            raise IwaxTypeError(
-                f"Expected objective to be an iwax objective such as iwax.IWAE(num_samples=5); got {objective!r}."
-            )
+        check_objective(objective)
         super().__init__(num_particles=objective.total_samples)
         self.nesting = max_plate_nesting  # without the plate of the particles
         self.objective = objective

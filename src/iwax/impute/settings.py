@@ -102,10 +102,12 @@ class Settings:
     def training(self, rows: int) -> dict[str, Any]:
         """The options of `iwax.fit` for a table of so many rows."""
         if not (judged := self.judged(rows)):
-            return {"recipe": self.recipe(rows, self.epochs_of(rows))}
+            recipe = self.recipe(rows, self.epochs_of(rows))
+            return {"recipe": recipe, "batch_size": recipe.batch_size}
         every = max(1, JUDGE_EVERY // self._steps(rows))
         recipe = self.recipe(rows - judged, self.epochs_of(rows))
-        return {"recipe": recipe, "validation": judged, "keep": "best", "eval_every": every, "patience": PATIENCE}
+        judging = {"validation": judged, "keep": "best", "eval_every": every, "patience": PATIENCE}
+        return {"recipe": recipe, "batch_size": recipe.batch_size, **judging}
 
     def recipe(self, trained: int, epochs: int) -> Recipe:
         """How so many rows are trained on."""

@@ -20,24 +20,23 @@ from iwax.objectives.tempering import check_kl_weight
 from iwax.objectives.thermodynamic import TVO
 from iwax.objectives.wake_sleep import RWS
 
-OBJECTIVES: Named[type[AbstractObjective]] = Named(
-    {
-        "elbo": ELBO,
-        "iwae": IWAE,
-        "miwae": MIWAE,
-        "ciwae": CIWAE,
-        "piwae": PIWAE,
-        "vr-iwae": VRIWAE,
-        "jvi": JVI,
-        "rws": RWS,
-        "aisle": AISLE,
-        "vimco": VIMCO,
-        "ovis": OVIS,
-        "tvo": TVO,
-        "elbo-analytic": AnalyticELBO,
-        "gdreg": GDReG,
-    }
-)
+OBJECTIVES: Named[type[AbstractObjective]] = Named()
+OBJECTIVES |= {
+    "elbo": ELBO,
+    "iwae": IWAE,
+    "miwae": MIWAE,
+    "ciwae": CIWAE,
+    "piwae": PIWAE,
+    "vr-iwae": VRIWAE,
+    "jvi": JVI,
+    "rws": RWS,
+    "aisle": AISLE,
+    "vimco": VIMCO,
+    "ovis": OVIS,
+    "tvo": TVO,
+    "elbo-analytic": AnalyticELBO,
+    "gdreg": GDReG,
+}
 """Command-line name -> class. A new objective is one file and one row here."""
 
 __all__ = [

@@ -71,7 +71,7 @@ def _not_there(name: str, began: Mapping[str, Any], data_dir: str | Path | None)
     given = began.get("dataset_as_given")
     where += f" (given as {given})" if given not in (None, name) else ""
     remedy = "." if os.path.isabs(name) else ", or go to the folder in which the run was started."
-    looked = "" if data_dir is None else f", nor {f'in {data_dir}' if Path(data_dir).exists() else f'at {data_dir}'}"
+    looked = "" if data_dir is None else f", nor at {data_dir}"  # which would itself be taken for them if it were there
     return IwaxError(
         f"Expected the data of this run to be at {name}{where}; there is nothing{looked}. Name by --data "
         f"where {Path(name).name} is now, or the folder that holds it{remedy}"
