@@ -34,9 +34,7 @@ def test_uint8_of_0_and_1_are_no_grey_values():
     check_images(images.astype(bool), "dynamic")
     assert np.asarray(intensities(images)).max() == pytest.approx(1 / 255)
     for rule in set(BINARIZATIONS) - {"none"}:
-        with pytest.raises(
-            ValueError, match=r"for binarize='.*'; got 0 and 1 only, .*\(--binarize none\)"
-        ):
+        with pytest.raises(ValueError, match=r"for binarize='.*'; got 0 and 1 only, .*\(--binarize none\)"):
             check_images(images, rule)
 
 
