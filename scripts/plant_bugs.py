@@ -992,7 +992,7 @@ BUGS = [
     Bug("a batch of more than half the data leaves the rest of an epoch out", "training/recipe.py",
         "if 2 * self.batch_size <= num_examples or", "if self.batch_size <= num_examples or", "more_than_half",
         "issue 40", where=("tests/training/test_fit_choices.py",)),
-    Bug("examples left out of each epoch are not said", "training/trainer.py",
+    Bug("examples left out of each epoch are not said", "training/recipe.py",
         "if 5 * (count % size) < count:", "if True:", "left_out_of_an_epoch", "issue 40",
         where=("tests/training/test_fit_choices.py",)),
     Bug("log p of more samples is marked above that of fewer", "judging/seed_group.py",

@@ -1,12 +1,23 @@
 """Checks of arguments, with messages that name the argument, the rule and the value."""
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Never, TypeVar
 
 from iwax.errors import IwaxError, UnknownNameError
 
-__all__ = ["LARGEST", "MOST_SEEDS", "Named", "check_choice", "check_positive_integer", "check_seed", "nearest"]
+__all__ = [
+    "LARGEST",
+    "MOST_SEEDS",
+    "Named",
+    "check_choice",
+    "check_positive_integer",
+    "check_seed",
+    "names_beside",
+    "nearest",
+]
 
 LARGEST = 2**31 - 1  # of counts and sizes, which are 32 bits wide on a device
 LARGEST_SEED = 2**32 - 1
@@ -40,6 +51,12 @@ def check_seed(value: Any, name: str = "seed") -> None:
     """Raises ValueError for a seed that is none of the 2^32 that there are: JAX would take another in its place."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 <= value <= LARGEST_SEED:
         raise IwaxError(f"Expected {name} to be an integer from 0 to {LARGEST_SEED}; got {value!r}.")
+
+
+def names_beside(path: str | os.PathLike[str]) -> list[str]:
+    """What is in the folder in which `path` would be, by name, in order; [] where there is no such folder."""
+    folder = Path(path).parent
+    return sorted(place.name for place in folder.iterdir()) if folder.is_dir() else []
 
 
 def nearest(value: Any, choices: Iterable[str], otherwise: str = " Choose one of these.") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from iwax.checks import check_choice, nearest
+from iwax.checks import check_choice, names_beside, nearest
 from iwax.errors import IwaxError
 from iwax.runs import CHOICES
 
@@ -52,8 +52,7 @@ class Run(click.Path):
         if not path.exists() and not str(value).startswith("hf:"):
             trained = [file.stem for file in (Path(__file__).parent.parent / "trained").glob("*.json")]
             if str(value) not in trained:
-                beside = [place.name for place in path.parent.iterdir()] if path.parent.is_dir() else []
-                near = nearest(value, trained, otherwise="") or nearest(path.name, beside, otherwise="")
+                near = nearest(value, trained, otherwise="") or nearest(path.name, names_beside(path), otherwise="")
                 raise IwaxError(f"Expected RUN to be the folder of a run; {path} is not there.{near}")
         return path
 
@@ -77,7 +76,7 @@ def check_open(field: str, value: str) -> None:
     if value not in CHOICES[field]:
         here, where = [], ""
         if field == "dataset":  # a word may be the name of what is in this folder
-            here, where = sorted(path.name for path in Path().iterdir()), ", which is not there"
+            here, where = names_beside(value), ", which is not there"
         raise IwaxError(
             f"Expected {field} to be one of {', '.join(CHOICES[field])}{OPEN[field]}; got {value!r}{where}."
             f"{nearest(value, [*CHOICES[field], *here])}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from iwax.checks import check_choice, nearest
+from iwax.checks import check_choice, names_beside, nearest
 from iwax.data import mnist, omniglot
 from iwax.data.custom import KINDS, is_path, load_own
 from iwax.data.dataset import Dataset, DatasetInfo, DataWarning
@@ -168,10 +168,9 @@ def places_of(name: str | os.PathLike[str], data_dir: DataDir) -> list[Path]:
 def _entry(name: str | os.PathLike[str]) -> Entry:
     if name in DATASETS:
         return DATASETS[str(name)]
-    beside = sorted(place.name for place in Path().iterdir())  # where such a path would be
     raise IwaxError(
         f"Expected dataset to be one of {', '.join(DATASETS)}, or a path to {KINDS}; got {str(name)!r}, which "
-        f"is not there.{nearest(name, [*DATASETS, *beside])}"
+        f"is not there.{nearest(name, [*DATASETS, *names_beside(name)])}"
     )
 
 

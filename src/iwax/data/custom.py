@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from iwax.checks import check_choice, nearest
+from iwax.checks import check_choice, names_beside, nearest
 from iwax.data.arrays import read_npy, read_npz
 from iwax.data.checks import check_images, check_varied
 from iwax.data.dataset import Dataset, array_sha256
@@ -134,8 +134,8 @@ def _read(path: Path, columns: list[str] | None, background: str | None) -> Read
         return read_folder(path, background)
     if path.exists():
         raise IwaxError(f"Expected dataset to be {KINDS}; got {path}, which is none.")
-    beside = sorted(place.name for place in path.parent.iterdir()) if path.parent.is_dir() else []
-    raise IwaxError(f"Expected dataset to be {KINDS}; got {path}: there is nothing.{nearest(path.name, beside, '')}")
+    near = nearest(path.name, names_beside(path), otherwise="")
+    raise IwaxError(f"Expected dataset to be {KINDS}; got {path}: there is nothing.{near}")
 
 
 def _read_files(parts: dict[str, Path], columns: list[str] | None) -> Read:

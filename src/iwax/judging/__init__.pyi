@@ -16,6 +16,7 @@ from .posterior import posterior_picture as posterior_picture
 from .seed_group import MeanOverSeeds as MeanOverSeeds
 from .seed_group import SeedGroup as SeedGroup
 from .seed_group import best_group as best_group
+from .seed_group import samples_judged as samples_judged
 from .seeds import JudgedSeeds as JudgedSeeds
 from .seeds import evaluate_runs as evaluate_runs
 from .seeds import holds_runs as holds_runs

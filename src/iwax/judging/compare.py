@@ -160,9 +160,8 @@ def _check_same_data(sources: Sequence[str | Path | Evaluation]) -> None:
     known = [(run, RunFolder(run).json(ENVIRONMENT)) for run in runs if (run / CONFIG).is_file()]
     for run, environment in known[1:]:
         first = known[0][1]
-        sizes, tests = zip(
-            *((_size(one), one.get("checksums", {}).get("test")) for one in (first, environment)), strict=True
-        )
+        sizes = _size(first), _size(environment)
+        tests = [one.get("checksums", {}).get("test") for one in (first, environment)]
         if any(None not in pair and pair[0] != pair[1] for pair in (sizes, tests)):
             words = [
                 f"{one.get('dataset')}, examples of shape {one.get('example_shape')}" for one in (first, environment)

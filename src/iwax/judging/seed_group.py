@@ -12,7 +12,7 @@ from iwax.evaluation import standard_error
 from iwax.judging.judged import PAIRED, JudgedRun
 from iwax.runs import RunConfig
 
-__all__ = ["MeanOverSeeds", "SeedGroup", "best_group"]
+__all__ = ["MeanOverSeeds", "SeedGroup", "best_group", "samples_judged"]
 
 CLEAR = 1.96  # errors beyond which a difference counts
 ROUNDING = 1e-6
@@ -117,10 +117,11 @@ class SeedGroup:
         hashes = {run.summary["test_hash"] for run in self.runs if run.summary}
         return hashes.pop() if len(hashes) == 1 else None
 
-    @property
-    def samples_judged(self) -> frozenset[int]:
-        """k: how many samples of each example the evaluations of its runs had."""
-        return frozenset(run.summary["num_samples"] for run in self.runs if "num_samples" in run.summary)
+
+def samples_judged(groups: Sequence[SeedGroup]) -> list[int]:
+    """k: how many samples of each example the evaluations of all runs had, each number once, in order."""
+    runs = [run for group in groups for run in group.runs]
+    return sorted({run.summary["num_samples"] for run in runs if "num_samples" in run.summary})
 
 
 def best_group(groups: Sequence[SeedGroup], name: str) -> int | None:
@@ -133,7 +134,7 @@ def best_group(groups: Sequence[SeedGroup], name: str) -> int | None:
     of which 1.96 are wanted. None also where a group has no number, was judged on other examples, or there is one only;
     and of log p and -KL where not all were judged with as many samples.
     """
-    if name in RISES_WITH_SAMPLES and len(frozenset().union(*(group.samples_judged for group in groups))) > 1:
+    if name in RISES_WITH_SAMPLES and len(samples_judged(groups)) > 1:
         return None
     numbers, of_examples = [group.number(name) for group in groups], [group.over_examples(name) for group in groups]
     if len(groups) < 2 or len({group.test_hash for group in groups}) != 1 or name not in PAIRED:

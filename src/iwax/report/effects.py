@@ -86,8 +86,8 @@ def _text(levels: Levels, fields: Sequence[str]) -> tuple[Datum, ...]:
     """The size of a choice, over how many settings, and its best level with in how many it is; () of no settings."""
     if not levels:
         return ()
-    size, winner = _ahead(levels) if len(_all(levels)) == 2 else _range(levels)
     best = [max(group, key=lambda level: group[level]) for group in levels.values()]
+    size, winner = _ahead(levels) if len(_all(levels)) == 2 else _range(levels, best)
     wins = f" ({best.count(winner)} of {len(best)})" if len(best) > 1 else ""
     return size, Datum(str(len(levels)), len(levels)), Datum(_name(winner, fields) + wins)
 
@@ -105,10 +105,9 @@ def _ahead(levels: Levels) -> tuple[Datum, Hashable]:
     return Datum(f"{size:.2f}{error}", size), first if fmean(ahead) >= 0 else second
 
 
-def _range(levels: Levels) -> tuple[Datum, Hashable]:
+def _range(levels: Levels, best: Sequence[Hashable]) -> tuple[Datum, Hashable]:
     """Of more the mean range over settings; and the level that is best in most of them."""
     size = fmean(max(group.values()) - min(group.values()) for group in levels.values())
-    best = [max(group, key=lambda level: group[level]) for group in levels.values()]
     return Datum(f"{size:.2f}", size), max(dict.fromkeys(best), key=best.count)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from iwax.checks import check_choice
-from iwax.judging import MeanOverSeeds, SeedGroup, best_group
+from iwax.judging import MeanOverSeeds, SeedGroup, best_group, samples_judged
 from iwax.report.format import counted, nats, objective_name
 from iwax.report.tables import Datum, Sheet
 from iwax.runs import OBJECTIVE_FIELDS
@@ -146,7 +146,7 @@ def _notes(groups: Sequence[SeedGroup], best: dict[str, int | None]) -> tuple[st
         notes.append(f"{counted(unjudged, 'run')} without an evaluation: run `iwax evaluate RUN`.")
     if len({group.test_hash for group in groups if any(run.summary for run in group.runs)}) > 1:
         notes.append("Not all were judged on the same binarised examples, so that nothing is marked as best.")
-    if len(counts := sorted(frozenset().union(*(group.samples_judged for group in groups)))) > 1:
+    if len(counts := samples_judged(groups)) > 1:
         few_to_many = ", ".join(f"{count:,}" for count in counts)
         notes.append(
             f"log p rests on {few_to_many} samples, and rises with their number: neither it nor −KL is marked. "

@@ -90,11 +90,8 @@ def plan(
     """A new run in the folder `path`, with `more` for its environment; raises as `new_run` for what cannot be."""
     own, given = check_own(run.config), run.config.dataset
     run = run.on(data)
-    is_chosen_here = run.batch_is_free
     run = run.fitting(len(training_images(run, data)))
     trainer, state = prepare(run, data, own, check=True)
-    if is_chosen_here:
-        trainer.notice_left_out()
     environment = current_environment(data, command) | _examples(data, run) | (more or {})
     environment |= _validation(data, run)
     environment["protocol"] = {

@@ -133,8 +133,6 @@ def fit(
         devices=devices,
         early=chosen.early(total, ascended(objective, update)),
     )
-    if batch_size is None:
-        trainer.notice_left_out()
     course = Course(before, judge_of(held_out, binarize, key, eval_every, keep, patience), keep, patience, on_epoch)
     state = resumed(model, trainer, objective) if isinstance(model, FitResult) else trainer.start(model, objective)
     total_steps = total * trainer.steps_per_epoch

@@ -221,9 +221,11 @@ class Recipe:
     def fitting(self, num_examples: int) -> "Recipe":
         """The recipe with a batch size that fits so few training examples: a tenth, where its own is over half of them.
 
-        Warns (NoticeWarning) then. All of them are a batch, too.
+        Warns (NoticeWarning) then, and where whole batches leave a fifth of them or more out of each epoch. All of them
+        are a batch, too.
         """
         if 2 * self.batch_size <= num_examples or self.batch_size == num_examples:
+            self._notice_left_out(num_examples)
             return self
         fitting = max(1, num_examples // 10)
         warnings.warn(
@@ -233,6 +235,19 @@ class Recipe:
             stacklevel=3,
         )
         return dataclasses.replace(self, batch_size=fitting)
+
+    def _notice_left_out(self, count: int) -> None:
+        size = self.batch_size
+        if 5 * (count % size) < count:
+            return
+        better = min(range(size, size // 2, -1), key=lambda other: count % other)
+        warnings.warn(
+            f"Batches of {size} leave {count % size} of the {count} training examples out of each epoch, "
+            f"{'others' if self.shuffle == 'epoch' else 'the same'} each time; batch_size={better} leaves out "
+            f"{count % better}.",
+            NoticeWarning,
+            stacklevel=4,
+        )
 
     def for_run(self, dataset: str, model: str = "") -> "Recipe":
         """The recipe for one data set and one model, by their names, with what is different there filled in.

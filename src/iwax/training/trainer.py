@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.checks import check_choice, check_positive_integer
 from iwax.data import binarize, check_examples, num_examples
-from iwax.errors import IwaxError, NonFiniteLossError, NoticeWarning
+from iwax.errors import IwaxError, NonFiniteLossError
 from iwax.keys import TrainingKeys
 from iwax.models import PRECISIONS, Model, matrix_precision
 from iwax.objectives import AbstractObjective, check_kl_weight
@@ -90,20 +89,6 @@ class Trainer:
     def steps_per_epoch(self) -> int:
         """Minibatches in an epoch; what is left over is another handful of examples each time they are shuffled."""
         return num_examples(self.images) // self.batch_size
-
-    def notice_left_out(self) -> None:
-        """Warn (NoticeWarning) where whole batches leave a fifth of the training examples or more out of each epoch."""
-        count, size = num_examples(self.images), self.batch_size
-        if 5 * (count % size) < count:
-            return
-        better = min(range(size, size // 2, -1), key=lambda other: count % other)
-        warnings.warn(
-            f"Batches of {size} leave {count % size} of the {count} training examples out of each epoch, "
-            f"{'others' if self.recipe.shuffle == 'epoch' else 'the same'} each time; batch_size={better} leaves out "
-            f"{count % better}.",
-            NoticeWarning,
-            stacklevel=3,
-        )
 
     def start(self, model: Model, objective: AbstractObjective) -> TrainState:
         """The state before the first step.
