@@ -21,6 +21,13 @@ __all__ = [
 
 LARGEST = 2**31 - 1  # of counts and sizes, which are 32 bits wide on a device
 LARGEST_SEED = 2**32 - 1
+ABBREVIATIONS = {  # of the field's papers, for names that iwax writes out
+    "dreg": "doubly-reparameterized",
+    "stl": "sticking-the-landing",
+    "pathwise": "reparameterized",
+    "reinforce": "score-function",
+    "vae": "elbo",
+}
 MOST_SEEDS = 10_000  # of one configuration in one command, which makes a run of each before it trains the first
 V = TypeVar("V")
 
@@ -32,11 +39,12 @@ class Named(dict[str, V]):
         raise UnknownNameError(f"Expected one of {', '.join(self)}; got {name!r}.{nearest(name, self)}")
 
 
-def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
-    """Raises ValueError unless `value` is one of `choices`; the message names the nearest of them."""
+def check_choice(name: str, value: Any, choices: Iterable[str], of: str = "") -> None:
+    """Raises ValueError unless `value` is one of `choices`, those `of` what has them; the message names the nearest."""
     choices = list(choices)
     if value not in choices:
-        raise IwaxError(f"Expected {name} to be one of {', '.join(choices)}; got {value!r}.{nearest(value, choices)}")
+        among = ", ".join(choices) + (f" for {of}" if of else "")
+        raise IwaxError(f"Expected {name} to be one of {among}; got {value!r}.{nearest(value, choices)}")
 
 
 def check_positive_integer(name: str, value: Any, least: int = 1, most: int = LARGEST) -> None:
@@ -61,5 +69,8 @@ def names_beside(path: str | os.PathLike[str]) -> list[str]:
 
 def nearest(value: Any, choices: Iterable[str], otherwise: str = " Choose one of these.") -> str:
     """' Did you mean ...?', or `otherwise` where nothing is near."""
-    near = difflib.get_close_matches(str(value), list(choices), n=1)
-    return f" Did you mean {near[0]!r}?" if near else otherwise
+    by_lower = {choice.lower(): choice for choice in choices}
+    name = str(value).lower().replace("_", "-")
+    name = ABBREVIATIONS.get(name, name)
+    near = difflib.get_close_matches(name, by_lower, n=1)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else otherwise

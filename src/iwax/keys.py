@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from iwax.checks import check_seed
+from iwax.checks import check_choice, check_seed
 from iwax.errors import IwaxError, IwaxTypeError
 
 __all__ = [
@@ -106,8 +106,7 @@ def stream(key: PRNGKeyArray, purpose: str) -> PRNGKeyArray:
     >>> bool(stream(key, "samples") == stream(key, "similarity"))
     False
     """
-    if purpose not in PURPOSES:
-        raise ValueError(f"Expected purpose to be one of {', '.join(PURPOSES)}; got {purpose!r}.")
+    check_choice("purpose", purpose, PURPOSES)
     check_key(key)
     data = jax.random.key_data(key)
     pattern = np.frombuffer(hashlib.sha256(purpose.encode()).digest(), np.uint32)[: data.shape[-1]]

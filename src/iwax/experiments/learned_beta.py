@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.errors import IwaxError
+from iwax.checks import check_choice
 from iwax.models import LinearGaussian, Model
 from iwax.objectives import ELBO, IWAE, loss
 
@@ -90,8 +90,7 @@ def train(
         gradient: estimator of both gradients.
         prepare: from a batch and a key to what the model takes (such as binarisation).
     """
-    if rule not in RULES:
-        raise IwaxError(f"Expected rule to be one of {', '.join(RULES)}; got {rule!r}.")
+    check_choice("rule", rule, RULES)
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
     optimiser = optax.adam(learning_rate)
     elbo, iwae = (make(num_samples=num_samples, gradient=gradient) for make in (ELBO, IWAE))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
+from iwax.checks import check_choice
 from iwax.errors import IwaxError
 from iwax.files import dumps, loads, read_text
 from iwax.reading import Count, check_type, types_of
@@ -183,8 +184,7 @@ class Record:
 def _check_values(values: Mapping[str, Any]) -> None:
     """Raises ValueError for values of another type, an unknown scale, and pictures that lie elsewhere."""
     check_type(values, Form, "a record")
-    if values["scale"] not in SCALE_NAMES:
-        raise IwaxError(f"Expected its scale to be one of {', '.join(SCALE_NAMES)}; got {values['scale']!r}.")
+    check_choice("its scale", values["scale"], SCALE_NAMES)
     for name in values.get("sheets", {}).values():
         if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
             raise IwaxError(f"Expected its sheets to be names of files in the folder sheets; got {name!r}.")

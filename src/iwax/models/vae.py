@@ -140,9 +140,10 @@ class VAE(eqx.Module):
             if math.prod(x.shape[-axes:]) == self.data_size:
                 x = x.reshape(*x.shape[:-axes], self.data_size)
                 return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
+        example = x.shape[1:] or x.shape  # the first axis is a batch, of which callers of `fit` chose no size
         raise IwaxError(
-            f"Expected x to have {self.data_size} values per example in its last axes, as many as the model was made "
-            f"for; got shape {x.shape}. Make the model with data_size= as many as the data have."
+            f"Expected x to have {self.data_size} values per example, as many as the model was made for; got "
+            f"{math.prod(example)}, of shape {example}. Make the model with data_size= as many as the data have."
         )
 
 

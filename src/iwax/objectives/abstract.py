@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.checks import check_positive_integer
+from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError, IwaxTypeError
 from iwax.models import Model, Posterior, draw, freeze
 from iwax.objectives.autodiff import own_derivatives
@@ -105,20 +105,12 @@ class AbstractObjective(eqx.Module):
 
     def __check_init__(self) -> None:
         check_positive_integer("num_samples", self.num_samples)
-        if self.gradient not in self.gradients:
-            raise IwaxError(
-                f"Expected gradient to be one of {', '.join(self.gradients)} for {type(self).__name__}; "
-                f"got {self.gradient!r}."
-            )
+        check_choice("gradient", self.gradient, self.gradients, of=type(self).__name__)
         self._check_sampling()
         self._check_backward()
 
     def _check_backward(self) -> None:
-        if self.backward not in self.backwards:
-            raise IwaxError(
-                f"Expected backward to be one of {', '.join(self.backwards)} for {type(self).__name__}; "
-                f"got {self.backward!r}."
-            )
+        check_choice("backward", self.backward, self.backwards, of=type(self).__name__)
         if self.num_resampled is not None:
             check_positive_integer("num_resampled", self.num_resampled)
             if self.backward != "resampled":
@@ -128,8 +120,7 @@ class AbstractObjective(eqx.Module):
 
     def _check_sampling(self) -> None:
         name, size = type(self).__name__, self.total_samples
-        if self.sampling not in SAMPLINGS:
-            raise IwaxError(f"Expected sampling to be one of {', '.join(SAMPLINGS)}; got {self.sampling!r}.")
+        check_choice("sampling", self.sampling, SAMPLINGS)
         if self.sampling != "independent" and self.needs_independence:
             raise IwaxError(
                 f"Expected sampling='independent' for {name} with gradient={self.gradient!r}, which is derived for "

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from iwax.errors import IwaxError
+from iwax.checks import check_choice
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.objective import DOUBLY_REPARAMETERIZED, SCORE_FUNCTION, Objective
 from iwax.weights import log_mean_exp, normalised_weights
@@ -48,8 +48,7 @@ class AISLE(Objective):
     divergences = ("kl", "chi-square")
 
     def __check_init__(self) -> None:
-        if self.divergence not in self.divergences:
-            raise IwaxError(f"Expected divergence to be one of {', '.join(self.divergences)}; got {self.divergence!r}.")
+        check_choice("divergence", self.divergence, self.divergences)
 
     @property
     def is_unbiased(self) -> bool:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from iwax.checks import check_positive_integer
+from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.iwae import IWAE
@@ -169,8 +169,7 @@ class CIWAE(Objective):
         num_resampled: int | None = None,
     ) -> None:
         beta_rule = FORMER_RULES.get(beta_rule, beta_rule)
-        if beta_rule not in self.beta_rules:
-            raise IwaxError(f"Expected beta_rule to be one of {', '.join(self.beta_rules)}; got {beta_rule!r}.")
+        check_choice("beta_rule", beta_rule, self.beta_rules)
         if isinstance(beta, int | float) and not 0 <= beta <= 1:
             raise IwaxError(f"Expected beta to be between 0 (IWAE) and 1 (ELBO); got {beta!r}.")
         if isinstance(beta, int | float) and beta_rule in ("ascend", "descend") and beta in (0, 1):

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from iwax.checks import check_positive_integer
+from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError
 from iwax.objectives.coefficients import Coefficients
 from iwax.objectives.objective import SCORE_FUNCTION, Objective
@@ -51,8 +51,7 @@ class VIMCO(Objective):
 
     def __check_init__(self) -> None:
         check_positive_integer("num_samples", self.num_samples, least=2)
-        if self.baseline not in self.baselines:
-            raise IwaxError(f"Expected baseline to be one of {', '.join(self.baselines)}; got {self.baseline!r}.")
+        check_choice("baseline", self.baseline, self.baselines)
 
     def formula(self, log_w: Float[Array, "samples *batch"]) -> Float[Array, " *batch"]:
         return log_mean_exp(log_w)
