@@ -117,7 +117,7 @@ def test_a_degenerate_evaluation_is_strict_json_as_written_and_as_printed(run, c
     result = strictly(printed(capsys, "evaluate", run, *options, "--json"))
     assert result["log_p_test_error"] is None
     assert math.isfinite(result["log_p"])
-    assert "not finite over test images" in table
+    assert "not finite over examples" in table
     assert printed(capsys, "evaluate", run, *options) == table  # of what was written, as of what was computed
     assert "not finite over images" in printed(
         capsys, "anneal", run, "--images", 1, "--num-samples", 64, "--num-distributions", 1, "--no-sandwich"

@@ -143,7 +143,7 @@ def test_the_table_shows_no_monte_carlo_error_without_its_khat():
     assert rows[log_p][2].endswith(f"Monte Carlo at k-hat {middle}")
     assert rows[log_p + 1][2].endswith(f"bias at k-hat {middle}")
     assert any(row[0].startswith("  less its bias") and middle in row[2] for row in rows)
-    assert {"of images above 0.5", "of images above 0.7"} <= {row[2] for row in rows}
+    assert {"of examples above 0.5", "of examples above 0.7"} <= {row[2] for row in rows}
 
 
 def test_the_picture_of_trust_counts_what_could_not_be_computed(tmp_path):

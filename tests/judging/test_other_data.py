@@ -13,6 +13,7 @@ from iwax.judging.evaluate import evaluate_run
 from iwax.judging.seeds import evaluate_runs
 from iwax.runs.folder import RunFolder
 from iwax.runs.launch import new_run
+from iwax.sweeps import PlannedRun, SweepFolder
 from iwax.zoo import open_run
 from tiny import tiny_config, tiny_data, values_per_image
 
@@ -160,6 +161,20 @@ def test_a_folder_of_seeds_is_judged_run_by_run_with_mean_and_standard_deviation
     assert f"{mean:.3f}" in out.partition("mean of 3")[2].partition("\n")[0]
     assert f"{found.means['log_p'].sd:.3f}" in out.partition("standard deviation")[2].partition("\n")[0]
     assert "holds this evaluation already" in " ".join(err.split())  # nothing is judged twice
+
+
+def test_seeds_of_a_sweep_stand_beside_their_options(seeds, tmp_path, capsys):
+    ids = ["0123456789ab", "ba9876543210"]
+    for seed, id in enumerate(ids):
+        shutil.copytree(seeds / f"seed{seed}", tmp_path / id)
+    SweepFolder(tmp_path).add(PlannedRun(id=id, options={"seed": seed}) for seed, id in enumerate(ids))
+    status, out, err = command(capsys, "evaluate", tmp_path, "--num-samples", 128, "--rows", 256)
+    assert status == 0, err
+    lines = out.splitlines()
+    shown = {id: line for line in lines for id in ids if id in line}
+    assert all(f"seed={seed} " in shown[id] for seed, id in enumerate(ids))
+    widths = {len(line.rstrip()) for line in lines if "mean of 2" in line or ids[0] in line}
+    assert len(widths) == 1  # the numbers of both are in the same columns
 
 
 def test_a_single_run_of_its_kind_is_no_mean(seeds, tmp_path, capsys):

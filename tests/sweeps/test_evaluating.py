@@ -1,6 +1,7 @@
 """Runs judged by an executor: images in parts, put together to the bits of one process; and runs of a study."""
 
 import json
+import shutil
 
 import pytest
 from sweeps_here import Here, iwax
@@ -10,7 +11,7 @@ from iwax.experiments import STUDIES, executing, reproduce_by_executor
 from iwax.judging import evaluate_run
 from iwax.judging.parts import add_to_clock, clock_of_parts, finished_parts, open_part, part_of
 from iwax.runs import new_run
-from iwax.sweeps import Ended, Task, executors
+from iwax.sweeps import Ended, PlannedRun, SweepFolder, Task, executors
 from tiny import tiny_config, tiny_data
 
 ASKED = {"num_samples": 128, "rows": 256}  # two images a batch, six batches
@@ -128,6 +129,26 @@ def test_the_command_shares_out_the_images_and_leaves_the_files_of_one_process(r
     assert {k: v for k, v in summary.items() if k not in CLOCK} == whole[1]
     assert json.loads(said)[0]["log_p"] == whole[1]["log_p"]
     assert not (run / "evaluation.parts").exists()
+
+
+def test_runs_of_a_sweep_stand_beside_what_tells_them_apart(run, tmp_path, capsys, monkeypatch):
+    """Their folders are hashes, which tell nobody anything; a folder that is no sweep has no options to tell."""
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda folder, **options: Parts())
+    asked = {"0123456789ab": {"beta1": 0.9}, "ba9876543210": {}}
+    for id in asked:
+        shutil.copytree(run, tmp_path / id)
+    command = ["evaluate", tmp_path, "--num-samples", "128", "--rows", "256", "--executor", "local"]
+    status, plain, err = iwax(capsys, *command)
+    assert status == 0, err
+    SweepFolder(tmp_path).add(PlannedRun(id=id, options=options) for id, options in asked.items())
+    status, told, err = iwax(capsys, *command)
+    assert status == 0, err
+    shown = {id: line for line in told.splitlines() for id in asked if id in line}
+    assert "beta1=0.9" in shown["0123456789ab"]
+    assert "beta1=default" in shown["ba9876543210"]
+    assert "beta1" not in plain
+    assert "options" not in plain
+    assert "test examples, k = 128" in told
 
 
 @pytest.mark.parametrize(

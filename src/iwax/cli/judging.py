@@ -23,6 +23,8 @@ from iwax.files import dumps
 
 __all__ = ["evaluate", "evaluation_rows"]
 
+OVER = "over examples"
+
 
 @click.command()
 @click.argument("runs", metavar="RUN...", type=JUDGED, nargs=-1, required=True)
@@ -129,13 +131,13 @@ def _evaluate(
     evaluation = result["evaluation"] if everything else result
     if evaluation["state"] == "stopped":
         click.echo(
-            f"{run}: stopped after {evaluation['num_examples']} of {evaluation['total_examples']} test images, "
+            f"{run}: stopped after {evaluation['num_examples']} of {evaluation['total_examples']} test examples, "
             f"{evaluation['seconds']:.0f} s; the same command goes on."
         )
         return
     where = f" of {evaluation['dataset']}" if "dataset" in evaluation else ""
     print_table(
-        f"{run}: {evaluation['num_examples']} test images{where}, k = {evaluation['num_samples']} (nats)",
+        f"{run}: {evaluation['num_examples']} test examples{where}, k = {evaluation['num_samples']} (nats)",
         ["quantity", "value", "error"],
         evaluation_rows(evaluation),
     )
@@ -148,8 +150,8 @@ def _evaluate(
         notices.print(warning, style="bold yellow", markup=False)
 
 
-def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[list[str]]:
-    """The table of an evaluation: every number beside its errors; `examples` says what it was of."""
+def evaluation_rows(result: dict[str, Any]) -> list[list[str]]:
+    """The table of an evaluation: every number beside its errors."""
 
     def nats(label: str, name: str, *errors: tuple[str, str]) -> list[list[str]]:
         notes = [f"{number(result[error])} {what}" for error, what in errors] or [""]
@@ -159,12 +161,11 @@ def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[li
         if result[name] is None:
             return [[label, number(None), ""]]
         low, middle, high = (number(result[name][q], f".{digits}f") for q in ("0.05", "0.5", "0.95"))
-        return [[label, middle, f"{low} to {high} in 90 % of {examples}"]]
+        return [[label, middle, f"{low} to {high} in 90 % of examples"]]
 
     from iwax.evaluation import ALL_IN_ONE_BLOCK
 
     bounds = [name for name in result if name.startswith("iwae_") and name != "iwae_samples"]
-    over_images = "over test images" if examples == "images" else f"over {examples}"
     khat = _khat(result, "0.5")
     rows = [
         *nats(
@@ -172,25 +173,23 @@ def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[li
             "log_p",
             ("log_p_mc_error", f"Monte Carlo at k-hat {khat}"),
             ("log_p_bias", f"bias at k-hat {khat}"),
-            ("log_p_test_error", over_images),
+            ("log_p_test_error", OVER),
         ),
         *nats("  less its bias, jackknife", "log_p_jackknife", ("log_p_jackknife_error", f"at k-hat {khat}")),
-        *_bits(result, over_images),
+        *_bits(result),
         *(row for name in bounds for row in nats(f"IWAE-{name[5:]}", name)),
         *(
-            nats("-KL(Q||P)", "neg_kl", ("neg_kl_test_error", over_images))
+            nats("-KL(Q||P)", "neg_kl", ("neg_kl_test_error", OVER))
             if result["num_samples"] > result["iwae_samples"]
             else [["-KL(Q||P)", "none", ALL_IN_ONE_BLOCK]]
         ),
-        *nats("ELBO", "elbo", ("elbo_mc_error", "Monte Carlo"), ("elbo_test_error", over_images)),
+        *nats("ELBO", "elbo", ("elbo_mc_error", "Monte Carlo"), ("elbo_test_error", OVER)),
         *(nats("  E_q log p(x|z)", "reconstruction") + nats("  KL(q||p)", "kl") if "kl" in result else []),
         *spread("effective samples", "ess_quantiles", 1),
     ]
-    rows.append(["Pareto k-hat", khat, f"{_khat(result, '0.05')} to {_khat(result, '0.95')} in 90 % of {examples}"])
+    rows.append(["Pareto k-hat", khat, f"{_khat(result, '0.05')} to {_khat(result, '0.95')} in 90 % of examples"])
     if result["khat_quantiles"] is not None:
-        rows += [
-            ["", f"{result[f'khat_above_{limit}']:.1%}", f"of {examples} above {limit}"] for limit in ("0.5", "0.7")
-        ]
+        rows += [["", f"{result[f'khat_above_{limit}']:.1%}", f"of examples above {limit}"] for limit in ("0.5", "0.7")]
     if result["active_units"]:
         rows.append(["active units", " + ".join(map(str, result["active_units"])), "A_u above 0.01"])
     if result["test_hash"]:
@@ -198,14 +197,14 @@ def evaluation_rows(result: dict[str, Any], examples: str = "images") -> list[li
     return rows
 
 
-def _bits(result: dict[str, Any], over_images: str) -> list[list[str]]:
+def _bits(result: dict[str, Any]) -> list[list[str]]:
     """log p in bits, where it is that of discrete values; why there are none, where it is not."""
     names = {"dimensions", "binarize", "bits_per_dimension", "bits_per_dimension_test_error"}
     if not names <= set(result):  # of files of log-weights, and evaluations of before
         return []
     if result["bits_per_dimension"] is None:
         return [["  bits per dimension", "none", "as p(x) is a density: log p changes with the units of x"]]
-    error = f"{number(result['bits_per_dimension_test_error'], '.4f')} {over_images}"
+    error = f"{number(result['bits_per_dimension_test_error'], '.4f')} {OVER}"
     return [
         ["  bits per dimension", number(result["bits_per_dimension"], ".4f"), error],
         ["", "", f"of {result['dimensions']} discrete values, binarize {result['binarize']}"],
@@ -224,15 +223,15 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
     """The table of the other parts of a judgement, as far as they are there."""
     rows = []
     if pruned := result.get("pruned"):
-        images = f"over {pruned['num_examples']} images"
+        over = f"over {pruned['num_examples']} examples"
         counts = ("active_units", "units", "active_units_single_sample", "active_units_by_divergence")
         used, there, single, by_kl = (" + ".join(map(str, pruned[name])) for name in counts)
         rows += [
             ["log p, inactive units from the prior", number(pruned["log_p_pruned"]), f"with {used} units of {there}"],
             [
-                "  less log p of the same images",
+                "  less log p of the same examples",
                 number(pruned["difference"], "+.3f"),
-                f"{number(pruned['difference_test_error'])} {images}",
+                f"{number(pruned['difference_test_error'])} {over}",
             ],
             ["active units, single sample", single, "the IWAE paper's estimator"],
             ["units active by KL", by_kl, "E[log q - log p] above 0.01 nat"],
@@ -240,17 +239,17 @@ def _judgement_rows(result: dict[str, Any]) -> list[list[str]]:
     if curves := result.get("estimators"):
         for name, found in curves["estimators"].items():
             bias, error, sd = (found[what][-1] for what in ("bias", "bias_error", "sd"))
-            notes = [] if error is None else [f"{error:.3f} over {curves['num_examples']} images"]
+            notes = [] if error is None else [f"{error:.3f} over {curves['num_examples']} examples"]
             notes += [] if sd is None else [f"sd {sd:.2f} each"]
             value = "" if bias is None else f"{bias:+.3f}"
             rows.append([f"{name}({curves['samples'][-1]}) less log p", value, ", ".join(notes)])
     if annealing := result.get("annealing"):
-        images = f"over {annealing['num_examples']} images"
+        over = f"over {annealing['num_examples']} examples"
         found, error = annealing["ais_minus_iwae"], annealing["ais_minus_iwae_test_error"]
-        rows.append(["annealed bound less log p", number(found, "+.3f"), f"{number(error)} {images}"])
+        rows.append(["annealed bound less log p", number(found, "+.3f"), f"{number(error)} {over}"])
     if similarity := result.get("ssim"):
         found, error = (number(similarity[name], ".4f") for name in ("ssim", "ssim_test_error"))
-        rows.append(["SSIM", found, f"{error} over test images"])
+        rows.append(["SSIM", found, f"{error} {OVER}"])
     return rows
 
 

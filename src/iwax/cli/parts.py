@@ -14,7 +14,7 @@ from iwax.files import dumps, loads, write_whole
 
 __all__ = ["evaluate_by_executor", "evaluate_part"]
 
-COLUMNS = {"log p": "log_p", "± Monte Carlo": "log_p_mc_error", "± over images": "log_p_test_error", "ELBO": "elbo"}
+COLUMNS = {"log p": "log_p", "± Monte Carlo": "log_p_mc_error", "± over examples": "log_p_test_error", "ELBO": "elbo"}
 
 
 TEXT, NUMBER = (str, type(None)), (int, type(None))
@@ -31,7 +31,7 @@ OPTIONS: dict[str, Any] = {
 @click.argument("part")
 @click.argument("options")
 def evaluate_part(run: Path, folder: Path, part: str, options: str) -> None:
-    """Judge PART of the images of RUN, I-of-N, into FOLDER; or put them together, whole."""
+    """Judge PART of the examples of RUN, I-of-N, into FOLDER; or put them together, whole."""
     from iwax.judging import evaluate_run
     from iwax.runs import BusyError
     from iwax.sweeps import BUSY
@@ -45,7 +45,7 @@ def evaluate_part(run: Path, folder: Path, part: str, options: str) -> None:
         click.echo(f"iwax: {error}", err=True)
         sys.exit(BUSY)
     write_whole(folder / f"{part}.json", dumps(summary, indent=2) + "\n")
-    click.echo(f"{run}, {part}: {summary['state']}, {summary['num_examples']} images, {summary['seconds']:.0f} s")
+    click.echo(f"{run}, {part}: {summary['state']}, {summary['num_examples']} examples, {summary['seconds']:.0f} s")
 
 
 def _options(text: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _place(part: str) -> tuple[int, int] | None:
 def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None, options: dict[str, Any]) -> None:
     """Judge runs, in parts, wherever the executor runs them; and print a line for each."""
     from iwax.sweeps import evaluate_by_executor as evaluate
-    from iwax.sweeps import runs_of
+    from iwax.sweeps import labels, runs_of
 
     folders = runs_of(runs)
     own = {name: options[name] for name in OPTIONS} | {"iwae_samples": list(options["iwae_samples"])}
@@ -89,9 +89,14 @@ def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None
         click.echo(dumps([{"run": str(run), **summary} for run, summary in summaries.items()], indent=2))
     elif summaries:
         first = next(iter(summaries.values()))
-        title = f"{first['num_examples']} test images, k = {first['num_samples']} (nats)"
-        cells = [[run.name, *(number(one[name]) for name in COLUMNS.values())] for run, one in summaries.items()]
-        print_table(title, ["run", *COLUMNS], cells)
+        title = f"{first['num_examples']} test examples, k = {first['num_samples']} (nats)"
+        told = {folder: labels(folder) for folder in {run.parent for run in summaries}}
+        names = {run: [run.name, told[run.parent].get(run.name, "")] for run in summaries}
+        texts = 2 if any(told.values()) else 1
+        cells = [
+            [*names[run][:texts], *(number(one[name]) for name in COLUMNS.values())] for run, one in summaries.items()
+        ]
+        print_table(title, [*["run", "options"][:texts], *COLUMNS], cells, texts)
         if len(summaries) > 1:
             where = " ".join(str(run) for run in runs)
             notices.print(f"iwax table {where} has the means and spreads over the seeds.", markup=False)

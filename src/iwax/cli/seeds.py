@@ -1,5 +1,6 @@
 """`iwax evaluate FOLDER`: several runs judged, one line each, and the mean over those that differ in the seed only."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +15,45 @@ __all__ = ["evaluate_seeds"]
 def evaluate_seeds(folder: Path, as_json: bool, options: dict[str, Any]) -> None:
     """Judge the runs of a folder, and print them with mean and standard deviation over the seeds."""
     from iwax.judging import evaluate_runs
+    from iwax.sweeps import labels
 
     with ProgressBar("evaluating") as on_progress:
         groups = evaluate_runs(folder, on_progress=on_progress, log=_notice, **options)
     if as_json:
         click.echo(dumps([group.summary() for group in groups], indent=2))
         return
+    told = labels(folder)
     for group in groups:
         first = group.summaries[0]
         where = f" of {first['dataset']}" if "dataset" in first else ""
-        title = f"{first['num_examples']} test images{where}, k = {first['num_samples']} (nats)"
-        print_table(f"{folder}: {title}", ["run", *map(_heading, group.means)], _rows(group))
+        title = f"{first['num_examples']} test examples{where}, k = {first['num_samples']} (nats)"
+        texts = 2 if told else 1
+        heads = [*["run", "options"][:texts], *map(_heading, group.means)]
+        print_table(f"{folder}: {title}", heads, _rows(group, told, texts), texts)
     for advice in dict.fromkeys(one["advice"] for group in groups for one in group.summaries if one["advice"]):
         notices.print(advice, style="bold yellow", markup=False)
 
 
-def _rows(group: Any) -> list[list[str]]:
-    """A line for each run, of several their mean and standard deviation over the seeds, with errors."""
+def _rows(group: Any, told: Mapping[str, str], texts: int) -> list[list[str]]:
+    """A line for each run, of several their mean and standard deviation over the seeds, with errors.
+
+    With two columns of text the second has what `told` says of the run.
+    """
     names = list(group.means)
     rows = [
-        [run, *(_shown(name, summary.get(name)) for name in names)]
+        [*[run, told.get(Path(run).name, "")][:texts], *(_shown(name, summary.get(name)) for name in names)]
         for run, summary in zip(group.runs, group.summaries, strict=True)
     ]
     means = [group.means[name] for name in names]
+
+    def line(label: str, numbers: Iterable[float | None]) -> list[str]:
+        return [*[label, ""][:texts], *("" if value is None else number(value) for value in numbers)]
+
     if len(rows) > 1:
-        rows.append([f"mean of {len(rows)}", *(number(mean.mean) for mean in means)])
-        rows.append(["standard deviation", *("" if mean.sd is None else number(mean.sd) for mean in means)])
-    rows.append(["± Monte Carlo", *("" if mean.mc_error is None else number(mean.mc_error) for mean in means)])
-    rows.append(["± over examples", *("" if mean.data_error is None else number(mean.data_error) for mean in means)])
+        rows.append(line(f"mean of {len(rows)}", (mean.mean for mean in means)))
+        rows.append(line("standard deviation", (mean.sd for mean in means)))
+    rows.append(line("± Monte Carlo", (mean.mc_error for mean in means)))
+    rows.append(line("± over examples", (mean.data_error for mean in means)))
     return rows
 
 

@@ -54,7 +54,7 @@ def judge(
         print_table(
             f"{weights[0].name}: {result['num_examples']} examples, k = {result['num_samples']} (nats)",
             ["quantity", "value", "error"],
-            evaluation_rows(result, "examples"),
+            evaluation_rows(result),
         )
         notices.print(f"written: {written}, and the numbers of each example beside it", markup=False)
     for warning in filter(None, (*result["notes"], result["advice"])):

@@ -26,5 +26,6 @@ from .specification import Specification as Specification
 from .specification import read_grid as read_grid
 from .specification import read_specification as read_specification
 from .status import differing as differing
+from .status import labels as labels
 from .status import sweep_rows as sweep_rows
 from .sweep import run_sweep as run_sweep

@@ -51,6 +51,11 @@ class SweepFolder:
             if not (folder / f"{run.id}.json").exists():
                 write_whole(folder / f"{run.id}.json", dumps({"options": dict(run.options)}, indent=2) + "\n")
 
+    @property
+    def is_one(self) -> bool:
+        """Whether it is the folder of a sweep."""
+        return (self.path / OWN / "runs").is_dir()
+
     def runs(self) -> dict[str, Mapping[str, Any]]:
         """ID -> options of every run that was asked for here.
 
@@ -58,7 +63,7 @@ class SweepFolder:
             ValueError: it is no folder of a sweep.
         """
         folder = self.path / OWN / "runs"
-        if not folder.is_dir():
+        if not self.is_one:
             raise IwaxError(f"Expected {self.path} to be the folder of a sweep; it holds no {OWN}/runs.")
         return {file.stem: _options(file) for file in sorted(folder.glob("*.json"))}
 

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from iwax.runs import RunConfig
 from iwax.sweeps.folder import SweepFolder
 
-__all__ = ["differing", "sweep_rows"]
+__all__ = ["differing", "labels", "sweep_rows"]
 
 
 def sweep_rows(folder: SweepFolder) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -47,6 +48,12 @@ def differing(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     varied = [name for name in names if len({repr(options[name]) for options in whole.values()}) > 1]
     ids = sorted(whole, key=lambda id: [_order(whole[id][name]) for name in varied])
     return {id: " ".join(f"{name}={_shown(whole[id][name])}" for name in varied) for id in ids}
+
+
+def labels(path: Path) -> dict[str, str]:
+    """Name of a run's folder -> the options in which runs of the sweep differ; none where `path` is no sweep."""
+    folder = SweepFolder(path)
+    return differing(folder.runs()) if folder.is_one else {}
 
 
 def _order(value: Any) -> tuple[int, float, str]:
