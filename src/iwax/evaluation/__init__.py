@@ -22,7 +22,7 @@ from iwax.evaluation.implicit import implicit_log_density, implicit_posterior, i
 from iwax.evaluation.joining import join_evaluations
 from iwax.evaluation.pareto import LIMIT, has_tail, pareto_khat, tail_size
 from iwax.evaluation.pruning import PrunedModel, prune
-from iwax.evaluation.result import ALL_IN_ONE_BLOCK, Evaluation, standard_error
+from iwax.evaluation.result import Evaluation, standard_error, why_no_divergence
 from iwax.evaluation.ssim import get_setting, ssim
 from iwax.evaluation.streaming import ROWS, Tally, chunk_shape, log_weights
 from iwax.evaluation.units import (
@@ -36,7 +36,6 @@ from iwax.evaluation.value_range import range_of
 
 __all__ = [
     "ACTIVE",
-    "ALL_IN_ONE_BLOCK",
     "CHAINS",
     "LIMIT",
     "ROWS",
@@ -87,4 +86,5 @@ __all__ = [
     "test_examples",
     "unit_divergences",
     "unit_variances",
+    "why_no_divergence",
 ]

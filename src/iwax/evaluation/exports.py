@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from iwax.errors import IwaxError, MissingExtraError
-from iwax.evaluation.result import ALL_IN_ONE_BLOCK, Evaluation
+from iwax.evaluation.result import Evaluation, why_no_divergence
 
 __all__ = ["as_arrays", "as_frame", "as_inference_data", "as_text", "from_arrays"]
 
@@ -19,7 +19,8 @@ STORED = ("log_likelihood", "mc_error", "ess", "khat", "elbo", "elbo_error")  # 
 
 def _neg_kl(found: dict[str, Any], shown: tuple[str, str]) -> tuple[str, str, str]:
     """The line of -KL(Q||P), of which k = K samples say nothing."""
-    return ("-KL(Q||P)", *(("none", ALL_IN_ONE_BLOCK) if found["num_samples"] <= found["iwae_samples"] else shown))
+    reason = why_no_divergence(found)
+    return ("-KL(Q||P)", *(("none", reason) if reason else shown))
 
 
 def as_text(evaluation: Evaluation) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,15 @@ import numpy as np
 from iwax.evaluation.pareto import HALF, LIMIT, has_tail, khat_advice
 from iwax.evaluation.units import ACTIVE
 
-__all__ = ["ALL_IN_ONE_BLOCK", "Evaluation", "standard_error"]
+__all__ = ["Evaluation", "standard_error", "why_no_divergence"]
 
-ALL_IN_ONE_BLOCK = "of k = K samples it is zero for any model: draw more"
-"""Why an evaluation has no -KL(Q||P): IWAE-K is then the same number as log p."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+def why_no_divergence(summary: Mapping[str, Any]) -> str:
+    """Why an evaluation's numbers have no -KL(Q||P); empty where they have: of one block, IWAE-K is log p."""
+    one_block = summary["num_samples"] <= summary["iwae_samples"]
+    return "of k = K samples it is zero for any model: draw more" if one_block else ""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

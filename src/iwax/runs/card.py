@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 
 from iwax.data import DATASETS
-from iwax.evaluation import ALL_IN_ONE_BLOCK
+from iwax.evaluation import why_no_divergence
 from iwax.models import is_own
 from iwax.objectives import OBJECTIVES, options
 from iwax.runs.config import RunConfig
@@ -89,8 +89,8 @@ def _numbers(evaluation: dict[str, Any]) -> str:
         "| quantity | value | errors |\n|---|---|---|",
     ]
     for label, name, errors in rows:
-        if name == "neg_kl" and evaluation["num_samples"] <= evaluation["iwae_samples"]:
-            lines.append(f"| {label} | none | {ALL_IN_ONE_BLOCK} |")
+        if name == "neg_kl" and (reason := why_no_divergence(evaluation)):
+            lines.append(f"| {label} | none | {reason} |")
             continue
         notes = ", ".join(f"± {_number(evaluation.get(error))} {what}" for error, what in errors)
         lines.append(f"| {label} | {_number(evaluation.get(name))} | {notes} |")
