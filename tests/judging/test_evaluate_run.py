@@ -144,7 +144,7 @@ def test_overwriting_a_run_takes_its_partial_evaluation_away(tmp_path):
 COMMAND = """
 import sys; sys.path.insert(0, {tests!r})
 from tiny import tiny_data
-from iwax.judge import evaluate_run
+from iwax.judging import evaluate_run
 evaluate_run({run!r}, data=tiny_data(), num_samples=40_000, rows=256)
 """
 
@@ -156,7 +156,7 @@ def test_a_killed_process_loses_nothing(judged):
     evaluate_run(run, data=tiny_data(), num_samples=40_000, rows=256)
     arrays = (run / "evaluation.npz").read_bytes()
     (run / "evaluation.json").unlink()
-    command = COMMAND.format(tests=str(Path(__file__).parent), run=str(run))
+    command = COMMAND.format(tests=str(Path(__file__).parent.parent), run=str(run))
     process = subprocess.Popen([sys.executable, "-c", command])
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not num_bytes_of_rows(run):

@@ -139,7 +139,7 @@ def test_distributions_agree_with_numpyro():
         (lambda: iwax.VAE(12, [4, 3], [[6]], key=KEY), "one list of widths per stochastic layer; got 1 for 2 layers"),
         (
             lambda: vae().posterior(jnp.ones((4, 11))),
-            r"Expected x to have 12 values per.*; got shape \(4, 11\)",
+            r"Expected x to have 12 values per.*; got 11, of shape \(11,\)",
         ),
     ],
 )

@@ -21,7 +21,7 @@ from iwax.checks import check_positive_integer
 from iwax.contrib._plates import Layout, Trace, check_guide_class, plate_sizes, read_layout, sample_sites
 from iwax.contrib._program import Program, terms
 from iwax.errors import IwaxError
-from iwax.evaluation import Evaluation, judge_log_weights, samples_in_blocks
+from iwax.evaluation import Evaluation, block_sizes, judge_log_weights, samples_in_blocks
 from iwax.keys import stream
 
 __all__ = ["PosteriorSample", "evaluate", "posterior_sample"]
@@ -102,7 +102,7 @@ def evaluate(
     >>> bool(abs(error.mean()) < 0.01)
     True
     """
-    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
+    sizes = block_sizes(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     check_positive_integer("chunk_size", chunk_size)
     sites = _read_sites(Program(model, guide), key, (params, args, kwargs), joint)

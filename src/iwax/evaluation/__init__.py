@@ -2,7 +2,7 @@
 
 from iwax.evaluation.annealing import CHAINS, Annealing, anneal, schedule, simulate
 from iwax.evaluation.bits import is_discrete
-from iwax.evaluation.blocks import block_bounds
+from iwax.evaluation.blocks import block_bounds, block_sizes, samples_in_blocks
 from iwax.evaluation.comparison import Comparison, compare_evaluations
 from iwax.evaluation.decoding import RULES, reconstruct, sample_images, sample_values, shown
 from iwax.evaluation.encoding import Codes, encode
@@ -12,7 +12,6 @@ from iwax.evaluation.evaluate import (
     evaluate_batches,
     gather,
     log_likelihood,
-    samples_in_blocks,
     test_examples,
 )
 from iwax.evaluation.examples import first_examples
@@ -49,6 +48,7 @@ __all__ = [
     "Tally",
     "anneal",
     "block_bounds",
+    "block_sizes",
     "chunk_shape",
     "compare_evaluations",
     "count_active_by_kl",

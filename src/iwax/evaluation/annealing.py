@@ -32,9 +32,11 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from scipy.special import expit, logsumexp
 
 from iwax.checks import check_choice, check_positive_integer
-from iwax.errors import IwaxTypeError
+from iwax.errors import IwaxError, IwaxTypeError
+from iwax.evaluation.decoding import having
 from iwax.evaluation.hamiltonian import hamiltonian_step, pilot_step_sizes, walk
-from iwax.models import FactorizedModel, Model
+from iwax.keys import check_key
+from iwax.models import FactorizedModel, Model, checked_log_joint
 from iwax.weights import effective_number
 
 __all__ = ["STARTS", "Annealing", "anneal", "schedule", "simulate"]
@@ -96,11 +98,18 @@ def schedule(num_distributions: int) -> Float[np.ndarray, " steps"]:
 
 
 def simulate(model: FactorizedModel, num_examples: int, key: PRNGKeyArray) -> tuple[Array, PyTree]:
-    """Data drawn from the model, (N, *event), and the z from which they were: exact draws of p(z | x)."""
+    """Data drawn from the model, (N, *event), and the z from which they were: exact draws of p(z | x).
+
+    Raises:
+        ValueError: `num_examples` below one, or several keys.
+        TypeError: no key, or a model without `prior` and `likelihood`.
+    """
+    check_key(key)
     check_positive_integer("num_examples", num_examples)
     z_key, x_key = jax.random.split(key)
-    z = model.prior.sample(z_key, (num_examples,))
-    return model.likelihood(z).sample(x_key), z
+    factors = having(model, "simulated data", "prior", "likelihood")
+    z = factors.prior.sample(z_key, (num_examples,))
+    return factors.likelihood(z).sample(x_key), z
 
 
 def anneal(
@@ -146,6 +155,7 @@ def anneal(
     >>> bool(abs(below[0] - model.log_evidence(x)[0]) < 0.1)
     True
     """
+    check_key(key)
     t = schedule(num_distributions)
     for name, value in (("num_chains", num_chains), ("leapfrog_steps", leapfrog_steps), ("rows", rows)):
         check_positive_integer(name, value)
@@ -154,6 +164,11 @@ def anneal(
         raise IwaxTypeError(
             f"Expected a model with a prior, for start='prior'; got {type(model).__name__} without one."
         )
+    if len(x) == 0:
+        raise IwaxError(f"Expected x to hold at least one example; got shape {jnp.shape(x)}.")
+    for leaf in jax.tree.leaves(z):
+        if jnp.shape(leaf)[:1] != (len(x),):
+            raise IwaxError(f"Expected z to hold a draw for each of {len(x)} examples; got shape {jnp.shape(leaf)}.")
     inner = jnp.asarray(t[1:-1] if z is None else t[-2:0:-1], jnp.float32)
     batch = max(1, min(len(x), rows // num_chains))
     log_w, accepted = [], []
@@ -200,8 +215,9 @@ def _chains(
         def log_terms(flat: Array) -> tuple[Array, Array]:
             """log f_0 and log (p(x, z) / f_0)."""
             z = unravel(flat)
-            log_f_0 = f_0.log_prob(z)[0, 0]
-            return log_f_0, model.log_joint(x, z)[0, 0] - log_f_0
+            log_f_0 = f_0.log_prob(z)
+            log_w = checked_log_joint(model, x, z, log_f_0, batch=1) - log_f_0
+            return log_f_0[0, 0], log_w[0, 0]
 
         if len(inner) == 0:
             return jax.vmap(log_terms)(flat)[1][None], jnp.zeros(0)

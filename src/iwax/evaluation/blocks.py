@@ -1,10 +1,53 @@
 """IWAE-K from many log-weights: their disjoint blocks of K samples, in order, and the bound that each of them gives."""
 
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
-__all__ = ["BlockBound", "block_bounds", "whole_blocks"]
+from iwax.checks import check_positive_integer
+from iwax.errors import IwaxError
+
+__all__ = ["BlockBound", "block_bounds", "block_sizes", "samples_in_blocks", "whole_blocks"]
+
+
+def block_sizes(iwae_samples: Any, name: str = "iwae_samples") -> tuple[int, ...]:
+    """The sizes K of the blocks that are asked for: an integer, or several. `name` is the argument's.
+
+    Raises:
+        ValueError: none, or one below 1.
+    """
+    if isinstance(iwae_samples, str) or not isinstance(iwae_samples, Iterable):
+        iwae_samples = (iwae_samples,)
+    sizes = tuple(iwae_samples)
+    for size in sizes:
+        check_positive_integer(name, size)
+    if not sizes:
+        raise IwaxError(f"Expected {name} to be at least one number of samples; got none.")
+    return tuple(map(int, sizes))
+
+
+def samples_in_blocks(num_samples: int, sizes: Sequence[int]) -> int:
+    """The largest number of samples up to `num_samples` that is whole blocks of every size.
+
+    Raises:
+        ValueError: there is none.
+    """
+    check_positive_integer("num_samples", num_samples)
+    if num_samples < max(sizes):
+        raise IwaxError(
+            f"Expected num_samples to be at least {max(sizes)}, one block of IWAE-{max(sizes)}; got {num_samples}."
+        )
+    common = math.lcm(*sizes)
+    if num_samples < common:
+        raise IwaxError(
+            f"Expected the block sizes to have a common multiple of at most num_samples={num_samples}; got "
+            f"{', '.join(map(str, sizes))}, with {common}. Draw more samples, or evaluate them one by one."
+        )
+    return num_samples - num_samples % common
 
 
 def whole_blocks(log_w: Float[np.ndarray, "... samples"], size: int) -> Float[np.ndarray, "... blocks K"]:

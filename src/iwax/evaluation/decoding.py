@@ -15,10 +15,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError, IwaxTypeError
 from iwax.evaluation.centre import CENTRES, centre, centre_of, known_mean
-from iwax.keys import stream
+from iwax.keys import check_key, stream
 from iwax.models import FactorizedModel, MarkovChain, Model, Posterior
 
-__all__ = ["CENTRES", "RULES", "known_mean", "reconstruct", "sample_images", "sample_values", "shown"]
+__all__ = ["CENTRES", "RULES", "having", "known_mean", "reconstruct", "sample_images", "sample_values", "shown"]
 
 RULES = ("sample", "mean", "posterior-mean")
 REMEDY = "Let `likelihood(z)` return a density whose `mean` is what is to be shown, such as its mode."
@@ -32,7 +32,7 @@ def sample_images(model: Model, num_images: int, key: PRNGKeyArray) -> Float[np.
         TypeError: a model without a prior or a likelihood, or one whose likelihood has neither mean, mode nor draws.
         ValueError: a mean that is not finite.
     """
-    factors = _having(model, "sampling", "prior", "likelihood")
+    factors = having(model, "sampling", "prior", "likelihood")
     density = factors.likelihood(factors.prior.sample(key, (num_images,)))
     how = centre_of(density, key)
     return _finite(np.asarray(centre(density, how, stream(key, "samples given z"))), density)
@@ -44,7 +44,7 @@ def sample_values(model: Model, num_images: int, key: PRNGKeyArray) -> Float[np.
     Raises:
         TypeError: a model without a prior or a likelihood.
     """
-    factors = _having(model, "sampling", "prior", "likelihood")
+    factors = having(model, "sampling", "prior", "likelihood")
     density = factors.likelihood(factors.prior.sample(key, (num_images,)))
     return np.asarray(density.sample(stream(key, "samples given z")), np.float32)
 
@@ -57,7 +57,7 @@ def shown(model: Model, x: PyTree | None = None) -> str:
         x: an example or more as the model takes them, whose z is looked at; z from the prior if left out.
     """
     key = jax.random.key(0)
-    factors = _having(model, "pictures", "likelihood", *(("prior",) if x is None else ()))
+    factors = having(model, "pictures", "likelihood", *(("prior",) if x is None else ()))
     if x is None:
         return centre_of(factors.likelihood(factors.prior.sample(key, (1,))), key)
     first = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), x)
@@ -87,7 +87,8 @@ def reconstruct(
         ValueError: an unknown rule, or a mean of p(x | z) that is not finite.
         TypeError: a model without a likelihood, or one whose likelihood has neither mean, mode nor draws.
     """
-    factors = _having(model, "reconstruction", "likelihood")
+    factors = having(model, "reconstruction", "likelihood")
+    check_key(key)
     check_choice("reconstruction", rule, RULES)
     check_positive_integer("num_samples", num_samples)
     how = shown(model, x)
@@ -136,7 +137,7 @@ def _finite(means: np.ndarray, density: Any) -> np.ndarray:
     )
 
 
-def _having(model: Model, what: str, *names: str) -> Any:
+def having(model: Model, what: str, *names: str) -> Any:
     """The model; raises TypeError for one without the optional members that `what` needs."""
     missing = [f"`{name}`" for name in names if not hasattr(model, name)]
     if missing:

@@ -21,6 +21,7 @@ from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
 from iwax.evaluation.blocks import whole_blocks
 from iwax.evaluation.streaming import ROWS, log_weights
+from iwax.keys import check_key
 from iwax.models import Model
 from iwax.objectives import JVI
 
@@ -100,6 +101,7 @@ def estimator_curves(
     >>> bool(np.isnan(curves.bias["JVI-1"][0]).all())  # which wants two samples
     True
     """
+    check_key(key)
     check_positive_integer("num_samples", num_samples)
     for size in sizes:
         check_positive_integer("sizes", size)

@@ -31,7 +31,7 @@ from iwax.data import (
     is_tree,
     test_set_hash,
 )
-from iwax.errors import IwaxError
+from iwax.evaluation.blocks import block_sizes, samples_in_blocks
 from iwax.evaluation.leave_one_out import jackknife, kept_size
 from iwax.evaluation.pareto import has_tail, pareto_khat, tail_size
 from iwax.evaluation.result import Evaluation
@@ -40,7 +40,7 @@ from iwax.evaluation.units import unit_variances
 from iwax.keys import EvaluationKeys, check_key
 from iwax.models import Model
 
-__all__ = ["evaluate", "evaluate_batches", "gather", "log_likelihood", "samples_in_blocks", "tally_values"]
+__all__ = ["evaluate", "evaluate_batches", "gather", "log_likelihood", "tally_values"]
 
 BLOCK_SIZE = 64  # the K of Rainforth et al. (2018), Table 1
 NO_KHAT = "k-hat is missing, as it needs 25 samples: nothing says whether the errors are to be trusted."
@@ -83,7 +83,7 @@ def evaluate(
     >>> bool((evaluation.neg_kl <= 0).all())
     True
     """
-    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
+    sizes = block_sizes(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     keys = EvaluationKeys(key)
     x = test_examples(data, binarize, keys.binarisation)
@@ -153,30 +153,6 @@ def evaluate_batches(
         tail_size=kept_size(num_samples),
     ):  # fmt: skip
         yield examples, tally_values(tally, split)
-
-
-def samples_in_blocks(num_samples: int, sizes: Sequence[int]) -> int:
-    """The largest number of samples up to `num_samples` that is whole blocks of every size.
-
-    Raises:
-        ValueError: there is none.
-    """
-    check_positive_integer("num_samples", num_samples)
-    for size in sizes:
-        check_positive_integer("iwae_samples", size)
-    if not sizes:
-        raise IwaxError("Expected iwae_samples to be at least one number of samples; got none.")
-    if num_samples < max(sizes):
-        raise IwaxError(
-            f"Expected num_samples to be at least {max(sizes)}, one block of IWAE-{max(sizes)}; got {num_samples}."
-        )
-    common = math.lcm(*sizes)
-    if num_samples < common:
-        raise IwaxError(
-            f"Expected the block sizes to have a common multiple of at most num_samples={num_samples}; got "
-            f"{', '.join(map(str, sizes))}, with {common}. Draw more samples, or evaluate them one by one."
-        )
-    return num_samples - num_samples % common
 
 
 def gather(

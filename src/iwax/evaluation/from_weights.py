@@ -17,7 +17,8 @@ import numpy as np
 from iwax.checks import check_positive_integer
 from iwax.data import check_mask, is_tree, test_set_hash
 from iwax.errors import IwaxError, IwaxTypeError
-from iwax.evaluation.evaluate import BLOCK_SIZE, gather, samples_in_blocks, tally_values
+from iwax.evaluation.blocks import block_sizes, samples_in_blocks
+from iwax.evaluation.evaluate import BLOCK_SIZE, gather, tally_values
 from iwax.evaluation.leave_one_out import kept_size
 from iwax.evaluation.result import Evaluation
 from iwax.evaluation.streaming import BLOCK, ROWS, Tally, chunk_shape
@@ -69,7 +70,7 @@ def judge_log_weights(
     >>> bool((judge_log_weights(iter(np.split(log_w, 10))).log_likelihood == evaluation.log_likelihood).all())
     True
     """
-    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
+    sizes = block_sizes(iwae_samples)
     chunks = _Chunks(log_w, num_samples)
     parts = _tallied(chunks, sizes)
     batches = [tally_values(tally, split=False) for tally in parts]
@@ -194,18 +195,28 @@ class _OpenTally(Tally):
             )
 
 
+def _in_blocks(num_samples: int, num_examples: int, sizes: Sequence[int]) -> int:
+    """`samples_in_blocks`; a few samples of many examples may well be an array that lies the other way."""
+    if num_samples < max(sizes):
+        turned = " Of shape (examples, samples), pass log_w.T." if num_examples >= max(sizes) else ""
+        raise IwaxError(
+            f"Expected log_w, of shape (samples, examples), to have at least {max(sizes)} samples, one block of "
+            f"IWAE-{max(sizes)}; got {num_samples} of {num_examples} examples.{turned}"
+        )
+    return samples_in_blocks(num_samples, sizes)
+
+
 def _tallied(chunks: _Chunks, sizes: Sequence[int]) -> list[Tally]:
     """The tally of every few examples, of whole blocks of all sizes."""
     k, n = chunks.num_samples, chunks.num_examples
     starts = [slice(start, min(start + EXAMPLES, n)) for start in range(0, n, EXAMPLES)]
     tallies: list[Tally]
     if k is None:
-        samples_in_blocks(max(1, math.lcm(*sizes)), sizes)  # checks the sizes
         whole = math.lcm(*sizes)
         length, total = whole * max(1, ROWS // whole), None
         tallies = [_OpenTally(part.stop - part.start, sizes) for part in starts]
     else:
-        total = samples_in_blocks(k, sizes)
+        total = _in_blocks(k, n, sizes)
         length, whole = BLOCK * chunk_shape(n, total, ROWS)[1], 1
         size = kept_size(total)
         tallies = [Tally(part.stop - part.start, total, block_sizes=sizes, tail_size=size) for part in starts]
@@ -216,7 +227,7 @@ def _tallied(chunks: _Chunks, sizes: Sequence[int]) -> list[Tally]:
         for part, tally in zip(starts, tallies, strict=True):
             if len(piece):
                 tally.add(np.ascontiguousarray(piece[:, part].T))
-    samples_in_blocks(chunks.seen, sizes)
+    _in_blocks(chunks.seen, n, sizes)
     for tally in tallies:
         if isinstance(tally, _OpenTally):
             tally.close()

@@ -20,8 +20,8 @@ from scipy.special import softmax
 from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError
 from iwax.evaluation.blocks import whole_blocks
-from iwax.keys import stream
-from iwax.models import Model, draw
+from iwax.keys import check_key, stream
+from iwax.models import Model, checked_log_joint, draw
 
 __all__ = ["implicit_log_density", "implicit_posterior", "implicit_weights"]
 
@@ -43,6 +43,7 @@ def implicit_posterior(
     >>> implicit_posterior(model, jnp.ones((3, 2)), jax.random.key(0), num_samples=10, num_draws=5).shape
     (5, 3, 2)
     """
+    check_key(key)
     check_positive_integer("num_samples", num_samples)
     check_positive_integer("num_draws", num_draws)
     return _resampled(model, x, jax.random.split(key, num_draws), num_samples)
@@ -54,7 +55,8 @@ def _resampled(model: Model, x: Array, keys: Array, num_samples: int) -> PyTree:
 
     def one(key: Array) -> PyTree:
         z, log_q = draw(posterior, key, num_samples)
-        choice = jax.random.categorical(stream(key, "implicit choice"), model.log_joint(x, z) - log_q, axis=0)
+        log_w = checked_log_joint(model, x, z, log_q) - log_q
+        choice = jax.random.categorical(stream(key, "implicit choice"), log_w, axis=0)
 
         def chosen(leaf: Array) -> Array:
             index = choice.reshape(1, *choice.shape, *[1] * (leaf.ndim - 1 - choice.ndim))
@@ -81,17 +83,19 @@ def implicit_log_density(
         num_samples: K.
         num_repeats: sets of other draws; more make it more precise.
     """
+    check_key(key)
     check_positive_integer("num_samples", num_samples)
     check_positive_integer("num_repeats", num_repeats)
     posterior = model.posterior(x)
-    log_joint = model.log_joint(x, z)
-    log_w = log_joint - posterior.log_prob(z)
+    log_q = posterior.log_prob(z)
+    log_joint = checked_log_joint(model, x, z, log_q)
+    log_w = log_joint - log_q
     if num_samples == 1:
         return log_joint - log_w
 
     def term(key: Array) -> Array:
         others, log_q = draw(posterior, key, num_samples - 1)
-        log_sum = jax.nn.logsumexp(model.log_joint(x, others) - log_q, axis=0)
+        log_sum = jax.nn.logsumexp(checked_log_joint(model, x, others, log_q) - log_q, axis=0)
         return jnp.log(num_samples) - jnp.logaddexp(log_w, log_sum)
 
     terms = jax.lax.map(term, jax.random.split(key, num_repeats))

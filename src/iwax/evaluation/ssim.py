@@ -85,7 +85,8 @@ def ssim(
     The range is the setting's, or that of all `images`: of what is judged, not of what is made of it.
 
     Raises:
-        ValueError: an unknown setting, a window larger than the images, or images without a range.
+        ValueError: an unknown setting, no two equal shapes of images, a window larger than the images, or images
+            without a range.
         MissingExtraError: scikit-image is not installed.
 
     >>> image = np.random.default_rng(0).uniform(size=(1, 28, 28))
@@ -96,6 +97,14 @@ def ssim(
     from skimage.metrics import structural_similarity
 
     chosen = get_setting(setting)
+    images, others = np.asarray(images), np.asarray(others)
+    if images.ndim not in (3, 4):
+        raise IwaxError(
+            "Expected images of shape (N, height, width) or (N, height, width, channels), where one image has N = 1; "
+            f"got shape {images.shape}."
+        )
+    if images.shape != others.shape:
+        raise IwaxError(f"Expected others to have the shape of images, {images.shape}; got {others.shape}.")
     shortest = min(images.shape[1:3])
     if chosen.border == "interior" and chosen.window > shortest:
         raise IwaxError(

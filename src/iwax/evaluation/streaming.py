@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from iwax.evaluation.blocks import BlockBound
-from iwax.models import FactorizedModel, Model, draw
+from iwax.models import FactorizedModel, Model, checked_log_joint, draw
 
 __all__ = ["BLOCK", "ROWS", "Tally", "log_weights", "tallies"]
 
@@ -196,7 +196,7 @@ def _log_weights(
         keys = jax.vmap(lambda block: jax.random.fold_in(jax.random.fold_in(key, index), block))(blocks)
         z, log_q = jax.vmap(lambda key: draw(posterior, key, BLOCK))(keys)
         z, log_q = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (z, log_q))
-        log_ratio = (log_q - cast(FactorizedModel, model).prior.log_prob(z))[:, 0] if split else None
-        return (model.log_joint(x, z) - log_q)[:, 0], log_ratio
+        log_w = (checked_log_joint(model, x, z, log_q, batch=1) - log_q)[:, 0]
+        return log_w, (log_q - cast(FactorizedModel, model).prior.log_prob(z))[:, 0] if split else None
 
     return jax.vmap(of_example)(x, indices)

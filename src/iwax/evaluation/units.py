@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.data import num_examples
 from iwax.errors import IwaxTypeError
 from iwax.evaluation.decoding import known_mean
+from iwax.keys import check_key
 from iwax.models import Bernoulli, DiagonalNormal, FactorizedModel, MarkovChain, Model, Posterior
 
 __all__ = [
@@ -48,6 +49,7 @@ def unit_variances(model: Model, x: PyTree, key: PRNGKeyArray, *, num_samples: i
     >>> bool(np.allclose(unit_variances(model, x, jax.random.key(1)), 0.5, atol=0.05))
     True
     """
+    check_key(key)
     means, noise = [], []
     for start in range(0, num_examples(x), BATCH):
         batch_key = jax.random.fold_in(key, start)
@@ -69,6 +71,7 @@ def single_sample_unit_variances(model: Model, x: Array | np.ndarray, key: PRNGK
     Raises:
         TypeError: the posterior is neither a `MarkovChain` nor one distribution with a `mean`.
     """
+    check_key(key)
     means: list[list[np.ndarray]] = []
     for start in range(0, len(x), BATCH):
         batch = _conditional_means(model, jnp.asarray(x[start : start + BATCH]), jax.random.fold_in(key, start))
@@ -97,6 +100,7 @@ def unit_divergences(
     >>> bool(np.allclose(divergences, (2 / 3 + 2 / 4 - 1 - np.log(2 / 3)) / 2, atol=0.03))
     True
     """
+    check_key(key)
     check_prior(model)
     batches = []
     for start in range(0, len(x), BATCH):

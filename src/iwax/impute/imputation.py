@@ -189,7 +189,7 @@ def _advance(
         def add(sums: _Sums, block: Array) -> tuple[_Sums, Array]:
             sample_key, row_key = (jax.random.fold_in(jax.random.fold_in(key, index), block) for key in keys)
             z, log_q = draw(posterior, sample_key, BLOCK)
-            log_w = (checked_log_joint(model, x, z, log_q) - log_q)[:, 0]
+            log_w = (checked_log_joint(model, x, z, log_q, batch=1) - log_q)[:, 0]
             log_w = jnp.where(block * BLOCK + jnp.arange(BLOCK) < limit, log_w, -jnp.inf)
             mean, variance = (moment[:, 0] for moment in model.moments(z))
             z = jax.tree.map(lambda leaf: leaf[:, 0], z)

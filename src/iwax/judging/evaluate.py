@@ -13,6 +13,7 @@ from iwax.errors import IwaxError
 from iwax.evaluation import (
     ROWS,
     Evaluation,
+    block_sizes,
     chunk_shape,
     evaluate_batches,
     first_examples,
@@ -85,7 +86,7 @@ def evaluate_run(
     """
     check_time_limit(time_limit)
     begin = time.monotonic()
-    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
+    sizes = block_sizes(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     run = open_run(run, data_dir=data_dir, data=data, checkpoint=checkpoint)
     judged = judged_data(run, dataset, data_dir)

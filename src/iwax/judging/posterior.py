@@ -16,15 +16,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
-from iwax.checks import check_positive_integer
 from iwax.data import Dataset
 from iwax.errors import IwaxError
-from iwax.evaluation import block_bounds, implicit_log_density, implicit_posterior, implicit_weights
+from iwax.evaluation import block_bounds, block_sizes, implicit_log_density, implicit_posterior, implicit_weights
 from iwax.extras import beside_numbers
 from iwax.figures import COLOURS, Paths, about, plot
 from iwax.files import make_folder
 from iwax.keys import EvaluationKeys
-from iwax.models import Model, draw
+from iwax.models import Model, checked_log_joint, draw
 from iwax.runs import LoadedRun
 from iwax.weights import effective_number
 from iwax.zoo import open_run
@@ -42,7 +41,7 @@ def posterior_picture(
     key: PRNGKeyArray,
     paths: Paths,
     *,
-    num_samples: Sequence[int] = (10, 100),
+    num_samples: int | Sequence[int] = (10, 100),
     labels: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """A picture in two dimensions of q, q_IW for each K, and p(z | x): one row per example; and its numbers.
@@ -69,9 +68,7 @@ def posterior_picture(
     Warns:
         MissingPictureWarning: matplotlib is not installed; the numbers are returned all the same.
     """
-    for k in num_samples:
-        check_positive_integer("num_samples", k)
-    ks, rows, found = (1, *num_samples, POOL), [], []
+    ks, rows, found = (1, *block_sizes(num_samples, "num_samples"), POOL), [], []
     for i in range(len(x)):
         z, log_w = _pool(model, jnp.asarray(x)[i], jax.random.fold_in(key, i))
         weights = {k: implicit_weights(log_w, k) for k in ks}
@@ -96,7 +93,7 @@ def posterior_picture(
 def _draws(model: Model, x: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
     z, log_q = draw(model.posterior(x[None]), key, CHUNK)
     flat = jnp.concatenate([leaf.reshape(CHUNK, -1) for leaf in jax.tree.leaves(z)], axis=1)
-    return flat, (model.log_joint(x[None], z) - log_q)[:, 0]
+    return flat, (checked_log_joint(model, x[None], z, log_q, batch=1) - log_q)[:, 0]
 
 
 def _pool(model: Model, x: Array, key: PRNGKeyArray) -> tuple[np.ndarray, np.ndarray]:

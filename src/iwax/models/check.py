@@ -165,6 +165,12 @@ def _check_posterior(model: Model, x: PyTree, key: PRNGKeyArray, problems: list[
         )
     z = _attempt("posterior.sample(key, (7,))", posterior.sample, key, (NUM_SAMPLES,), hint=_hint(model))
     log_q = _attempt("posterior.log_prob(z)", posterior.log_prob, z, hint=_hint(model))
+    count = jax.tree.leaves(x)[0].shape[:1]
+    if jnp.shape(log_q)[1:2] != count:
+        raise _BrokenError(
+            f"Expected posterior.log_prob(z) of shape (7, *batch), (7, {', '.join(map(str, count))}) for this x; got "
+            f"{jnp.shape(log_q)}. It must sum over the event, not over examples.{_hint(model)}"
+        )
     for leaf in jax.tree.leaves(z):
         if leaf.shape[: log_q.ndim] != log_q.shape or leaf.shape[0] != NUM_SAMPLES:
             problems.append(

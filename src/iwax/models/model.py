@@ -117,8 +117,18 @@ def draw(posterior: Posterior, key: PRNGKeyArray, num_samples: int) -> tuple[PyT
     return z, posterior.log_prob(z)
 
 
-def checked_log_joint(model: Model, x: PyTree, z: PyTree, log_q: Array) -> Float[Array, "samples ..."]:
-    """log p(x, z), refused where it would only broadcast against log q(z | x)."""
+def checked_log_joint(
+    model: Model, x: PyTree, z: PyTree, log_q: Array, *, batch: int | None = None
+) -> Float[Array, "samples ..."]:
+    """log p(x, z), refused where it would only broadcast against log q(z | x).
+
+    And log q itself is, where it has no batch of the size that the caller knows.
+    """
+    if batch is not None and jnp.shape(log_q)[1:] != (batch,):
+        raise IwaxError(
+            f"Expected the posterior's log_prob to have shape (samples, batch) = {(*jnp.shape(log_q)[:1], batch)}; "
+            f"got {jnp.shape(log_q)}. iwax.check_model says what is wrong."
+        )
     log_p = model.log_joint(x, z)
     if jnp.shape(log_p) != jnp.shape(log_q):
         raise IwaxError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from iwax.checks import check_positive_integer
 from iwax.data import test_set_hash
 from iwax.errors import IwaxError, IwaxTypeError
-from iwax.evaluation import Evaluation, join_evaluations, judge_log_weights, samples_in_blocks
+from iwax.evaluation import Evaluation, block_sizes, join_evaluations, judge_log_weights, samples_in_blocks
 
 __all__ = ["evaluate"]
 
@@ -65,7 +65,7 @@ def evaluate(
     >>> bool(abs(error.mean()) < 1e-3)
     True
     """
-    sizes = (iwae_samples,) if isinstance(iwae_samples, int) else tuple(iwae_samples)
+    sizes = block_sizes(iwae_samples)
     num_samples = samples_in_blocks(num_samples, sizes)
     check_positive_integer("chunk_size", chunk_size)
     parts: list[Evaluation] = []

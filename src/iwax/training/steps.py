@@ -16,9 +16,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from iwax.data import binarize, is_tree, num_examples
+from iwax.errors import IwaxError
 from iwax.keys import TrainingKeys
 from iwax.models import Model
-from iwax.objectives import AbstractObjective, in_training, loss, value_with_gradient_of
+from iwax.objectives import AbstractObjective, in_training, per_example_loss, value_with_gradient_of
 from iwax.training.devices import shared_out
 from iwax.training.recipe import Optimizer, Recipe
 from iwax.training.updates import Phase, Update, phases, trainable
@@ -215,11 +216,21 @@ def _losses(
 ) -> tuple[Array, list[Array]]:
     """The mean loss, and the losses to record, of the same samples: that of the inference network, if it has one."""
     if not hasattr(objective, "inference_bound"):
-        value = loss(model, objective, x, key, kl_weight=weight)
+        value = _mean(per_example_loss(model, objective, x, key, kl_weight=weight), x)
         return value, [value]
     log_w, surrogate = objective.weigh(in_training(model, objective, key), x, key, weight)
-    value = -jnp.mean(value_with_gradient_of(objective.bound(log_w), surrogate))
+    value = -_mean(value_with_gradient_of(objective.bound(log_w), surrogate), x)
     return value, [-jnp.mean(objective.inference_bound(log_w)), value]
+
+
+def _mean(bounds: Array, x: PyTree) -> Array:
+    """Their mean over the batch, which a model must not have summed over: that would be another bound."""
+    if jnp.shape(bounds) != (num_examples(x),):
+        raise IwaxError(
+            f"Expected log_prob of the posterior and model.log_joint to keep the batch, a bound of each of "
+            f"{num_examples(x)} examples; got bounds of shape {jnp.shape(bounds)}. iwax.check_model says what is wrong."
+        )
+    return jnp.mean(bounds)
 
 
 def num_parts(batch_size: int, num_samples: int) -> int:
