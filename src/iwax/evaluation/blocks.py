@@ -37,6 +37,7 @@ def samples_in_blocks(num_samples: int, sizes: Sequence[int]) -> int:
         ValueError: there is none.
     """
     check_positive_integer("num_samples", num_samples)
+    sizes = block_sizes(sizes)
     if num_samples < max(sizes):
         raise IwaxError(
             f"Expected num_samples to be at least {max(sizes)}, one block of IWAE-{max(sizes)}; got {num_samples}."
