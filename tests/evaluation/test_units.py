@@ -25,6 +25,27 @@ def test_unit_variances_of_the_linear_gaussian_model():
     assert abs(variances.mean() + 2 / 3 - 0.5) > 0.06
 
 
+class Far(eqx.Module):
+    """A posterior of spread 0.1, its means at `location` and, with x, at twice that."""
+
+    location: float
+
+    def posterior(self, x):
+        loc = jnp.stack([jnp.full(len(x), self.location), x[:, 0] + 2 * self.location], axis=1)
+        return DiagonalNormal(loc, jnp.full((len(x), 2), jnp.log(0.1)))
+
+    def log_joint(self, x, z):
+        return jnp.zeros(z.shape[:-1])
+
+
+@pytest.mark.parametrize("location", [0.0, 300.0, 3000.0])
+def test_a_mean_that_is_far_away_hides_no_spread(location):
+    """In float32 a sum of squares about zero loses it: variances of -13 and +12 have been seen."""
+    x = jax.random.normal(KEY, (500, 1))
+    (variances,) = unit_variances(Far(location), x, KEY)
+    assert variances == pytest.approx([0.0, float(jnp.var(x, ddof=1))], abs=5e-3)
+
+
 class Linear(eqx.Module):
     """z -> N(scale z W + offset, exp(log_scale)^2)."""
 

@@ -169,6 +169,22 @@ def test_where_the_output_bias_starts():
 
 
 @pytest.mark.parametrize(
+    ("fields", "name", "value"),
+    [
+        ({"objective": "ciwae", "beta": 4e-7}, "beta", 4e-7),
+        ({"objective": "ciwae", "beta": 0.123456789}, "beta", 0.123456789),
+        ({"objective": "ciwae"}, "beta", 0.5),
+        ({"objective": "ciwae", "beta": 0.1, "beta_rule": "ascend"}, "beta", 0.1),
+        ({"objective": "vr-iwae", "alpha": 0.9999999}, "alpha", 0.9999999),
+        ({"objective": "tvo", "first_point": 1e-7}, "first_point", 1e-7),
+    ],
+)
+def test_an_option_is_the_number_that_was_asked_for(fields, name, value):
+    """Rounded to six decimals, 4e-7 was no beta at all: another objective."""
+    assert getattr(resolve(RunConfig(**fields)), name) == value
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"objective": "iwea"}, "got 'iwea'. Did you mean 'iwae'?"),

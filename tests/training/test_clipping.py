@@ -42,6 +42,15 @@ def test_the_length_is_that_of_all_parameters_and_the_direction_stays():
     np.testing.assert_allclose([long["a"][0], long["b"][0, 0]], [-6.0, -8.0], rtol=1e-6)
 
 
+def test_the_first_gradient_that_is_none_clips_nothing():
+    """As where the first steps weigh the KL term by nothing: a usual norm of zero would clip all others to zero."""
+    none, usual = jnp.zeros(2), jnp.array([3.0, 4.0])
+    _, _, second, third, long = clipped([none, none, usual, usual, 100 * usual], factor=2.0, decay=0.5)
+    np.testing.assert_array_equal([second, third], [usual, usual])
+    # Norms 0, 0, 5, 5, weighed 1/8, 1/4, 1/2, 1: 7.5 of 1.875 is 4, twice that 8.
+    np.testing.assert_allclose(long, [4.8, 6.4], rtol=1e-6)
+
+
 def test_gradients_of_usual_length_are_not_touched():
     gradients = list(jax.random.normal(jax.random.key(0), (50, 30)))
     for before, after in zip(gradients, clipped(gradients, factor=2.0), strict=True):

@@ -123,6 +123,15 @@ class TestMoreEpochs:
         assert [record["epoch"] for record in result.records] == [1, 2]
         assert same(result.records[0]["bound"], begun.records[0]["bound"])
 
+    @pytest.mark.parametrize(("rule", "other"), [("ascend", "unconstrained"), ("unconstrained", "descend")])
+    def test_a_beta_that_was_learned_goes_on_under_another_rule(self, rule, other):
+        """Each rule has a parameter of its own for it: the logit of one is no beta of another."""
+        begun = fit(objective=iwax.CIWAE(num_samples=3, beta=0.9, beta_rule=rule), epochs=1)
+        stopped = dataclasses.replace(FLAT, stages=((0.0, 100),))
+        after = fit(begun, iwax.CIWAE(num_samples=3, beta=0.1, beta_rule=other), recipe=stopped, epochs=1)
+        assert float(after.objective.beta) == pytest.approx(float(begun.objective.beta), abs=1e-5)
+        assert 0.85 < float(after.objective.beta) < 0.95
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -189,6 +198,13 @@ class TestValidation:
         longer = fit(result, keep="best", epochs=1)  # from the last state, not the best
         assert longer.records == fit(epochs=best + 3).records
         assert longer.selected == result.selected
+        assert same(longer.model, result.model)
+        after = fit(result, keep="last", epochs=1)  # which asks for the last one, not for the best
+        assert same(after.model, longer.last[0])
+        assert not same(after.model, result.model)
+        assert after.selected is None
+        impatient = fit(result, keep="last", patience=1, epochs=3)
+        assert len(impatient.records) == best + 3  # no better than the best, which is not forgotten
 
     @pytest.mark.slow
     def test_every_so_many_epochs_and_at_the_end(self):

@@ -198,19 +198,24 @@ def _unit_log_probs(density: Any, z: Float[Array, "examples units"]) -> Float[Ar
 
 @eqx.filter_jit
 def _unit_moments(model: Model, x: PyTree, key: PRNGKeyArray, num_samples: int) -> tuple[PyTree, PyTree]:
-    """Mean and variance of each unit over samples from q(z | x), of (N, *event) each."""
+    """Mean and variance of each unit over samples from q(z | x), of (N, *event) each.
+
+    Sums are of what lies between a sample and the first one: of squares about zero, float32 would leave a spread that
+    is small beside the mean, or less than nothing.
+    """
     posterior = model.posterior(x)
 
-    def add(i: Array, sums: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
-        z = posterior.sample(jax.random.fold_in(key, i), (1,))
-        return (
-            jax.tree.map(lambda s, z: s + z[0], sums[0], z),
-            jax.tree.map(lambda s, z: s + z[0] ** 2, sums[1], z),
-        )
+    def sample(i: Array | int) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[0], posterior.sample(jax.random.fold_in(key, i), (1,)))
 
-    z = jax.eval_shape(lambda: posterior.sample(key, (1,)))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), z)
-    first, second = jax.lax.fori_loop(0, num_samples, add, (zeros, zeros))
-    mean = jax.tree.map(lambda s: s / num_samples, first)
-    variance = jax.tree.map(lambda s, m: (s - num_samples * m**2) / (num_samples - 1), second, mean)
+    origin = sample(0)
+
+    def add(i: Array, sums: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+        beyond = jax.tree.map(jnp.subtract, sample(i), origin)
+        return jax.tree.map(jnp.add, sums, (beyond, jax.tree.map(jnp.square, beyond)))
+
+    zeros = jax.tree.map(jnp.zeros_like, origin)
+    first, second = jax.lax.fori_loop(1, num_samples, add, (zeros, zeros))
+    mean = jax.tree.map(lambda z, s: z + s / num_samples, origin, first)
+    variance = jax.tree.map(lambda s, m: (s - m**2 / num_samples) / (num_samples - 1), second, first)
     return mean, variance

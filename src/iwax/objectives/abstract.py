@@ -208,6 +208,10 @@ class AbstractObjective(eqx.Module):
             objective = eqx.tree_at(self._learned_leaves, objective, self._learned_leaves(self))
         return objective.formula(log_w)
 
+    def learned_from(self, former: "AbstractObjective") -> "AbstractObjective":
+        """The same objective with what a former one of its class has learned."""
+        return eqx.tree_at(self._learned_leaves, self, self._learned_leaves(former))
+
     def _learned_leaves(self, objective: Any) -> list[Any]:
         return [getattr(objective, name) for name in self.learned]
 

@@ -4,6 +4,8 @@ Tightening the bound (K) helps the generative network and starves the inference 
 takes a different way between the ELBO and the IWAE bound at the same budget. arXiv:1802.04537.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -180,8 +182,16 @@ class CIWAE(Objective):
         self.backward = backward
         self.num_resampled = num_resampled
         self.beta_rule = beta_rule
-        beta = jnp.asarray(beta, dtype=float)
-        self.beta_parameter = jnp.log(beta) - jnp.log1p(-beta) if self._is_logit else beta
+        self.beta_parameter = self._parameter_of(jnp.asarray(beta, dtype=float))
+
+    def _parameter_of(self, beta: Array) -> Array:
+        return jnp.log(beta) - jnp.log1p(-beta) if self._is_logit else beta
+
+    def learned_from(self, former: Any) -> "CIWAE":
+        """The same objective with the beta of a former one, whose rule may have another parameter for it."""
+        is_same = former.beta_rule == self.beta_rule
+        parameter = former.beta_parameter if is_same else self._parameter_of(former.beta)
+        return eqx.tree_at(lambda objective: objective.beta_parameter, self, parameter)
 
     @property
     def _is_logit(self) -> bool:

@@ -147,7 +147,7 @@ def resolve(config: RunConfig | ResolvedRun) -> ResolvedRun:
         raise IwaxError(f"Expected kl_warmup to be a positive number of epochs; got {config.kl_warmup!r}.")
     along, batch_is_free = _along(config), config.batch_size is None
     filled: dict[str, Any] = {
-        **{name: _plain(getattr(defaults, name)) for name in OBJECTIVE_FIELDS if hasattr(defaults, name)},
+        **{name: _option(config, defaults, name) for name in OBJECTIVE_FIELDS if hasattr(defaults, name)},
         **{name: getattr(unscaled, name) for name in RECIPE_FIELDS},
         **{"stages": _written(unscaled.stages), "epochs": epochs, "binarize": binarize},
         **early,
@@ -232,5 +232,9 @@ def _written(stages: Stages) -> str:
     return ",".join(f"{rate!r}:{epochs}" for rate, epochs in stages)
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, int | str | None) else round(float(value), 6)
+def _option(config: RunConfig, objective: Any, name: str) -> Any:
+    """An option of the objective: a number as it was asked for, however small, or the objective's own in few digits."""
+    value, asked = getattr(objective, name), getattr(config, name)
+    if isinstance(value, int | str | None):
+        return value
+    return float(asked) if asked is not None else float(str(np.float32(value)))

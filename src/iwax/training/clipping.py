@@ -49,7 +49,7 @@ def clip_outliers(factor: float, decay: float = 0.99) -> optax.GradientTransform
     def update(gradient: PyTree, state: NormState, parameters: PyTree = None) -> tuple[PyTree, NormState]:
         norm = optax.tree.norm(gradient)
         weights = (1 - decay**state.step) / (1 - decay)  # of the norms in the total
-        most = jnp.where(state.step == 0, jnp.inf, factor * state.total / weights)
+        most = jnp.where(state.total == 0, jnp.inf, factor * state.total / weights)  # of no usual norm yet
         share = jnp.where(norm > most, most / norm, 1.0)
         clipped = jax.tree.map(lambda g: share * g, gradient)
         return clipped, NormState(state.step + 1, decay * state.total + share * norm)

@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,8 +52,8 @@ def resumed(before: FitResult, trainer: Trainer, objective: AbstractObjective) -
         ValueError: another number of steps an epoch, or another optimiser, than it was trained with.
     """
     model, former = before.last or (before.model, before.objective)
-    if objective.learned and type(former) is type(objective):
-        objective = eqx.tree_at(_learned, objective, _learned(former))
+    if objective.learned and former.learned and type(former) is type(objective):
+        objective = objective.learned_from(former)
     state, step = trainer.start(model, objective), before.epochs * trainer.steps_per_epoch
     if before.records and before.records[-1]["step"] != step:
         raise IwaxError(
@@ -72,10 +71,6 @@ def resumed(before: FitResult, trainer: Trainer, objective: AbstractObjective) -
         )
     opt_state = jax.tree.unflatten(form, held)
     return dataclasses.replace(state, opt_state=opt_state, step=jnp.asarray(step, state.step.dtype))
-
-
-def _learned(objective: Any) -> list[Any]:
-    return [getattr(objective, name) for name in objective.learned]
 
 
 class Course:
@@ -101,9 +96,10 @@ class Course:
         self.best: tuple[Model, AbstractObjective] | None = None
         self.selected: Record | None = None
         self.selection = Selection()
-        if before is not None and before.selected is not None:
+        if before is not None and (not self.keeps_best or before.selected is not None):
+            self.selection = Selection.of(before.records, NUMBER, extended=before.epochs)
+        if before is not None and self.keeps_best and before.selected is not None:
             self.best, self.selected = (before.model, before.objective), before.selected
-            self.selection = Selection(int(before.selected["epoch"]), before.selected[NUMBER])
 
     def goes_on(self, state: TrainState, record: Record, is_last: bool) -> bool:
         """Enter the epoch that `state` has finished; whether training goes on after it."""

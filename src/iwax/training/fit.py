@@ -53,7 +53,7 @@ def fit(
             initial weights and biases concern the command line, which builds the model too. Or what `fit` returned,
             for more epochs: parameters, optimiser and what the objective has learned go on from their last step. With
             the same other arguments it is the longer run to the bit, if the learning rate of a step does not depend on
-            the length (a cosine's does: it is then that of the longer run).
+            the length (a cosine's does: it is then that of the longer run); `patience` begins afresh.
         objective: the bound and its gradient estimator.
         data: a `Dataset`, of which the training half is used, an array (N, *event), a data set of Hugging Face or
             PyTorch, as `iwax.data.as_array` takes it, or a pytree of arrays (N, ...) such as
