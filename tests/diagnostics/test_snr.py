@@ -258,3 +258,21 @@ def test_what_it_refuses():
         ValueError, match=r"Expected direction to have as many numbers as its group has parameters, 10; got 2"
     ):
         iwax.gradient_snr(model, iwax.ELBO(), x, key, direction=(np.ones(2), np.ones(2)))
+
+
+def test_the_direction_is_that_of_the_first_half_to_the_replicate(monkeypatch):
+    """Whatever the batches: of 66 replicates in batches of 32 it was that of 64, and measured on two."""
+    gradients = np.random.default_rng(0).normal([2.0, 1.0, 0.0], size=(66, 3))
+    batches = [{name: gradients[i : i + 32] for name in ("generative", "inference")} for i in (0, 32, 64)]
+    monkeypatch.setattr("iwax.diagnostics.snr.stream_gradients", lambda *arguments: iter(batches))
+    model = iwax.LinearGaussian.isotropic(1)
+    sizes = {"generative": 3, "inference": 3}
+    monkeypatch.setattr("iwax.diagnostics.snr.group_size", lambda group: 3)
+    monkeypatch.setattr("iwax.diagnostics.snr.parameter_group", lambda model, name: np.zeros(sizes[name]))
+    found = iwax.gradient_snr(model, iwax.IWAE(num_samples=2), jnp.ones((1, 1)), jax.random.key(0), num_replicates=66)
+    direction = gradients[:33].mean(axis=0)
+    direction /= np.linalg.norm(direction)
+    along = gradients[33:] @ direction
+    across = np.linalg.norm(gradients[33:] - along[:, None] * direction, axis=1)
+    assert found.inference.dsnr.value == pytest.approx(np.mean(np.abs(along) / across), rel=1e-6)
+    assert found.inference.mean == pytest.approx(gradients.mean(axis=0))

@@ -12,7 +12,15 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import iwax
-from iwax.evaluation import anneal, estimator_curves, implicit_log_density, implicit_posterior
+from iwax.evaluation import (
+    anneal,
+    estimator_curves,
+    implicit_log_density,
+    implicit_posterior,
+    reconstruct,
+    unit_divergences,
+    unit_variances,
+)
 from iwax.models import DiagonalNormal
 
 G = np.array([[1.0, -0.5], [0.3, 0.8], [0.2, 0.4]])
@@ -206,3 +214,20 @@ def test_a_seed_is_no_key(answers, call):
 def test_data_are_simulated_of_models_with_a_likelihood(answers):
     message = "Expected a model with `prior` and `likelihood` for simulated data; got Bare."
     assert answers["bare"] == f"IwaxTypeError: {message}"
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        lambda model, x: iwax.log_likelihood(model, x, KEY, num_samples=64),
+        lambda model, x: estimator_curves(model, x, KEY, num_samples=64, sizes=(2,)),
+        lambda model, x: unit_variances(model, x, KEY),
+        lambda model, x: unit_divergences(model, x, KEY),
+        lambda model, x: reconstruct(model, x, KEY),
+    ],
+    ids=["log_likelihood", "estimator_curves", "unit_variances", "unit_divergences", "reconstruct"],
+)
+def test_no_examples_at_all(judge):
+    model = iwax.ARCHITECTURES["one-layer"](key=KEY, data_size=3)
+    with pytest.raises(ValueError, match="^Expected x to hold at least one example; got none.$"):
+        judge(model, jnp.zeros((0, 3)))

@@ -15,7 +15,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from iwax.errors import IwaxError
-from iwax.objectives import PIWAE, REPARAMETERIZED, SCORE_FUNCTION, AbstractObjective
+from iwax.objectives import SCORE_FUNCTION, AbstractObjective, has_equal_coefficients
 
 __all__ = ["PARTICLES", "Layout", "Sites", "check_estimator", "frames_of", "read_layout", "sample_sites"]
 
@@ -120,7 +120,7 @@ def check_estimator(objective: AbstractObjective, guide: Sites) -> None:
     """Refuses guide sites for which the gradient estimator would be wrong."""
     for name, site in guide.items():
         if _is_delta(site):
-            if objective.gradient != REPARAMETERIZED or isinstance(objective, PIWAE):
+            if not has_equal_coefficients(objective):
                 raise IwaxError(
                     f"Expected a guide of random sites for gradient={objective.gradient!r}; got site {name!r}, which "
                     "is computed (Delta). Use gradient='reparameterized'."

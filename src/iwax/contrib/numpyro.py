@@ -41,6 +41,7 @@ from iwax.objectives import (
     AbstractObjective,
     as_differentiable_as,
     check_objective,
+    has_equal_coefficients,
     value_with_gradient_of,
     weighted_sum,
 )
@@ -95,7 +96,7 @@ class ImportanceWeightedELBO(elbo.ELBO):
         self.objective = objective
         self.joint = joint
         self.can_infer_discrete = objective.gradient == SCORE_FUNCTION
-        self._is_total_derivative = _has_equal_coefficients(objective)
+        self._is_total_derivative = has_equal_coefficients(objective)
 
     def loss(
         self,
@@ -175,18 +176,6 @@ def _draws(program: Program, layout: Layout, key: PRNGKeyArray, inputs: PyTree) 
 def _is_linear(objective: AbstractObjective) -> bool:
     """Whether the bound is a mean of log-weights."""
     return isinstance(objective, ELBO) or objective.total_samples == 1
-
-
-def _has_equal_coefficients(objective: AbstractObjective) -> bool:
-    """Whether a, b and c are one and the same array, as iwax's surrogate tells it too."""
-    found: list[bool] = []
-
-    def look(log_w: Array, key: PRNGKeyArray) -> None:
-        a, b, c = objective.coefficients(log_w, key)
-        found.append(a is b and b is c)
-
-    jax.eval_shape(look, jnp.zeros(objective.total_samples), jax.random.key(0))
-    return found[0]
 
 
 def _check_objective(objective: Any) -> None:

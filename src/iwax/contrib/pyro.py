@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
 
 import iwax.torch
 from iwax.contrib._pyro_plates import PARTICLES, Layout, Sites, check_estimator, frames_of, read_layout, sample_sites
-from iwax.objectives import ELBO, PIWAE, REPARAMETERIZED, SCORE_FUNCTION, check_objective
+from iwax.objectives import ELBO, SCORE_FUNCTION, check_objective, has_equal_coefficients
 
 __all__ = ["ImportanceWeightedELBO", "evaluate"]
 
@@ -111,7 +111,7 @@ class ImportanceWeightedELBO(elbo.ELBO):
         draws, (model_sites, guide_sites) = program.draw()
         layout = read_layout(model_sites, guide_sites, self.joint, linear)
         check_estimator(objective, guide_sites)
-        if not torch.is_grad_enabled() or (objective.gradient == REPARAMETERIZED and not isinstance(objective, PIWAE)):
+        if not torch.is_grad_enabled() or has_equal_coefficients(objective):
             return layout, *layout.densities(model_sites, guide_sites), ()
         constant = objective.gradient == SCORE_FUNCTION
         draws = {name: value.detach() if constant else value.clone() for name, value in draws.items()}

@@ -229,11 +229,14 @@ class _Tally:
     def add(self, gradients: np.ndarray) -> None:
         if self.direction is not None:
             self.along.append(_direction_ratios(gradients, self.direction))
-        if self.own_direction.size:
-            self.along_own.append(_direction_ratios(gradients, self.own_direction))
-        self.moments.add(gradients)
-        if not self.own_direction.size and self.moments.count >= self.half:
-            self.own_direction = self.moments.mean
+        left = max(0, self.half - self.moments.count)  # of the half that gives the direction of the other one
+        for part in (gradients[:left], gradients[left:]):
+            if self.own_direction.size:
+                self.along_own.append(_direction_ratios(part, self.own_direction))
+            if len(part):
+                self.moments.add(part)
+            if not self.own_direction.size and self.moments.count == self.half:
+                self.own_direction = self.moments.mean
 
     def result(self, group: PyTree) -> GroupSNR:
         moments = self.moments

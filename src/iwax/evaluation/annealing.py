@@ -35,6 +35,7 @@ from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError, IwaxTypeError
 from iwax.evaluation.decoding import having
 from iwax.evaluation.hamiltonian import hamiltonian_step, pilot_step_sizes, walk
+from iwax.evaluation.streaming import count_examples
 from iwax.keys import check_key
 from iwax.models import FactorizedModel, Model, checked_log_joint
 from iwax.weights import effective_number
@@ -164,11 +165,10 @@ def anneal(
         raise IwaxTypeError(
             f"Expected a model with a prior, for start='prior'; got {type(model).__name__} without one."
         )
-    if len(x) == 0:
-        raise IwaxError(f"Expected x to hold at least one example; got shape {jnp.shape(x)}.")
+    count = count_examples(x)
     for leaf in jax.tree.leaves(z):
-        if jnp.shape(leaf)[:1] != (len(x),):
-            raise IwaxError(f"Expected z to hold a draw for each of {len(x)} examples; got shape {jnp.shape(leaf)}.")
+        if jnp.shape(leaf)[:1] != (count,):
+            raise IwaxError(f"Expected z to hold a draw for each of {count} examples; got shape {jnp.shape(leaf)}.")
     inner = jnp.asarray(t[1:-1] if z is None else t[-2:0:-1], jnp.float32)
     batch = max(1, min(len(x), rows // num_chains))
     log_w, accepted = [], []

@@ -20,7 +20,7 @@ MEAN, MODE, MEAN_OF_DRAWS, MEDIAN_OF_DRAWS = CENTRES = (
 )
 
 
-def centre_of(density: Any, key: PRNGKeyArray) -> str:
+def centre_of(density: Any) -> str:
     """Which of CENTRES stands for p(x | z), by one look at it: the first of these that there is and is finite.
 
     A mean that is not finite is that of a category, or of heavy tails; then the mean of draws would be no better, and

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from iwax.checks import check_choice, check_positive_integer
 from iwax.errors import IwaxError, IwaxTypeError
 from iwax.evaluation.centre import CENTRES, centre, centre_of, known_mean
+from iwax.evaluation.streaming import count_examples
 from iwax.keys import check_key, stream
 from iwax.models import FactorizedModel, MarkovChain, Model, Posterior
 
@@ -34,7 +35,7 @@ def sample_images(model: Model, num_images: int, key: PRNGKeyArray) -> Float[np.
     """
     factors = having(model, "sampling", "prior", "likelihood")
     density = factors.likelihood(factors.prior.sample(key, (num_images,)))
-    how = centre_of(density, key)
+    how = centre_of(density)
     return _finite(np.asarray(centre(density, how, stream(key, "samples given z"))), density)
 
 
@@ -59,9 +60,9 @@ def shown(model: Model, x: PyTree | None = None) -> str:
     key = jax.random.key(0)
     factors = having(model, "pictures", "likelihood", *(("prior",) if x is None else ()))
     if x is None:
-        return centre_of(factors.likelihood(factors.prior.sample(key, (1,))), key)
+        return centre_of(factors.likelihood(factors.prior.sample(key, (1,))))
     first = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), x)
-    return centre_of(factors.likelihood(model.posterior(first).sample(key, (1,))), key)
+    return centre_of(factors.likelihood(model.posterior(first).sample(key, (1,))))
 
 
 def reconstruct(
@@ -93,7 +94,7 @@ def reconstruct(
     check_positive_integer("num_samples", num_samples)
     how = shown(model, x)
     batches = []
-    for start in range(0, len(x), BATCH):
+    for start in range(0, count_examples(x), BATCH):
         indices = jnp.arange(start, min(start + BATCH, len(x)))
         batches.append(np.asarray(_decoded(model, jnp.asarray(x)[indices], indices, key, rule, num_samples, how)))
     decoded = np.concatenate(batches)

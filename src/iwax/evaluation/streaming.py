@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from iwax.errors import IwaxError
 from iwax.evaluation.blocks import BlockBound
 from iwax.models import FactorizedModel, Model, checked_log_joint, draw
 
-__all__ = ["BLOCK", "ROWS", "Tally", "log_weights", "tallies"]
+__all__ = ["BLOCK", "ROWS", "Tally", "chunk_shape", "count_examples", "log_weights", "tallies"]
 
 BLOCK = 64  # samples that share a random key
 ROWS = 2048  # (example, sample) pairs on the device at a time: 6 MB of logits for MNIST, about what a cache holds
@@ -147,6 +148,14 @@ def log_weights(
     return np.concatenate([np.concatenate(chunks, axis=1) for chunks in parts.values()])
 
 
+def count_examples(x: PyTree) -> int:
+    """N of an array or a pytree of arrays, (N, *event); raises ValueError for none."""
+    count = len(jax.tree.leaves(x)[0])
+    if count == 0:
+        raise IwaxError("Expected x to hold at least one example; got none.")
+    return count
+
+
 def chunk_shape(num_examples: int, num_samples: int, rows: int) -> tuple[int, int]:
     """Examples and blocks of samples that share the device: about `rows` pairs, cut so that little is drawn in vain."""
     num_blocks = -(-num_samples // BLOCK)
@@ -159,7 +168,7 @@ def _chunks(
     model: Model, x: PyTree, key: PRNGKeyArray, num_samples: int, rows: int, start: int, split: bool
 ) -> Iterator[tuple[slice, int, np.ndarray, np.ndarray | None]]:
     """(which examples, first sample, log-weights, log-ratios) in float64, every example's samples in order."""
-    num_examples = len(jax.tree.leaves(x)[0])
+    num_examples = count_examples(x)
     batch, blocks = chunk_shape(num_examples, num_samples, rows)
     pending: list[tuple[slice, int, Array, Array | None]] = []
     for begin in range(start, num_examples, batch):

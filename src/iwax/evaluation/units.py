@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from iwax.data import num_examples
 from iwax.errors import IwaxTypeError
 from iwax.evaluation.decoding import known_mean
+from iwax.evaluation.streaming import count_examples
 from iwax.keys import check_key
 from iwax.models import Bernoulli, DiagonalNormal, FactorizedModel, MarkovChain, Model, Posterior
 
@@ -51,7 +51,7 @@ def unit_variances(model: Model, x: PyTree, key: PRNGKeyArray, *, num_samples: i
     """
     check_key(key)
     means, noise = [], []
-    for start in range(0, num_examples(x), BATCH):
+    for start in range(0, count_examples(x), BATCH):
         batch_key = jax.random.fold_in(key, start)
         batch = jax.tree.map(lambda leaf, start=start: jnp.asarray(leaf[start : start + BATCH]), x)
         mean, variance = _unit_moments(model, batch, batch_key, num_samples)
@@ -73,7 +73,7 @@ def single_sample_unit_variances(model: Model, x: Array | np.ndarray, key: PRNGK
     """
     check_key(key)
     means: list[list[np.ndarray]] = []
-    for start in range(0, len(x), BATCH):
+    for start in range(0, count_examples(x), BATCH):
         batch = _conditional_means(model, jnp.asarray(x[start : start + BATCH]), jax.random.fold_in(key, start))
         means.append([np.asarray(mean, np.float64) for mean in batch])
     return tuple(_variance(np.concatenate(batches)).ravel() for batches in zip(*means, strict=True))
@@ -103,7 +103,7 @@ def unit_divergences(
     check_key(key)
     check_prior(model)
     batches = []
-    for start in range(0, len(x), BATCH):
+    for start in range(0, count_examples(x), BATCH):
         batch, batch_key = jnp.asarray(x[start : start + BATCH]), jax.random.fold_in(key, start)
         sums = _unit_log_ratios(model, batch, batch_key, num_samples)
         batches.append([np.asarray(layer, np.float64) for layer in sums])

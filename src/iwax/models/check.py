@@ -80,7 +80,7 @@ def check_model(model: Any, x: PyTree, key: PRNGKeyArray) -> ModelReport:
             facts.append(f"{' and '.join(methods)} get a key in training, none in judging")
         _check_groups(own, problems)
         facts.append(f"{_size(own.generative):,} generative and {_size(own.inference):,} inference parameters")
-        _check_gradients(own, x, z, key, problems)
+        _check_gradients(own, x, z, problems)
         _check_frozen(own, x, z, problems)
         _check_density(own, x, key, problems)
     except _BrokenError as broken:
@@ -205,7 +205,7 @@ def _check_groups(model: GroupedModel, problems: list[str]) -> None:
         problems.append(f"Expected no parameter in both model.generative and .inference; in both: {_some(both)}.")
 
 
-def _check_gradients(model: GroupedModel, x: PyTree, z: PyTree, key: PRNGKeyArray, problems: list[str]) -> None:
+def _check_gradients(model: GroupedModel, x: PyTree, z: PyTree, problems: list[str]) -> None:
     """Every generative parameter must move log p(x, z), and every inference parameter log q(z | x)."""
     densities = {
         "generative": ("log_joint(x, z)", lambda model: jnp.sum(model.log_joint(x, z))),

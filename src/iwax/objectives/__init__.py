@@ -1,7 +1,7 @@
 """Objectives: bounds on log p(x) with their gradient estimators. One paper a file; `OBJECTIVES` is the one table."""
 
 from iwax.checks import Named
-from iwax.objectives.abstract import check_objective
+from iwax.objectives.abstract import check_objective, has_equal_coefficients
 from iwax.objectives.aisle import AISLE
 from iwax.objectives.autodiff import value_with_gradient_of, weighted_sum
 from iwax.objectives.catalog import ObjectiveInfo, describe
@@ -68,6 +68,7 @@ __all__ = [
     "check_objective",
     "describe",
     "every_option",
+    "has_equal_coefficients",
     "in_training",
     "loss",
     "options",

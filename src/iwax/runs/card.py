@@ -41,11 +41,11 @@ def model_card(
         evaluation: the summary of `iwax evaluate`, or {}.
         file: the name of the file that holds model and card.
     """
-    parts = [_what(run, config, environment), _data(run, config, environment), _numbers(evaluation)]
+    parts = [_what(run, config), _data(run, config, environment), _numbers(evaluation)]
     return "\n".join([HEAD, *parts, _loading(config, file), _made_with(environment)])
 
 
-def _what(run: LoadedRun, config: RunConfig, environment: dict[str, Any]) -> str:
+def _what(run: LoadedRun, config: RunConfig) -> str:
     own = is_own(config.model)
     size = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(run.model, eqx.is_inexact_array)))
     model = f"a model of its author's own, `{config.model}`" if own else f"iwax's `{config.model}`"
