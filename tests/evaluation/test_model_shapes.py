@@ -229,5 +229,5 @@ def test_data_are_simulated_of_models_with_a_likelihood(answers):
 )
 def test_no_examples_at_all(judge):
     model = iwax.ARCHITECTURES["one-layer"](key=KEY, data_size=3)
-    with pytest.raises(ValueError, match="^Expected x to hold at least one example; got none.$"):
+    with pytest.raises(ValueError, match=r"^Expected x to hold at least one example; got none\.$"):
         judge(model, jnp.zeros((0, 3)))
