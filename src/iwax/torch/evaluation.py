@@ -88,20 +88,29 @@ def _chunks(log_weights: Callable[[Any, int], Tensor], batch: Any, num_samples: 
     """The log-weights of one batch, (S, examples) at a time."""
     for start in range(0, num_samples, size):
         wanted = min(size, num_samples - start)
-        log_w = log_weights(batch, wanted)
-        if not isinstance(log_w, Tensor):
-            raise IwaxTypeError(f"Expected log_weights to return a torch tensor; got {type(log_w).__name__}.")
-        if log_w.ndim != 2 or log_w.shape[0] != wanted:
-            raise IwaxError(
-                f"Expected log_weights(batch, {wanted}) to return ({wanted}, examples), one for each of both; "
-                f"got {tuple(log_w.shape)}. Sum over the events, and over neither samples nor examples."
-            )
-        if isinstance(batch, Tensor) and log_w.shape[1] != len(batch):
-            raise IwaxError(
-                f"Expected log_weights(batch, {wanted}) to return ({wanted}, {len(batch)}) for {len(batch)} examples; "
-                f"got {tuple(log_w.shape)}."
-            )
+        log_w = _called(log_weights, batch, wanted)
+        if start == 0 and log_w.shape[1] == wanted:  # (examples, S) would look the same: another number tells
+            with torch.random.fork_rng(devices=_devices()):
+                _called(log_weights, batch, wanted + 1)
         yield log_w
+
+
+def _called(log_weights: Callable[[Any, int], Tensor], batch: Any, wanted: int) -> Tensor:
+    """What `log_weights` returns, once it is (wanted, examples)."""
+    log_w = log_weights(batch, wanted)
+    if not isinstance(log_w, Tensor):
+        raise IwaxTypeError(f"Expected log_weights to return a torch tensor; got {type(log_w).__name__}.")
+    if log_w.ndim != 2 or log_w.shape[0] != wanted:
+        raise IwaxError(
+            f"Expected log_weights(batch, {wanted}) to return ({wanted}, examples), one for each of both; "
+            f"got {tuple(log_w.shape)}. Sum over the events, and over neither samples, which come first, nor examples."
+        )
+    if isinstance(batch, Tensor) and log_w.shape[1] != len(batch):
+        raise IwaxError(
+            f"Expected log_weights(batch, {wanted}) to return ({wanted}, {len(batch)}) for {len(batch)} examples; "
+            f"got {tuple(log_w.shape)}."
+        )
+    return log_w
 
 
 @contextlib.contextmanager
@@ -124,10 +133,14 @@ def _seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices=list(devices)):
+    with torch.random.fork_rng(devices=_devices()):
         torch.manual_seed(seed)
         yield
+
+
+def _devices() -> list[int]:
+    """Those whose generators a seed reaches, beside the CPU's."""
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
 
 
 def _own_seed(seed: int | None, across_processes: bool) -> int | None:
