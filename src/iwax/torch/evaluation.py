@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from iwax.checks import check_positive_integer
-from iwax.data import test_set_hash
+from iwax.data import numbers_of, test_set_hash
 from iwax.errors import IwaxError, IwaxTypeError
 from iwax.evaluation import Evaluation, join_evaluations, judge_log_weights, samples_in_blocks
 
@@ -161,8 +161,8 @@ def _examples(batch: Any) -> Any:
     if isinstance(batch, tuple | list) and batch:
         batch = batch[0]
     if isinstance(batch, dict) and all(isinstance(value, Tensor) for value in batch.values()):
-        return {name: value.detach().cpu().numpy() for name, value in batch.items()}
-    return batch.detach().cpu().numpy() if isinstance(batch, Tensor) else None
+        return {name: numbers_of(value) for name, value in batch.items()}
+    return numbers_of(batch) if isinstance(batch, Tensor) else None
 
 
 def _hash(examples: Sequence[Any], counts: Iterable[int]) -> str:
