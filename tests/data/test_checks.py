@@ -91,7 +91,11 @@ def test_real_values_pass_without_binarisation_only():
         (np.zeros((2, 28, 28, 1, 1), np.uint8), ValueError, r"got \(2, 28, 28, 1, 1\)\. Reshape them"),
         (np.zeros((0, 28, 28), np.uint8), ValueError, r"at least one example; got shape \(0, 28, 28\)"),
         (np.zeros((3, 0)), ValueError, r"at least one example; got shape \(3, 0\)"),
-        (np.array([[0.5, np.nan]]), ValueError, "Expected examples to be finite; got 1 NaN or infinite values"),
+        (
+            np.array([[0.5, 0.5], [0.5, np.nan]]),
+            ValueError,
+            r"Expected examples to be finite; got 1 NaN or infinite values, the first at \[1, 1\]\. .*iwax impute",
+        ),
         (np.array([[np.inf, -np.inf, np.nan]]), ValueError, "got 3 NaN or infinite values"),
     ],
 )

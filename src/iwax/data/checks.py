@@ -146,8 +146,11 @@ def check_likelihood(real_valued: bool | None, array: np.ndarray, rule: str, nam
 def _check_values(array: np.ndarray, rule: str, name: str) -> None:
     low, high = float(array.min()), float(array.max())  # NaN if there is one
     if not np.isfinite([low, high]).all():
-        count = array.size - int(np.isfinite(array).sum())
-        raise IwaxError(f"Expected {name} to be finite; got {count} NaN or infinite values. Remove or replace them.")
+        wrong = np.argwhere(~np.isfinite(array))
+        raise IwaxError(
+            f"Expected {name} to be finite; got {len(wrong)} NaN or infinite values, the first at {wrong[0].tolist()}. "
+            "Remove or replace them; iwax impute fills those of a table."
+        )
     if rule != "none" and (low < 0 or high > 1):
         raise IwaxError(
             f"Expected {name} in [0, 1] for binarize={rule!r}; got [{low:g}, {high:g}]. "
