@@ -163,6 +163,24 @@ def test_what_is_no_log_weight_for_each_sample_and_example_is_refused(returned, 
         iwax.torch.evaluate(returned, [X], num_samples=640)
 
 
+@pytest.mark.parametrize("n", [64, 1])
+@pytest.mark.parametrize("loader", [lambda x: x, lambda x: [x], lambda x: [(x, x)]], ids=["tensor", "batch", "pair"])
+def test_examples_before_samples_are_refused_where_there_are_as_many_of_both(n, loader):
+    """64 examples and 64 samples, as by default, have the right shape either way round."""
+    with pytest.raises(ValueError, match=rf"\({n + 1}, examples\).*; got \({n}, {n + 1}\)\. Sum .* which come first"):
+        iwax.torch.evaluate(
+            lambda x, s: torch.randn(s, n).T, loader(torch.linspace(-3, 3, n)), num_samples=640, chunk_size=n
+        )
+
+
+def test_a_square_of_log_weights_has_the_numbers_of_the_seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = torch.cat([torch.randn(64, 64) for _ in range(2)])
+    found = iwax.torch.evaluate(lambda x, s: torch.randn(s, len(x)), torch.zeros(64), num_samples=128)
+    assert_same(found, judge_log_weights(drawn))
+
+
 def test_arguments_are_checked_before_anything_is_drawn():
     def never(x, samples):
         raise AssertionError

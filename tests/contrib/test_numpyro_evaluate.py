@@ -132,8 +132,40 @@ def test_draws_of_nested_plates_stay_in_their_place():
     np.testing.assert_allclose(found.draws["z"].mean(axis=0), x, atol=0.1)
     assert found.evaluation.log_likelihood.shape == (6,)
     truth = dist.Normal(0, (1 + 0.05**2) ** 0.5).log_prob(x).sum(-1)
-    expected = np.asarray(truth).T.ravel()  # columns come first, by their name
-    np.testing.assert_allclose(found.evaluation.log_likelihood, expected, atol=0.5)
+    np.testing.assert_allclose(found.evaluation.log_likelihood, np.asarray(truth).ravel(), atol=0.5)
+
+
+def test_nested_plates_are_in_the_order_of_the_axes_of_the_data_whatever_their_names():
+    """Elements far apart, so that the evidence of one is not that of another; 3 columns were taken for rows."""
+    x = jnp.arange(12.0).reshape(2, 3, 2)
+    found = evaluate(nested_model, nested_guide, {}, x, key=KEY, num_samples=128)
+    variance = 1 + 0.05**2
+    truth = -(np.arange(12.0) ** 2 / variance + np.log(2 * np.pi * variance)) / 2
+    np.testing.assert_allclose(found.log_likelihood.reshape(2, 3), truth.reshape(2, 3, 2).sum(-1), atol=0.5)
+
+
+def test_params_are_those_of_the_param_sites_or_are_refused_by_name():
+    """Left to themselves they would be at their initial values, of a guide that nobody fitted."""
+    for take in (evaluate, posterior_sample):
+        for params, message in (
+            ({}, r"a value for each param site; got none for 'slope', which would stay at the initial"),
+            ({"slopes": 0.4}, r"the param sites slope; got 'slopes', which is none\. Did you mean 'slope'\?"),
+            ({"slope": 0.4, "z": 1.0}, r"the param sites slope; got 'z', which is none\. Leave it out"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                take(local_model, local_guide, params, X, key=KEY, num_samples=64)
+        with pytest.raises(TypeError, match=r"Expected params to be a dictionary, .*; got NoneType\."):
+            take(local_model, local_guide, None, X, key=KEY, num_samples=64)
+        with pytest.raises(TypeError, match=r"Expected key to be a key of JAX, such as jax\.random\.key\(0\); got 0"):
+            take(local_model, local_guide, {"slope": 0.4}, X, key=0, num_samples=64)
+
+
+def test_data_in_a_list_are_said_to_be_no_array():
+    def guide(x):
+        local_guide(jnp.asarray(x))
+
+    with pytest.raises(ValueError, match=r"the value of site 'x' to be an array; got a list\. Pass the data as jnp"):
+        evaluate(local_model, guide, {"slope": 0.4}, [0.5, 1.0, 2.0], key=KEY, num_samples=64)
 
 
 def mixture(x):
@@ -194,7 +226,7 @@ def test_what_has_no_weight_is_refused_by_name():
             numpyro.factor("never", jnp.where(z == z, -jnp.inf, 0.0))
 
     with pytest.raises(ValueError, match=r"not all zero, to draw among them; log p is not finite for 6 of 6"):
-        posterior_sample(impossible, local_guide, {}, X, key=KEY, num_samples=64)
+        posterior_sample(impossible, local_guide, {"slope": 0.5}, X, key=KEY, num_samples=64)
 
 
 @pytest.mark.slow

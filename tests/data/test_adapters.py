@@ -1,6 +1,7 @@
 """Data sets of other libraries, by fakes of their shapes and by torch's own where it is installed."""
 
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 import iwax
-from iwax.data import Dataset, as_array
+from iwax.data import Dataset, as_array, as_examples
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 4, 4), np.uint8)
 
@@ -113,12 +114,42 @@ def test_torchs_own():
     np.testing.assert_array_equal(as_array(torch.tensor(IMAGES)), IMAGES)
 
 
+@pytest.mark.parametrize("kind", ["gradient", "bfloat16"])
+def test_numbers_of_a_tensor_are_taken_whatever_hangs_on_them(kind):
+    """Powers of two, which bfloat16 has; the control: PyTorch gives NumPy neither kind."""
+    torch = pytest.importorskip("torch")
+    import iwax.torch
+
+    expected = 2.0 ** np.arange(-6, 6, dtype=np.float32).reshape(4, 3)
+    tensor = torch.tensor(expected, requires_grad=kind == "gradient")
+    tensor = tensor.to(torch.bfloat16) if kind == "bfloat16" else tensor
+    with pytest.raises((RuntimeError, TypeError)):
+        tensor.numpy()
+    tree = as_examples({"x": tensor})["x"]
+    for found in (as_array(tensor), as_array(list(tensor)), as_array(torch.utils.data.TensorDataset(tensor)), tree):
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == np.float32
+    hashes = [
+        iwax.torch.evaluate(lambda x, s: torch.zeros(s, 4), batch, num_samples=64).test_hash
+        for batch in (tensor, torch.tensor(expected))
+    ]
+    assert hashes[0] == hashes[1]
+
+
+def test_bfloat16_of_jax_is_taken_too():
+    found = as_array(jax.numpy.array([[0.5, 2.0]], jax.numpy.bfloat16))
+    assert (found.dtype, found.tolist()) == (np.float32, [[0.5, 2.0]])
+
+
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
         (3, TypeError, "Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got int."),
         ({"a": IMAGES}, TypeError, "got dict."),
         ("mnist", TypeError, "got str."),
+        ("rows.csv", TypeError, "got str. Load what it names: iwax.data.load('rows.csv')."),
+        (Path("rows.csv"), TypeError, "Path. Load what it names: iwax.data.load('rows.csv')."),
+        ([[image, 3] for image in IMAGES], TypeError, "example to be one array of numbers; got ndarray, int. Give"),
         (iter(IMAGES), TypeError, "What can only be iterated over, make a list of first."),
         (HuggingFace(text=["a", "b"]), TypeError, "Expected examples that are numbers; got dtype <U1. Choose another"),
         (

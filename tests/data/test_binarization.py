@@ -127,7 +127,7 @@ def test_errors():
         binarize(images, "fix", jax.random.key(0))
     with pytest.raises(TypeError, match=r"Expected key to be a PRNG key for binarize='dynamic'; got None\. Pass jax"):
         binarize(images, "dynamic")
-    with pytest.raises(TypeError, match=r"Expected images of dtype uint8, bool or float; got int32"):
+    with pytest.raises(TypeError, match=r"Expected examples of dtype uint8, bool or float; got int32"):
         intensities(images.astype(np.int32))
 
 

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import jaxtyping
+import numpy as np
 import pytest
 
 import iwax.data
@@ -69,3 +71,11 @@ def test_every_row_of_the_table_is_described():
 def test_fetching_the_sample_needs_nothing(cache):
     assert len(fetch("mnist-sample").test) == 500
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("data", [np.eye(3), [[1.0]], None], ids=["array", "list", "None"])
+def test_data_themselves_are_no_name(data, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as a user calls
+    for take in (load, fetch):
+        with pytest.raises(TypeError, match=rf"a name or a path; got {type(data).__name__}\. Give .* to iwax\.fit"):
+            take(data)

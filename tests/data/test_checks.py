@@ -21,7 +21,7 @@ def test_integers_are_counts_and_pass_without_binarisation_only():
     counts = np.array([[0, 3], [2**24, 1]])
     check_images(counts, "none")
     for rule in set(BINARIZATIONS) - {"none"}:
-        with pytest.raises(TypeError, match=r"Expected images of dtype uint8, bool or float; got int64\. Convert"):
+        with pytest.raises(TypeError, match=r"Expected examples of dtype uint8, bool or float; got int64\. Divide by"):
             check_images(counts, rule)
     with pytest.raises(ValueError, match=r"integers up to 2\^24, as float32 has them; got 16777217\. Rescale"):
         check_images(counts + 1, "none")
@@ -54,7 +54,7 @@ def test_a_likelihood_agrees_with_what_the_rule_makes_of_the_data_or_is_refused(
     else:
         check_likelihood(True, GREY, rule)
         got = {"none": "255", "intensities": r"0\.2"}[rule]
-        with pytest.raises(ValueError, match=rf"Expected images of 0 and 1 .* binarize='{rule}'; got {got}\. Binarise"):
+        with pytest.raises(ValueError, match=rf"Expected examples of 0 and 1 .*binarize='{rule}'; got {got}\. B"):
             check_likelihood(False, GREY, rule)
 
 
@@ -62,7 +62,7 @@ def test_masked_values_are_refused_and_a_mask_of_none_is_not():
     values = np.linspace(0, 1, 6).reshape(2, 3)
     check_images(np.ma.masked_array(values, mask=False), "none")
     with pytest.raises(
-        ValueError, match=r"Expected images without masked values; got 1, whose mask would be lost\. Fill"
+        ValueError, match=r"Expected examples without masked values; got 1, whose mask would be lost\. Fill"
     ):
         check_images(np.ma.masked_array(values, mask=values == 1), "none")
 
@@ -71,7 +71,7 @@ def test_real_values_pass_without_binarisation_only():
     array = np.array([[-1.5, 2.0]])
     check_images(array, "none")
     for rule in ("dynamic", "fixed", "threshold"):
-        message = rf"Expected images in \[0, 1\] for binarize='{rule}'; got \[-1.5, 2\]\. .*binarize='none' .* Gaussian"
+        message = rf"Expected examples in \[0, 1\] for binarize='{rule}'; got \[-1.5, 2\]\. .*binarize='none' .*Gauss"
         with pytest.raises(ValueError, match=message):
             check_images(array, rule)
 
@@ -82,7 +82,7 @@ def test_real_values_pass_without_binarisation_only():
         (np.zeros((2, 4), object), TypeError, "got object"),
         (np.zeros((2, 4), complex), TypeError, "got complex128"),
         (np.array([["a"]]), TypeError, "got <U1"),
-        (np.ones(()), ValueError, r"Expected images of shape \(N, height, width\), .* or \(N, D\); got \(\)"),
+        (np.ones(()), ValueError, r"Expected examples of shape \(N, height, width\), .* or \(N, D\); got \(\)"),
         (
             np.zeros(784, np.uint8),
             ValueError,
@@ -91,7 +91,11 @@ def test_real_values_pass_without_binarisation_only():
         (np.zeros((2, 28, 28, 1, 1), np.uint8), ValueError, r"got \(2, 28, 28, 1, 1\)\. Reshape them"),
         (np.zeros((0, 28, 28), np.uint8), ValueError, r"at least one example; got shape \(0, 28, 28\)"),
         (np.zeros((3, 0)), ValueError, r"at least one example; got shape \(3, 0\)"),
-        (np.array([[0.5, np.nan]]), ValueError, "Expected images to be finite; got 1 NaN or infinite values"),
+        (
+            np.array([[0.5, 0.5], [0.5, np.nan]]),
+            ValueError,
+            r"Expected examples to be finite; got 1 NaN or infinite values, the first at \[1, 1\]\. .*iwax impute",
+        ),
         (np.array([[np.inf, -np.inf, np.nan]]), ValueError, "got 3 NaN or infinite values"),
     ],
 )

@@ -45,7 +45,7 @@ def save(tmp_path):
     ids=["comma", "no header", "semicolon", "tab", "Windows", "mark", "quotes", "blank lines", "quoted", "blanks"],
 )
 def test_a_csv_is_its_numbers_however_it_is_written(save, content):
-    found, notices = read_table(save(content))
+    found, notices, _ = read_table(save(content))
     np.testing.assert_array_equal(found, ROWS)
     assert notices == []
 
@@ -62,6 +62,8 @@ def test_columns_by_name_in_the_order_in_which_they_are_given(save):
         assert np.isin(data.train[:, 0], ROWS[:, 2].astype(np.float32)).all()
         assert data.train.shape == (19, 2)
     np.testing.assert_array_equal(read_table(save(text(header=None)), ["2", "0"])[0], ROWS[:, [2, 0]])
+    by_number, by_text = (load(save(text(header=None)), columns=columns) for columns in ([2, 0], "2,0"))
+    np.testing.assert_array_equal(by_number.train, by_text.train)
     np.testing.assert_array_equal(read_table(save(text()), ["width"])[0], ROWS[:, [1]])
 
 
@@ -72,7 +74,7 @@ def test_the_numbers_of_rows_that_pandas_writes_are_left_out(tmp_path):
     frame.to_csv(tmp_path / "own.csv")
     frame.iloc[::-1].to_parquet(tmp_path / "own.parquet", index=True)
     for name, rows in (("own.csv", ROWS), ("own.parquet", ROWS[::-1])):
-        found, notices = read_table(tmp_path / name)
+        found, notices, _ = read_table(tmp_path / name)
         np.testing.assert_array_equal(found, rows)
         assert [re.sub(r"of .*/own", "of own", notice) for notice in notices] == [
             f"Left out the column of {name} without a name, which numbers the rows."
@@ -92,7 +94,7 @@ def test_a_parquet_of_numbers_of_any_kind(tmp_path):
         "c": ["x"] * 20,
     }
     parquet.write_table(pyarrow.table(columns), tmp_path / "own.parquet")
-    found, _ = read_table(tmp_path / "own.parquet", ["b", "a"])
+    found = read_table(tmp_path / "own.parquet", ["b", "a"]).values
     np.testing.assert_array_equal(found, [[i % 2 == 0, i] for i in range(20)])
     with pytest.raises(
         ValueError, match=r"hold numbers; got something else in c\. Choose others, such as --columns a,b"
@@ -125,21 +127,114 @@ def test_a_folder_with_a_file_for_each_part(tmp_path, suffix):
         np.testing.assert_array_equal(part, rows.astype(np.float32))
 
 
+def write_parts(folder, **parts):
+    for name, content in parts.items():
+        (folder / f"{name}.csv").write_text(content)
+    return folder
+
+
+def test_tables_of_two_parts_are_joined_by_the_names_of_their_columns(tmp_path):
+    """The control: by position, lengths would be tested as masses."""
+    turned = text(ROWS[12:, ::-1], NAMES[::-1])
+    data = load(write_parts(tmp_path, train=text(ROWS[:12]), test=turned, val=turned))
+    for found in (data.test, data.validation):
+        np.testing.assert_array_equal(found, ROWS[12:].astype(np.float32))
+    np.testing.assert_array_equal(load(tmp_path, columns="width,mass").test, ROWS[12:, 1:].astype(np.float32))
+    write_parts(tmp_path, train=text(ROWS[:12], None), test=text(ROWS[12:], None), val=text(ROWS[12:], None))
+    np.testing.assert_array_equal(load(tmp_path, columns=[2, 0]).test, ROWS[12:][:, [2, 0]].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "got"),
+    [
+        (NAMES, ("length", "width", "weight"), "length, width, mass and length, width, weight"),
+        (NAMES, None, "length, width, mass and no header"),
+        (None, NAMES, "no header and length, width, mass"),
+    ],
+)
+def test_tables_of_two_parts_with_other_names_are_refused(tmp_path, train, test, got):
+    write_parts(tmp_path, train=text(ROWS[:12], train), test=text(ROWS[12:], test))
+    with pytest.raises(ValueError, match=rf"train\.csv and .*test\.csv to have columns of the same names.*got {got}\."):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        (1.7e9 + np.arange(20.0), "from 1700000000 to 1700000019 in column 1"),
+        (1e-60 * np.arange(20.0), "from 0 to 1.9e-59"),
+    ],
+)
+def test_values_that_float32_cannot_tell_apart_are_refused(save, values, got):
+    """Seconds since 1970: those of 20 rows would be one number. A day apart, or in a file for testing, they are not."""
+    rows = [[*row, value] for row, value in zip(ROWS[:, :1], values.tolist(), strict=True)]
+    with pytest.raises(ValueError, match=rf"what float32 can tell, .*got values {got}.*Subtract an offset, or rescale"):
+        load(save(text(rows, header="ab")))
+    daily = [[a, 1.7e9 + 86400 * i] for i, (a, _) in enumerate(rows)]
+    assert len(np.unique(load(save(text(daily, header="ab"))).train[:, 1])) == 18
+    constant = [[a, 0.1] for a, _ in rows]
+    assert load(save(text(constant, header="ab"))).train.shape == (18, 2)
+
+
+def test_a_few_test_examples_may_be_close_to_one_another(tmp_path):
+    early, late = ([[i % 3, 1.7e9 + 86400 * i] for i in range(20)], [[i % 3, 1.7e9 + i] for i in range(20)])
+    assert load(write_parts(tmp_path, train=text(early, "ab"), test=text(late, "ab"))).test.shape == (20, 2)
+
+
+@pytest.mark.parametrize("names", [("train",), ("train", "val"), ("test",)])
+def test_a_table_for_one_part_alone_is_refused_as_such(tmp_path, names):
+    write_parts(tmp_path, **dict.fromkeys(names, text()))
+    got = ", ".join(f"{name}.csv" for name in names)
+    with pytest.raises(ValueError, match=rf"to have one file for training and one for testing; got {got}\. Name them"):
+        load(tmp_path)
+
+
+def test_a_folder_with_a_table_of_another_name_says_to_give_the_table(tmp_path):
+    write_parts(tmp_path, own=text())
+    with pytest.raises(ValueError, match=r"files called train and test; got own\.csv\. Give .*, such as .*own\.csv\."):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("header", [["a", "b", ""], ["", "", ""][:0]], ids=["header", "none"])
+def test_rows_that_end_with_a_comma_have_no_further_column(save, header):
+    path = save(text([[*row[:2], ""] for row in ROWS], header=header))
+    found, notices, _ = read_table(path)
+    np.testing.assert_array_equal(found, ROWS[:, :2])
+    assert notices == [f"Left out the last column of {path}, which begins empty, as where rows end with a comma."]
+
+
+@pytest.mark.parametrize("header", [("2001", "2002", "2003"), ("2000", "2010", "2015")])
+def test_a_row_of_numbers_that_reads_like_a_header_is_said_to_be_an_example(save, header):
+    path = save(text(header=header))
+    found, notices, names = read_table(path)
+    np.testing.assert_array_equal(found, [[float(name) for name in header], *ROWS])
+    assert names is None
+    assert [notice.removeprefix(f"The first row of {path}, ") for notice in notices] == [
+        f"{header[0]} to {header[-1]}, is taken for an example. If it is the header, give the columns names that are "
+        "no numbers."
+    ]
+    numbered = save(text([[i, *row] for i, row in enumerate(ROWS)], header=["", *header]))  # by pandas: it is one
+    np.testing.assert_array_equal(read_table(numbered).values, ROWS)
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "message"),
     [
         (b"", None, r"to hold a table of numbers; got an empty file\. Check the path\."),
         ("a,b\n", None, "to hold at least one example; got a header alone"),
         ("a,b\n1,x\n2,y\n", None, r"to hold numbers; got something else in b\. Choose others, such as --columns a\."),
-        ("a,b\n1,2\n3,\n", None, r"to hold numbers only; got '' in row 3, column b\. Fill what is missing, or choose"),
+        ("a,b\n1,2\n3,\n", None, r"to hold numbers only; got '' in row 3, column b\. Fill .*\(iwax impute\), or"),
         ("a,b\n1,2\n3,n/a\n", None, r"got 'n/a' in row 3, column b"),
         ("a,b\n1,2\n3,4,5\n", None, r"Expected every row of .* to have 2 cells, as its first; got 3 in row 3\."),
         ("a,b\n1,2\n3\n", None, r"to have 2 cells, as its first; got 1 in row 3\."),
         ("a;b\n1,5;2\n2,5;3\n", None, r"something else in a\. Choose others, such as --columns b\."),
-        ("a,b\n1,nan\n3,4\n", None, "to be finite; got 1 NaN or infinite values"),
+        ("a,b\n1,2\n3,nan\n-inf,4\n", None, r"got 2 NaN or infinite values, the first in row 3, column b\. .*impute"),
+        ("1,2\n3,4\n5,inf\n", "1", r"got 1 NaN or infinite values, the first in row 3, column 1\. Fill"),
+        ("1,\n3,4\n5,6\n", None, r"got '' in row 1, column 1\. Fill"),
         ("a,b\n1,2\n1,2\n", "a,c", r"Expected columns of .* to be some of a, b; got 'c', no such\."),
         ("length,b\n1,2\n", "lenght", r"got 'lenght', no such\. Did you mean 'length'\?"),
-        ("a,a\n1,2\n3,4\n", "a", r"got 'a', 2 of that name\."),
+        ("a,a\n1,2\n3,4\n", "a", r"to have names of their own; got 2 called 'a'\. Rename them in the file\.$"),
+        ("a,b\n1,2\n3,4\n", [], r"Expected columns to name at least one; got none\. Leave it out"),
         (
             "a,b\n5,5\n5,5\n",
             None,

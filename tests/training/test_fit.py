@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import iwax
+from iwax.data import check_precision
 from iwax.training.fit import NonFiniteLossError, Trainer
 from iwax.training.recipe import Recipe
 from tiny import tiny_data
@@ -122,11 +123,19 @@ class TestWhatIsRefused:
             fit(epochs=0)
 
     def test_nan_in_data(self):
-        with pytest.raises(ValueError, match="Expected images to be finite; got 1 NaN or infinite values"):
+        with pytest.raises(ValueError, match="Expected training examples to be finite; got 1 NaN or infinite values"):
             fit(data=np.where(np.arange(100).reshape(50, 2) == 7, np.nan, X))
 
+    def test_values_that_float32_cannot_tell_apart(self):
+        """Seconds since 1970, 50 of them, would be one number; a day apart they are 50."""
+        seconds, daily = (1.7e9 + step * np.arange(50.0)[:, None] + np.zeros(2) for step in (1, 86400))
+        for data in (seconds, {"x": X, "seconds": seconds}):
+            with pytest.raises(ValueError, match=r"Expected training examples to differ by what float32 .*1700000049"):
+                fit(data=data)
+        check_precision(daily)  # refuses nothing
+
     def test_range_of_data(self):
-        with pytest.raises(ValueError, match=r"Expected images in \[0, 1\] for binarize='dynamic'"):
+        with pytest.raises(ValueError, match=r"Expected training examples in \[0, 1\] for binarize='dynamic'"):
             fit(iwax.VAE(X.shape[1], [1], [[2]], key=jax.random.key(0)), binarize="dynamic")
 
     def test_binarisations(self):

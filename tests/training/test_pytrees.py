@@ -111,7 +111,7 @@ def test_named_tuples_are_pytrees_and_plain_tuples_and_lists_are_not():
         (
             {"values": np.full((3, 2), np.nan)},
             {"binarize": "none"},
-            r"Expected images\['values'\] to be finite; got 6 NaN",
+            r"Expected training examples\['values'\] to be finite; got 6 NaN",
         ),
         (
             {"values": np.array(["a"])},

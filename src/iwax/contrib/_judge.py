@@ -8,7 +8,7 @@ from the posterior that are as good as k-hat says.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from iwax.checks import check_positive_integer
+from iwax.checks import check_positive_integer, nearest
 from iwax.contrib._plates import Layout, Trace, check_guide_class, plate_sizes, read_layout, sample_sites
 from iwax.contrib._program import Program, terms
-from iwax.errors import IwaxError
+from iwax.errors import IwaxError, IwaxTypeError
 from iwax.evaluation import Evaluation, block_sizes, judge_log_weights, samples_in_blocks
-from iwax.keys import stream
+from iwax.keys import check_key, stream
 
 __all__ = ["PosteriorSample", "evaluate", "posterior_sample"]
 
@@ -68,13 +68,14 @@ def evaluate(
 ) -> Evaluation:
     """log p(x) with its errors, IWAE-K, -KL(Q||P), ELBO, k-hat and advice, of a fitted guide.
 
-    One "example" for each element of the plates that hold every site of model and guide (in row-major order of the
-    plates by name), one in all where there is no such plate or `joint` is asked for: then it is the evidence of all
-    data. Memory does not grow with the number of samples.
+    One "example" for each element of the plates that hold every site of model and guide, one in all where there is no
+    such plate or `joint` is asked for: then it is the evidence of all data. Nested plates are in the order of the
+    data's axes, the outermost first, so that `log_likelihood.reshape(rows, columns)` has that of each element in its
+    place. Memory does not grow with the number of samples.
 
     Arguments:
         model, guide: programs of NumPyro, without subsampling.
-        params: of `svi.run(...).params` or `svi.get_params(state)`.
+        params: of `svi.run(...).params` or `svi.get_params(state)`: a value for each param site of the programs.
         args, kwargs: of the programs.
         key: seed of the samples.
         num_samples: k, cut down to a multiple of the block sizes.
@@ -84,7 +85,9 @@ def evaluate(
         examples: the data of each weight, for `iwax compare` to know them by their hash.
 
     Raises:
-        ValueError: a site has no place in an importance weight, is marked for enumeration, or is subsampled; names it.
+        ValueError: a site has no place in an importance weight, is marked for enumeration, or is subsampled; `params`
+            lacks a param site, or has one that is not there. Names it.
+        TypeError: `params` is no dictionary, or `key` no key of JAX.
 
     Reference: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders" (2015), arXiv:1509.00519.
 
@@ -167,9 +170,17 @@ def posterior_sample(
 def _read_sites(program: Program, key: PRNGKeyArray, inputs: Any, joint: bool) -> _Sites:
     """Read off one abstract run, which computes nothing."""
     check_guide_class(program.guide)
+    check_key(key)
+    params = inputs[0]
+    if not isinstance(params, Mapping):
+        raise IwaxTypeError(
+            f"Expected params to be a dictionary, as svi.get_params(state) is; got {type(params).__name__}. "
+            "Of programs without param sites it is {}."
+        )
     traces: list[Trace] = []
     jax.eval_shape(lambda key: traces.extend(program.run(key, inputs, {})), key)
-    layout = read_layout(*traces, joint=joint, linear=False)
+    _check_params(params, traces)
+    layout = _in_order(read_layout(*traces, joint=joint, linear=False), traces[0])
     if layout.scale != 1:
         raise IwaxError(
             f"Expected programs that see all of their data; got plates {', '.join(layout.plates)} with a subsample. "
@@ -183,6 +194,28 @@ def _read_sites(program: Program, key: PRNGKeyArray, inputs: Any, joint: bool) -
             dims = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
             axes[name] = tuple(batch + dims[plate] for plate in layout.plates)
     return _Sites(layout, tuple(sizes[plate][0] for plate in layout.plates), axes)
+
+
+def _check_params(params: Mapping[str, Any], traces: Sequence[Trace]) -> None:
+    """Raises ValueError for a param site that would stay at its initial value, and for a value of none."""
+    sites = sorted({name for trace in traces for name, site in trace.items() if site["type"] == "param"})
+    if unknown := [name for name in params if name not in sites]:
+        raise IwaxError(
+            f"Expected params to be of the param sites {', '.join(sites) or '(none)'}; got {unknown[0]!r}, which is "
+            f"none.{nearest(unknown[0], sites, otherwise=' Leave it out.')}"
+        )
+    if absent := [name for name in sites if name not in params]:
+        raise IwaxError(
+            f"Expected params to have a value for each param site; got none for {', '.join(map(repr, absent))}, which "
+            "would stay at the initial value. Pass those of svi.get_params(state)."
+        )
+
+
+def _in_order(layout: Layout, model_trace: Trace) -> Layout:
+    """The layout with its plates as the data's axes are, the outermost first; every site of the model has them all."""
+    site = next(iter(sample_sites(model_trace).values()))
+    dims = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
+    return layout._replace(plates=tuple(sorted(layout.plates, key=dims.__getitem__)))
 
 
 def _runs(

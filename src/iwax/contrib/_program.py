@@ -69,6 +69,11 @@ def _log_prob(name: str, site: Site, place: Site, sizes: dict[str, tuple[int, in
     Arguments:
         place: the site whose plates say where the density belongs.
     """
+    if isinstance(site["value"], list | tuple):
+        raise IwaxError(
+            f"Expected the value of site {name!r} to be an array; got a {type(site['value']).__name__}. Pass the data "
+            "as jnp.asarray(...)."
+        )
     try:
         extra = [site["intermediates"]] if site["intermediates"] else []
         log_prob = site["fn"].log_prob(site["value"], *extra)

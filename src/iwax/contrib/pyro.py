@@ -10,9 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from iwax.data import test_set_hash
+from iwax.data import numbers_of, test_set_hash
 from iwax.errors import IwaxError
 from iwax.evaluation import Evaluation
 from iwax.extras import missing
@@ -186,8 +184,7 @@ def evaluate(
     evaluation = iwax.torch.evaluate(log_weights, [None], **options, seed=seed)
     if examples is None:
         return evaluation
-    values = examples.detach().cpu() if isinstance(examples, Tensor) else examples
-    return dataclasses.replace(evaluation, test_hash=test_set_hash(np.asarray(values)))
+    return dataclasses.replace(evaluation, test_hash=test_set_hash(numbers_of(examples)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,6 @@
 from .adapters import as_array as as_array
+from .adapters import as_numpy as as_numpy
+from .adapters import numbers_of as numbers_of
 from .binarization import as_they_are as as_they_are
 from .binarization import binarize as binarize
 from .binarization import intensities as intensities
@@ -12,6 +14,7 @@ from .checks import BINARIZATIONS as BINARIZATIONS
 from .checks import check_images as check_images
 from .checks import check_likelihood as check_likelihood
 from .checks import check_mask as check_mask
+from .checks import check_precision as check_precision
 from .checks import check_stored as check_stored
 from .dataset import Dataset as Dataset
 from .dataset import DatasetInfo as DatasetInfo

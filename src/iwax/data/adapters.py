@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from iwax.data.checks import check_mask
@@ -47,6 +50,27 @@ def as_array(data: Any, column: str | None = None) -> np.ndarray:
     return channels_last(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
+def as_numpy(values: Any) -> np.ndarray:
+    """An array of any library as NumPy's, without a copy where that can be; of PyTorch its numbers, without gradient.
+
+    bfloat16 stays it, by the type that JAX has for it.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    if isinstance(values, np.ndarray | jax.Array) or not hasattr(values, "__dlpack__"):
+        return np.asarray(values)
+    try:
+        return np.from_dlpack(values)
+    except (BufferError, RuntimeError):  # on a device, or of a type that NumPy lacks
+        return np.asarray(jnp.from_dlpack(values))
+
+
+def numbers_of(values: Any) -> np.ndarray:
+    """The same of examples: bfloat16 is widened to float32, which has all of its numbers."""
+    array = as_numpy(values)
+    return array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
+
+
 def _items(data: Any, column: str | None) -> Any:
     """The examples one by one, without what is beside them."""
     if hasattr(data, "column_names"):
@@ -61,6 +85,11 @@ def _items(data: Any, column: str | None) -> Any:
         )
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, str | bytes | dict):
         return (_first(data[i]) for i in range(len(data)))
+    if isinstance(data, str | os.PathLike):
+        raise IwaxTypeError(
+            f"Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got "
+            f"{type(data).__name__}. Load what it names: iwax.data.load({os.fspath(data)!r})."
+        )
     raise IwaxTypeError(
         f"Expected data to be a Dataset, an array, or a data set of Hugging Face or PyTorch; got "
         f"{type(data).__name__}. What can only be iterated over, make a list of first."
@@ -76,7 +105,7 @@ def _check_one_shape(shapes: set[tuple[int, ...]]) -> None:
 def _array(data: Any) -> np.ndarray:
     """An array of any library as numpy has it, once nothing of it would be lost."""
     check_mask(data, "data")
-    array = np.asarray(data)
+    array = numbers_of(data)
     if array.ndim and not array.size:
         raise IwaxError(f"Expected data to hold at least one example; got shape {array.shape}. Check where it is from.")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -85,7 +114,16 @@ def _array(data: Any) -> np.ndarray:
 def _example(item: Any) -> np.ndarray:
     """One example as an array; a picture of more than 8 bits by its numbers."""
     check_mask(item, "data")
-    return np.asarray(item) if not is_picture(item) or item.mode[0] in "IF" else pixels_of(item)[0]
+    if is_picture(item):
+        return np.asarray(item) if item.mode[0] in "IF" else pixels_of(item)[0]
+    try:
+        return numbers_of(item)
+    except (ValueError, TypeError, RuntimeError) as error:  # of a list of unlike parts
+        parts = ", ".join(type(part).__name__ for part in item) if isinstance(item, list) else type(item).__name__
+        raise IwaxTypeError(
+            f"Expected each example to be one array of numbers; got {parts}. Give examples alone, or tuples that have "
+            "them first, as (image, label)."
+        ) from error
 
 
 def _column(names: list[str], column: str | None) -> str:

@@ -26,15 +26,18 @@ def read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of a .npz file by part, and the notice of others.
 
     `train` and `test`, x_train and x_test, train_images and test_images, and a validation part of such a name; or all
-    examples as the only array, or as the only one called data, x or images. Others, such as labels, are not read.
-    Raises ValueError.
+    examples as the only array, or as the only one called data, x or images, or by the name of a training part, which
+    is said. Others, such as labels, are not read. Raises ValueError.
     """
     if begins_with(path, MAGIC):  # a .npy by another name
         return {WHOLE: np.array(map_npy(path))}, []
     with open_archive(path) as archive:
         names = _chosen(path, archive.names)
         found = {part: archive.read(name) for part, name in names.items()}
-        return found, left_out((name for name in archive.names if name not in names.values()), path)
+        notices = left_out((name for name in archive.names if name not in names.values()), path)
+        if part_of_array(whole := names.get(WHOLE, "")):
+            notices.append(f"{whole} is all that {path} has of a part, so some of it is for testing.")
+        return found, notices
 
 
 def begins_with(path: Path, start: bytes) -> bool:

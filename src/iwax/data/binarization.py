@@ -25,7 +25,8 @@ def intensities(images: Shaped[Array | np.ndarray, "*batch"]) -> Float[Array, "*
     if images.dtype == jnp.bool_ or jnp.issubdtype(images.dtype, jnp.floating):
         return as_they_are(images)
     raise IwaxTypeError(
-        f"Expected images of dtype uint8, bool or float; got {images.dtype}. Convert them with .astype."
+        f"Expected examples of dtype uint8, bool or float; got {images.dtype}. Divide them by their largest possible "
+        "value."
     )
 
 

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from iwax.checks import check_choice, names_beside, nearest
 from iwax.data import mnist, omniglot
 from iwax.data.custom import KINDS, is_path, load_own
 from iwax.data.dataset import Dataset, DatasetInfo, DataWarning
-from iwax.errors import IwaxError
+from iwax.errors import IwaxError, IwaxTypeError
 
 DataDir = str | os.PathLike[str] | None
 
@@ -69,7 +70,7 @@ def load(
     split: str | None = None,
     data_dir: DataDir = None,
     *,
-    columns: Sequence[str] | str | None = None,
+    columns: Sequence[str | int] | str | None = None,
     grey: bool = False,
     background: str | None = None,
 ) -> Dataset:
@@ -81,11 +82,13 @@ def load(
         split: one of the entry's, the first by default; of your own data a rule such as "test_fraction=0.1,seed=0".
         data_dir: a folder in the layout `<data set>/<file>`; without it, IWAX_DATA, the cache and the web are tried in
             turn.
-        columns: of a table of your own: its names, as a sequence or with commas between them; all by default.
+        columns: of a table of your own: its names, or numbers from 0 where it has no header, as a sequence or with
+            commas between them; all by default.
         grey: make images of your own that are in colour grey.
         background: what transparent pixels of your own images show: "white", the default, or "black".
 
     Raises:
+        TypeError: what is neither a name nor a path, such as an array.
         ValueError: an unknown name or split, absent or damaged files (ChecksumError), or no data of numbers.
 
     Warns (DataWarning) of what is read otherwise than it stands there; the notice of the result has it, too.
@@ -94,6 +97,7 @@ def load(
     >>> data.train.shape, data.test.shape, data.train.dtype
     ((2000, 28, 28), (500, 28, 28), dtype('uint8'))
     """
+    _check_name(name)
     if name not in DATASETS and (is_path(path := _moved(name, data_dir)) or path != name):
         data = load_own(path, split, columns=columns, grey=grey, background=background)
         if data.notice:
@@ -118,6 +122,7 @@ def fetch(name: str, data_dir: DataDir = None, *, source: str | None = None) -> 
     Raises:
         ValueError: no source has it, or an unknown one.
     """
+    _check_name(name)
     entry = _entry(name)
     split = _split(name, entry, None)
     if source is None:
@@ -163,6 +168,15 @@ def places_of(name: str | os.PathLike[str], data_dir: DataDir) -> list[Path]:
         return []
     folder, last = Path(data_dir), Path(name).name
     return [folder / name, folder / last, *([folder] if folder.name == last else [])]
+
+
+def _check_name(name: Any) -> None:
+    """Raises TypeError for data themselves in the place of their name."""
+    if not isinstance(name, str | os.PathLike):
+        raise IwaxTypeError(
+            f"Expected dataset to be a name or a path; got {type(name).__name__}. Give examples in memory to iwax.fit "
+            "and iwax.evaluate as they are (of a data frame, frame.to_numpy())."
+        )
 
 
 def _entry(name: str | os.PathLike[str]) -> Entry:

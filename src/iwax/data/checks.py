@@ -13,6 +13,8 @@ BINARIZATIONS = ("dynamic", "fixed", "threshold", "intensities", "none")
 REAL = ("intensities", "none")  # those after which values need not be 0 and 1
 SHAPES = "(N, height, width), (N, height, width, channels) or (N, D)"
 EXACT = 2**24  # up to which float32 has every integer
+ROUNDED = 0.01  # of their range, by how much values may be rounded
+NOISE = 1e-12  # of their size, below which the differences of float64 are its own rounding
 
 
 def check_rule(rule: str) -> None:
@@ -20,7 +22,7 @@ def check_rule(rule: str) -> None:
     check_choice("binarize", rule, BINARIZATIONS)
 
 
-def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
+def check_images(array: np.ndarray, rule: str, name: str = "examples") -> None:
     """Raise ValueError or TypeError unless `array` can be trained on under `rule`.
 
     (N, height, width), (N, height, width, channels) or (N, D) with N >= 1, of uint8, bool or float, and under "none" of
@@ -37,9 +39,15 @@ def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
             f"{int(array.min())} to {int(array.max())}, as labels are. Give the examples themselves."
         )
     if not (array.dtype in (np.uint8, np.bool_) or floating or (rule == "none" and array.dtype.kind in "iu")):
+        advice = "Convert with .astype(float)."
+        if array.dtype.kind in "iu":
+            advice = (
+                "Divide by the largest possible value (of 16 bits 65535) for intensities, as .astype(uint8) would wrap "
+                "around; of counts pass binarize='none' (--binarize none)."
+            )
         raise IwaxTypeError(
             f"Expected {name} of dtype uint8, bool or float{' or integers' if rule == 'none' else ''}; got "
-            f"{array.dtype}. Convert with .astype."
+            f"{array.dtype}. {advice}"
         )
     if array.ndim not in (2, 3, 4):
         raise IwaxError(f"Expected {name} of shape {SHAPES}; got {array.shape}. Reshape them.")
@@ -51,7 +59,7 @@ def check_images(array: np.ndarray, rule: str, name: str = "images") -> None:
         _check_integers(array, rule, name)
 
 
-def check_varied(array: np.ndarray, name: str = "images") -> None:
+def check_varied(array: np.ndarray, name: str = "examples") -> None:
     """Raise ValueError for several examples (N, ...) all of whose numbers are the same: blank images, say."""
     first = array.flat[0]
     if len(array) > 1 and (array[0] == first).all() and all((example == first).all() for example in array):
@@ -61,7 +69,36 @@ def check_varied(array: np.ndarray, name: str = "images") -> None:
         )
 
 
-def check_mask(array: Any, name: str = "images") -> None:
+def check_precision(array: np.ndarray, name: str = "examples") -> None:
+    """Raise ValueError where float32, in which JAX computes, would round away by what float64 values differ.
+
+    Values such as 1.7e9, 1.7e9 + 1, ... (seconds since 1970) would be one and the same. Of vectors each column is
+    looked at by itself. Nothing is refused where JAX computes in float64.
+    """
+    if array.dtype.kind != "f" or array.dtype.itemsize < 8 or is_x64():
+        return
+    axis = 0 if array.ndim == 2 else None
+    with np.errstate(over="ignore"):
+        error = np.atleast_1d(np.abs(array - array.astype(np.float32)).max(axis=axis))
+    low, high = np.atleast_1d(array.min(axis=axis)), np.atleast_1d(array.max(axis=axis))
+    lost = (error > ROUNDED * (high - low)) & (high - low > NOISE * np.maximum(np.abs(low), np.abs(high)))
+    if lost.any():
+        i = int(lost.argmax())
+        column = f" in column {i} (from 0)" if axis == 0 else ""
+        raise IwaxError(
+            f"Expected {name} to differ by what float32 can tell, in which JAX computes; got values from {low[i]:.10g} "
+            f"to {high[i]:.10g}{column}, rounded by up to {error[i]:.2g}. Subtract an offset, or rescale them."
+        )
+
+
+def is_x64() -> bool:
+    """Whether JAX computes in double precision; imported here, as listing data sets does not wait for it."""
+    import jax
+
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+
+
+def check_mask(array: Any, name: str = "examples") -> None:
     """Raise ValueError for a masked array with masked values, since no conversion keeps its mask."""
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise IwaxError(
@@ -70,7 +107,7 @@ def check_mask(array: Any, name: str = "images") -> None:
         )
 
 
-def check_stored(array: np.ndarray, rule: str, name: str = "images") -> None:
+def check_stored(array: np.ndarray, rule: str, name: str = "examples") -> None:
     """Raise ValueError for grey images of a `Dataset`, which has uint8 for them, under "none", which has it for counts.
 
     What they were taken for before this was said, v / 255, is now "intensities".
@@ -82,7 +119,7 @@ def check_stored(array: np.ndarray, rule: str, name: str = "images") -> None:
         )
 
 
-def check_likelihood(real_valued: bool | None, array: np.ndarray, rule: str, name: str = "images") -> None:
+def check_likelihood(real_valued: bool | None, array: np.ndarray, rule: str, name: str = "examples") -> None:
     """Raise ValueError unless a likelihood is one of what `rule` makes of `array`.
 
     A density of real values is none of black and white, nor the other way round. `real_valued` is None where nothing is
@@ -109,8 +146,11 @@ def check_likelihood(real_valued: bool | None, array: np.ndarray, rule: str, nam
 def _check_values(array: np.ndarray, rule: str, name: str) -> None:
     low, high = float(array.min()), float(array.max())  # NaN if there is one
     if not np.isfinite([low, high]).all():
-        count = array.size - int(np.isfinite(array).sum())
-        raise IwaxError(f"Expected {name} to be finite; got {count} NaN or infinite values. Remove or replace them.")
+        wrong = np.argwhere(~np.isfinite(array))
+        raise IwaxError(
+            f"Expected {name} to be finite; got {len(wrong)} NaN or infinite values, the first at {wrong[0].tolist()}. "
+            "Remove or replace them; iwax impute fills those of a table."
+        )
     if rule != "none" and (low < 0 or high > 1):
         raise IwaxError(
             f"Expected {name} in [0, 1] for binarize={rule!r}; got [{low:g}, {high:g}]. "

@@ -10,14 +10,15 @@ import numpy as np
 
 from iwax.checks import check_choice, names_beside, nearest
 from iwax.data.arrays import read_npy, read_npz
-from iwax.data.checks import check_images, check_varied
+from iwax.data.checks import check_images, check_precision, check_varied, is_x64
 from iwax.data.dataset import Dataset, array_sha256
-from iwax.data.folders import read_folder
+from iwax.data.folders import has_images, read_folder
 from iwax.data.idx import find_idx, read_idx
-from iwax.data.parts import WHOLE, by_part, part_of
+from iwax.data.parts import WHOLE, by_part, not_two_parts, part_of
 from iwax.data.pictures import BACKGROUNDS, made_grey
 from iwax.data.splits import DEFAULT_SPLIT, GIVEN, split_at_random
-from iwax.data.tables import read_table
+from iwax.data.table_parts import read_table_parts
+from iwax.data.tables import few, read_table
 from iwax.errors import IwaxError
 
 TABLES = (".csv", ".parquet")
@@ -42,7 +43,7 @@ def load_own(
     path: str | os.PathLike[str],
     split: str | None = None,
     *,
-    columns: Sequence[str] | str | None = None,
+    columns: Sequence[str | int] | str | None = None,
     grey: bool = False,
     background: str | None = None,
 ) -> Dataset:
@@ -57,7 +58,8 @@ def load_own(
     Arguments:
         path: .npy, .npz, .csv, .parquet, an IDX file, or a folder of images or of such files.
         split: the rule.
-        columns: of a table, by the names in its header; a text has commas between them. All if left out.
+        columns: of a table, by the names in its header, or by number from 0 where it has none; a text has commas
+            between them. All if left out.
         grey: make images in colour grey, L = 0.299 R + 0.587 G + 0.114 B.
         background: what transparent pixels show, "white" or "black"; white, with a notice, if left out.
 
@@ -70,7 +72,7 @@ def load_own(
     found, notices = _read(path, _names(columns), background)
     if grey:
         found = {name: made_grey(array) for name, array in found.items()}
-    parts = {name: _checked(array, f"{path}:{name}") for name, array in found.items()}
+    parts = {name: _checked(array, name, path) for name, array in found.items()}
     if WHOLE in parts:
         if len(parts[WHOLE]) < 2:
             raise IwaxError(f"Expected {path} to hold at least 2 examples, as some are for testing; got one.")
@@ -103,10 +105,13 @@ def load_own(
     )
 
 
-def _names(columns: Sequence[str] | str | None) -> list[str] | None:
+def _names(columns: Sequence[str | int] | str | None) -> list[str] | None:
     if columns is None:
         return None
-    return [name.strip() for name in (columns.split(",") if isinstance(columns, str) else columns)]
+    names = [str(name).strip() for name in (columns.split(",") if isinstance(columns, str) else columns)]
+    if not names:
+        raise IwaxError("Expected columns to name at least one; got none. Leave it out for all of them.")
+    return names
 
 
 def _read(path: Path, columns: list[str] | None, background: str | None) -> Read:
@@ -117,8 +122,8 @@ def _read(path: Path, columns: list[str] | None, background: str | None) -> Read
         if parts is not None:
             return _read_files(parts, columns)
     if path.suffix.lower() in TABLES and path.is_file():
-        array, notices = read_table(path, columns)
-        return {WHOLE: array}, notices
+        table = read_table(path, columns)
+        return {WHOLE: table.values}, table.notices
     if columns is not None:
         raise IwaxError(
             f"Expected columns with a table only, {' or '.join(TABLES)}; got {','.join(columns)} for {path}."
@@ -131,6 +136,7 @@ def _read(path: Path, columns: list[str] | None, background: str | None) -> Read
     if packed is not None:
         return {part: read_idx(file) for part, file in packed.items()}, []
     if path.is_dir():
+        _check_no_files(path)
         return read_folder(path, background)
     if path.exists():
         raise IwaxError(f"Expected dataset to be {KINDS}; got {path}, which is none.")
@@ -139,11 +145,24 @@ def _read(path: Path, columns: list[str] | None, background: str | None) -> Read
 
 
 def _read_files(parts: dict[str, Path], columns: list[str] | None) -> Read:
-    """A file for each part, such as train.csv and test.csv."""
+    """A file for each part, such as train.npy and test.npy, or train.csv and test.csv."""
+    if all(file.suffix.lower() in TABLES for file in parts.values()):
+        return read_table_parts({part: parts[part] for part in sorted(parts, key="train".__ne__)}, columns)
     read = {part: _read(file, columns, None) for part, file in parts.items()}
-    return {part: found[WHOLE] for part, (found, _) in read.items()}, [
-        n for _, notices in read.values() for n in notices
-    ]
+    return {part: found[WHOLE] for part, (found, _) in read.items()}, [n for _, said in read.values() for n in said]
+
+
+def _check_no_files(folder: Path) -> None:
+    """Raises ValueError for a folder without images that holds files of examples, which are not those of two parts."""
+    names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in FILES and f.is_file())
+    if not names or has_images(folder):
+        return
+    if any(part_of(Path(name).stem) for name in names):
+        raise not_two_parts(folder, "file", names)
+    raise IwaxError(
+        f"Expected {folder} to hold images, or files called train and test; got {few(names)}. Give the file itself, "
+        f"such as {folder / names[0]}."
+    )
 
 
 def _check_shapes(path: Path, parts: dict[str, np.ndarray]) -> None:
@@ -156,24 +175,21 @@ def _check_shapes(path: Path, parts: dict[str, np.ndarray]) -> None:
             )
 
 
-def _checked(array: np.ndarray, name: str) -> np.ndarray:
+def _checked(array: np.ndarray, part: str, path: Path) -> np.ndarray:
     """The array once it has passed `check_images`: integers and bool as they are, floats as float32.
 
-    float64 stays float64 where JAX computes in it (under x64).
+    float64 stays float64 where JAX computes in it (under x64). What float32 can tell apart is asked of training
+    examples, since a few others may be close to one another.
     """
+    name = f"{path}:{part}"
     check_images(array, "none", name)
     check_varied(array, name)
-    if not np.issubdtype(array.dtype, np.floating) or (array.dtype.itemsize == 8 and _is_x64()):
+    if not np.issubdtype(array.dtype, np.floating) or (array.dtype.itemsize == 8 and is_x64()):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     with np.errstate(over="ignore"):  # reported by the check below
         narrow = array.astype(np.float32, copy=False)
     if narrow is not array:
         check_images(narrow, "none", f"{name} as float32")
+    if part in (WHOLE, "train"):
+        check_precision(array, name)
     return narrow
-
-
-def _is_x64() -> bool:
-    """Whether JAX computes in double precision; imported here, as listing data sets does not wait for it."""
-    import jax
-
-    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64

@@ -35,6 +35,11 @@ def read_folder(folder: Path, background: str | None = None) -> tuple[dict[str, 
     return {part: stacked(found, colour) for part, (found, _) in read.items()}, notices
 
 
+def has_images(folder: Path) -> bool:
+    """Whether there is an image in a folder, or in one in it."""
+    return bool(_images(folder))
+
+
 def _said(transparent: int, count: int, folder: Path) -> list[str]:
     """The notice of transparent pixels, or none."""
     if not transparent:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,36 +16,51 @@ from iwax.extras import check_installed
 from iwax.numpy_files import FOREIGN
 
 DELIMITERS = ",;\t"
-INDEX = ("", "__index_level_0__")  # how pandas calls the numbers of the rows
+INDEX = "__index_level_0__"  # how pandas calls the numbers of the rows in .parquet; in .csv they come first, unnamed
 FEW = 8  # names that a message lists
-FILL = "Fill what is missing, or choose other columns (columns=, --columns)."
+FILL = "Fill what is missing (iwax impute), or choose other columns (columns=, --columns)."
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> tuple[np.ndarray, list[str]]:
-    """The numbers (N, D) of a table, float64, of the `columns` in that order or of all; and what must be said.
+class Table(NamedTuple):
+    """The numbers of a table (N, D), float64; what must be said of them; and their columns' names, if it has any."""
+
+    values: np.ndarray
+    notices: list[str]
+    names: list[str] | None
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> Table:
+    """The numbers of a table, of the `columns` in that order or of all.
 
     Columns have the names of the header; where a .csv has none, they are "0", "1" and so on. The numbers of the rows
     that pandas writes are left out, with a notice. Raises ValueError for a column that is not there or has no numbers.
     """
-    return (_read_csv if path.suffix.lower() == ".csv" else _read_parquet)(path, columns)
+    table, first_row = (_read_csv if path.suffix.lower() == ".csv" else _read_parquet)(path, columns)
+    wrong = np.argwhere(~np.isfinite(table.values))
+    if len(wrong):
+        row, column = wrong[0]
+        name = table.names[column] if table.names else columns[column] if columns else column
+        raise IwaxError(
+            f"Expected {path} to hold finite numbers; got {len(wrong)} NaN or infinite values, the first in row "
+            f"{row + first_row}, column {name}. {FILL}"
+        )
+    return table
 
 
-def _read_csv(path: Path, columns: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+def _read_csv(path: Path, columns: Sequence[str] | None) -> tuple[Table, int]:
+    """The table, and in which row of the file its first example is."""
     delimiter = _delimiter(path)
     rows = list(islice(_rows(path, delimiter), 2))
     if not rows:
         raise IwaxError(f"Expected {path} to hold a table of numbers; got an empty file. Check the path.")
-    first, notices = rows[0], []
-    numbered = [str(i) for i in range(len(first))]
-    has_header = not all(map(_is_number, first)) or (len(first) > 1 and first == numbered)
-    names = first if has_header else numbered
-    if has_header and first == numbered:
-        notices.append(f"The first row of {path}, 0 to {len(first) - 1}, is its header.")
+    has_header, notices = _header(path, *rows)
+    names = rows[0] if has_header else [str(i) for i in range(len(rows[0]))]
     if len(rows) == has_header:
         raise IwaxError(f"Expected {path} to hold at least one example; got a header alone. Check the file.")
     example = rows[has_header]
-    text = [name for name, cell in zip(names, example, strict=False) if not _is_number(cell)]
-    chosen, said = _choose(path, names, text, columns)
+    text = [name for name, cell in zip(names, example, strict=False) if cell and not _is_number(cell)]
+    ends_empty = len(names) > 1 and not any(row[-1] for row in rows)
+    chosen, said = _choose(path, names, text, columns, ends_empty)
     with _text(path) as file:
         lines = _lines(file, delimiter, len(names))
         if has_header:
@@ -53,13 +68,37 @@ def _read_csv(path: Path, columns: Sequence[str] | None) -> tuple[np.ndarray, li
         try:
             values = np.loadtxt(lines, delimiter=delimiter, usecols=chosen, ndmin=2, quotechar='"', comments=None)
         except ValueError as error:
-            raise _bad_cell(path, delimiter, names, chosen) or IwaxError(
+            raise _bad_cell(path, delimiter, names, chosen, has_header) or IwaxError(
                 f"Expected {path} to hold a table of numbers; got {error}. {FILL}"
             ) from error
-    return values, notices + said
+    table = Table(values, notices + said, [names[i] for i in chosen] if has_header else None)
+    return table, 1 + has_header
 
 
-def _read_parquet(path: Path, columns: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+def _header(path: Path, first: list[str], second: Sequence[str] = ()) -> tuple[bool, list[str]]:
+    """Whether the first row of a .csv names its columns, and what must be said of it.
+
+    It does where it has something else than numbers, or counts the columns from 0, or begins with nothing above
+    something: pandas' numbers of the rows.
+    """
+    filled = [cell for cell in first if cell]
+    if not all(map(_is_number, filled)):
+        return True, []
+    if len(first) > 1 and first == [str(i) for i in range(len(first))]:
+        return True, [f"The first row of {path}, 0 to {len(first) - 1}, is its header."]
+    if first[0] == "" and (not second or second[0]):
+        return True, []
+    whole = len(filled) > 1 and len(set(filled)) == len(filled) and all(cell.isdigit() for cell in filled)
+    steps = {int(b) - int(a) for a, b in pairwise(filled)} if whole else set()
+    if steps == {1} or (whole and not all(map(_is_integer, second))):  # such as 2001, 2002, 2003
+        return False, [
+            f"The first row of {path}, {filled[0]} to {filled[-1]}, is taken for an example. If it is the header, give "
+            "the columns names that are no numbers."
+        ]
+    return False, []
+
+
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> tuple[Table, int]:
     check_installed("pyarrow", "files of .parquet")
     import pyarrow
     from pyarrow import parquet, types
@@ -89,41 +128,55 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> tuple[np.ndarray
                 f"Expected {path} to hold numbers only; got {empty} empty of {len(values)} cells in column "
                 f"{schema.names[i]}. {FILL}"
             )
-    return np.stack(filled, axis=1), said
+    return Table(np.stack(filled, axis=1), said, [schema.names[i] for i in chosen]), 1
+
+
+def few(names: Sequence[str]) -> str:
+    """Names as a message lists them."""
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
 
 
 def _choose(
-    path: Path, names: Sequence[str], text: Sequence[str], columns: Sequence[str] | None
+    path: Path, names: Sequence[str], text: Sequence[str], columns: Sequence[str] | None, ends_empty: bool = False
 ) -> tuple[list[int], list[str]]:
-    """Which columns are read, by number; and the notice of those that only number the rows.
+    """Which columns are read, by number; and the notices of those that only number the rows, or hold nothing.
 
     Arguments:
         names: of all columns.
         text: of those that hold no numbers.
         columns: the names of those that are asked for.
+        ends_empty: the last column has neither a name nor a first value.
     """
     notices = []
     if columns is None:
-        index = [name for name in names if name in INDEX]
-        columns = [name for name in names if name not in INDEX]
-        if index:
+        kept = list(names[:-1] if ends_empty else names)
+        columns = [name for i, name in enumerate(kept) if name != INDEX and (name or i)]
+        if len(columns) < len(kept):
             notices.append(f"Left out the column of {path} without a name, which numbers the rows.")
+        if ends_empty:
+            notices.append(f"Left out the last column of {path}, which begins empty, as where rows end with a comma.")
     for name in columns:
-        if names.count(name) != 1:
-            what = "no such" if name not in names else f"{names.count(name)} of that name"
+        if name not in names:
             raise IwaxError(
-                f"Expected columns of {path} to be some of {_few(names)}; got {name!r}, {what}.{nearest(name, names)}"
+                f"Expected columns of {path} to be some of {few(names)}; got {name!r}, no such.{nearest(name, names)}"
+            )
+        if names.count(name) > 1:
+            raise IwaxError(
+                f"Expected columns of {path} to have names of their own; got {names.count(name)} called {name!r}. "
+                "Rename them in the file."
             )
     if no_numbers := [name for name in columns if name in text]:
         rest = ",".join(name for name in columns if name not in text)
         raise IwaxError(
-            f"Expected the columns of {path} to hold numbers; got something else in {_few(no_numbers)}. Choose others"
+            f"Expected the columns of {path} to hold numbers; got something else in {few(no_numbers)}. Choose others"
             + (f", such as --columns {rest}." if rest and len(rest) < 80 else " (columns=, --columns).")
         )
     return [names.index(name) for name in columns], notices
 
 
-def _bad_cell(path: Path, delimiter: str, names: Sequence[str], chosen: Sequence[int]) -> IwaxError | None:
+def _bad_cell(
+    path: Path, delimiter: str, names: Sequence[str], chosen: Sequence[int], has_header: bool
+) -> IwaxError | None:
     """What to raise for the first row that has another length, or a cell that is no number."""
     for line, row in enumerate(_rows(path, delimiter)):
         if len(row) != len(names):
@@ -132,7 +185,7 @@ def _bad_cell(path: Path, delimiter: str, names: Sequence[str], chosen: Sequence
                 f"{line + 1}. Correct the file."
             )
         for i in chosen:
-            if line and not _is_number(row[i]):
+            if line >= has_header and not _is_number(row[i]):
                 return IwaxError(
                     f"Expected {path} to hold numbers only; got {row[i]!r} in row {line + 1}, column {names[i]}. {FILL}"
                 )
@@ -181,5 +234,5 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
+def _is_integer(cell: str) -> bool:
+    return _is_number(cell) and float(cell).is_integer()

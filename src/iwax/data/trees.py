@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from iwax.data.adapters import as_array
+from iwax.data.adapters import as_array, numbers_of
 from iwax.data.checks import check_images, check_mask, check_rule
 from iwax.errors import IwaxError, IwaxTypeError
 
@@ -40,7 +40,7 @@ def num_examples(data: Any) -> int:
     return len(jax.tree.leaves(data)[0])
 
 
-def check_examples(data: Any, rule: str, name: str = "images") -> None:
+def check_examples(data: Any, rule: str, name: str = "examples") -> None:
     """Raise ValueError or TypeError unless `data` can be trained on under `rule`: an array, or a pytree of arrays.
 
     The leaves of a pytree reach the model as they are (masks stay truth values, labels integers), so that `rule` must
@@ -71,7 +71,7 @@ def check_examples(data: Any, rule: str, name: str = "images") -> None:
 
 def _leaf(leaf: Any) -> np.ndarray:
     check_mask(leaf)
-    array = np.asarray(leaf)
+    array = numbers_of(leaf)
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         raise IwaxTypeError(
             f"Expected every leaf of the data to be an array of numbers (N, ...); got {type(leaf).__name__} of shape "

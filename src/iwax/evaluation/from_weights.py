@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from iwax.checks import check_positive_integer
-from iwax.data import check_mask, is_tree, test_set_hash
+from iwax.data import as_numpy, check_mask, is_tree, numbers_of, test_set_hash
 from iwax.errors import IwaxError, IwaxTypeError
 from iwax.evaluation.blocks import block_sizes, samples_in_blocks
 from iwax.evaluation.evaluate import BLOCK_SIZE, gather, tally_values
@@ -237,24 +237,14 @@ def _tallied(chunks: _Chunks, sizes: Sequence[int]) -> list[Tally]:
 def _as_numpy(values: Any) -> np.ndarray:
     """An array of any framework as NumPy's, without a copy where that can be."""
     check_mask(values, "log_w")
-    if hasattr(values, "detach"):  # of PyTorch: its numbers, wherever they are
-        values = values.detach().cpu()
-    if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack__"):
-        try:
-            values = np.from_dlpack(values)
-        except (BufferError, RuntimeError):  # on a device, or of a type that NumPy lacks, such as bfloat16
-            values = np.asarray(jnp.from_dlpack(values))
-    values = np.asarray(values)
+    values = as_numpy(values)
     if not jnp.issubdtype(values.dtype, jnp.floating):
         raise IwaxTypeError(f"Expected log_w of floating-point numbers, in nats; got dtype {values.dtype}.")
     return values
 
 
 def _hash(examples: Any, count: int) -> str:
-    if is_tree(examples):
-        examples = jax.tree.map(np.asarray, examples)
-    else:
-        examples = np.asarray(examples.detach().cpu() if hasattr(examples, "detach") else examples)
+    examples = jax.tree.map(numbers_of, examples) if is_tree(examples) else numbers_of(examples)
     for leaf in jax.tree.leaves(examples):
         if not leaf.ndim or len(leaf) != count:
             raise IwaxError(f"Expected examples to be the {count} of log_w, (n, *event); got shape {leaf.shape}.")

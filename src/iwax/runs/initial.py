@@ -56,7 +56,7 @@ def _training_and_validation(run: ResolvedRun, data: Dataset) -> tuple[np.ndarra
                 f"{data.name}; got {wanted}."
             )
         images = images[:wanted]
-    _check(run, images, "training images")
+    _check(run, images, "training examples")
     if run.validation is None:
         return images, None
     if isinstance(run.validation, float | int):
@@ -67,7 +67,7 @@ def _training_and_validation(run: ResolvedRun, data: Dataset) -> tuple[np.ndarra
             "of the training images, such as 0.1."
         )
     held_out = as_array(data.validation)
-    _check(run, held_out, "validation images")
+    _check(run, held_out, "validation examples")
     return images, held_out
 
 
@@ -131,7 +131,7 @@ def prepare(
         if check:
             key = TrainingKeys.model_check(run.config.seed)
             own.check(model, binarize(images[:CHECKED], run.binarize, key), key)
-        check_likelihood(getattr(model, "real_valued", None), images, run.binarize, "training images")
+        check_likelihood(getattr(model, "real_valued", None), images, run.binarize, "training examples")
     return trainer, trainer.start(model, run.objective)
 
 

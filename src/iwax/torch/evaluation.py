@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from iwax.checks import check_positive_integer
-from iwax.data import test_set_hash
+from iwax.data import numbers_of, test_set_hash
 from iwax.errors import IwaxError, IwaxTypeError
 from iwax.evaluation import Evaluation, block_sizes, join_evaluations, judge_log_weights, samples_in_blocks
 
@@ -88,20 +88,29 @@ def _chunks(log_weights: Callable[[Any, int], Tensor], batch: Any, num_samples: 
     """The log-weights of one batch, (S, examples) at a time."""
     for start in range(0, num_samples, size):
         wanted = min(size, num_samples - start)
-        log_w = log_weights(batch, wanted)
-        if not isinstance(log_w, Tensor):
-            raise IwaxTypeError(f"Expected log_weights to return a torch tensor; got {type(log_w).__name__}.")
-        if log_w.ndim != 2 or log_w.shape[0] != wanted:
-            raise IwaxError(
-                f"Expected log_weights(batch, {wanted}) to return ({wanted}, examples), one for each of both; "
-                f"got {tuple(log_w.shape)}. Sum over the events, and over neither samples nor examples."
-            )
-        if isinstance(batch, Tensor) and log_w.shape[1] != len(batch):
-            raise IwaxError(
-                f"Expected log_weights(batch, {wanted}) to return ({wanted}, {len(batch)}) for {len(batch)} examples; "
-                f"got {tuple(log_w.shape)}."
-            )
+        log_w = _called(log_weights, batch, wanted)
+        if start == 0 and log_w.shape[1] == wanted:  # (examples, S) would look the same: another number tells
+            with torch.random.fork_rng(devices=_devices()):
+                _called(log_weights, batch, wanted + 1)
         yield log_w
+
+
+def _called(log_weights: Callable[[Any, int], Tensor], batch: Any, wanted: int) -> Tensor:
+    """What `log_weights` returns, once it is (wanted, examples)."""
+    log_w = log_weights(batch, wanted)
+    if not isinstance(log_w, Tensor):
+        raise IwaxTypeError(f"Expected log_weights to return a torch tensor; got {type(log_w).__name__}.")
+    if log_w.ndim != 2 or log_w.shape[0] != wanted:
+        raise IwaxError(
+            f"Expected log_weights(batch, {wanted}) to return ({wanted}, examples), one for each of both; "
+            f"got {tuple(log_w.shape)}. Sum over the events, and over neither samples, which come first, nor examples."
+        )
+    if isinstance(batch, Tensor) and log_w.shape[1] != len(batch):
+        raise IwaxError(
+            f"Expected log_weights(batch, {wanted}) to return ({wanted}, {len(batch)}) for {len(batch)} examples; "
+            f"got {tuple(log_w.shape)}."
+        )
+    return log_w
 
 
 @contextlib.contextmanager
@@ -124,10 +133,14 @@ def _seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices=list(devices)):
+    with torch.random.fork_rng(devices=_devices()):
         torch.manual_seed(seed)
         yield
+
+
+def _devices() -> list[int]:
+    """Those whose generators a seed reaches, beside the CPU's."""
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
 
 
 def _own_seed(seed: int | None, across_processes: bool) -> int | None:
@@ -148,8 +161,8 @@ def _examples(batch: Any) -> Any:
     if isinstance(batch, tuple | list) and batch:
         batch = batch[0]
     if isinstance(batch, dict) and all(isinstance(value, Tensor) for value in batch.values()):
-        return {name: value.detach().cpu().numpy() for name, value in batch.items()}
-    return batch.detach().cpu().numpy() if isinstance(batch, Tensor) else None
+        return {name: numbers_of(value) for name, value in batch.items()}
+    return numbers_of(batch) if isinstance(batch, Tensor) else None
 
 
 def _hash(examples: Sequence[Any], counts: Iterable[int]) -> str:

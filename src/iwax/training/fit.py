@@ -3,11 +3,21 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 
 from iwax.checks import check_positive_integer
-from iwax.data import Dataset, as_examples, check_examples, check_likelihood, check_stored, is_tree, num_examples
+from iwax.data import (
+    Dataset,
+    as_examples,
+    check_examples,
+    check_likelihood,
+    check_precision,
+    check_stored,
+    is_tree,
+    num_examples,
+)
 from iwax.errors import IwaxError, IwaxTypeError, NonFiniteLossError
 from iwax.keys import check_key
 from iwax.models import Model
@@ -117,8 +127,10 @@ def fit(
     chosen = chosen.for_run(data.name) if isinstance(data, Dataset) else chosen
     images = chosen.training_images(as_examples(data.train if isinstance(data, Dataset) else data))
     images, held_out = split_off(images, data, validation)
-    for name, part in {"images": images, "validation examples": held_out}.items():
+    for name, part in {"training examples": images, "validation examples": held_out}.items():
         _check(part, name, isinstance(data, Dataset), model if before is None else before.model, binarize)
+    for leaf in jax.tree.leaves(images):
+        check_precision(leaf, "training examples")
     total = _total_epochs(epochs, chosen, before)
     chosen = chosen.lasting(total) if batch_size is not None else chosen.lasting(total).fitting(num_examples(images))
     trainer = Trainer(
