@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from iwax.checks import check_positive_integer
 from iwax.data import hold_out
 from iwax.errors import IwaxError
-from iwax.impute.columns import COUNTS, Column, encode, fit_columns, is_missing
+from iwax.impute.columns import CODED, COUNTS, Column, encode, fit_columns, is_missing
 from iwax.impute.imputation import RowImputations, imputation_batches
 from iwax.impute.model import TableModel
 from iwax.impute.settings import Settings
@@ -33,10 +33,12 @@ class TableImputation:
     """What was missing in a table, in its own values; lists have one array for each column.
 
     Attributes:
+        names: of the columns.
         completed: what was observed, and in place of what was not the mean given the observed values of the row (for
-            counts rounded, for "binary" and "categorical" the most probable value), (rows,) each.
-        mc_error: standard error of those means from the finite number of samples, (rows,); NaN where observed. For
-            "binary" and "categorical" that of the probability of the value.
+            counts rounded, for "binary" and "categorical" the most probable value), (rows,) each; the median of the
+            draws where the mean of a "positive" column is above all of them, or no number that a float holds.
+        mc_error: standard error of those means from the finite number of samples, (rows,); NaN where observed, infinite
+            where a median stands. For "binary" and "categorical" that of the probability of the value.
         lower, upper: quantiles of what is missing given what is observed, (rows,); the value where observed.
         multiple: as many completed tables as were asked for, each with the missing values drawn.
         log_likelihood: log p(x_obs) of each row in nats, a density of the values themselves, (rows,).
@@ -44,6 +46,7 @@ class TableImputation:
         khat: Pareto k-hat of each row: above 0.7 what is said of the row rests on a few samples.
     """
 
+    names: tuple[str, ...]
     completed: list[np.ndarray]
     mc_error: list[np.ndarray]
     lower: list[np.ndarray]
@@ -57,7 +60,23 @@ class TableImputation:
 
     @property
     def advice(self) -> str | None:
-        """What to do where weights are bad; None where they are for no row that misses something."""
+        """What to do where weights are bad or means rest on tails; None where neither is so."""
+        return " ".join(said for said in (self._of_weights, self.of_tails) if said) or None
+
+    @property
+    def of_tails(self) -> str | None:
+        """Which columns have medians in place of means, and what to do; None if none has."""
+        medians = {name: int(np.isinf(error).sum()) for name, error in zip(self.names, self.mc_error, strict=True)}
+        if not (found := ", ".join(f"{count:,} of {name!r}" for name, count in medians.items() if count)):
+            return None
+        return (
+            f"Medians stand in place of means that rest on a tail which no draw reaches, for missing values by column: "
+            f"{found}. Choose another kind for it, such as 'continuous', or constant spreads "
+            "(Imputer(constant_spreads=True))."
+        )
+
+    @property
+    def _of_weights(self) -> str | None:
         with np.errstate(invalid="ignore"):
             bad = np.mean(self.khat[self.incomplete] > 0.7) if self.incomplete.any() else 0.0
         if not bad > 0:
@@ -124,6 +143,7 @@ class FittedTable:
         for j, (column, slot) in enumerate(zip(self.columns, self.model.slots, strict=True)):
             seen, draws = x["mask"][:, j], found.draws[:, :, j]
             mean, error = _point(column, found.mean[:, slot], found.mc_error[:, slot])
+            mean, error = _within_reach(column, draws, mean, error)
             ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=1, method="inverted_cdf")
             for name, values in {
                 "completed": mean,
@@ -137,7 +157,13 @@ class FittedTable:
             log_p += np.where(seen, column.log_jacobian(x["values"][:, j].astype(np.float64)), 0)
         incomplete = np.asarray(~x["mask"].all(axis=1))
         return TableImputation(
-            **filled, multiple=many, log_likelihood=log_p, ess=found.ess, khat=found.khat, incomplete=incomplete
+            tuple(column.name for column in self.columns),
+            **filled,
+            multiple=many,
+            log_likelihood=log_p,
+            ess=found.ess,
+            khat=found.khat,
+            incomplete=incomplete,
         )
 
 
@@ -228,6 +254,22 @@ def _point(column: Column, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndar
     return column.decode(mean), error * column.scale
 
 
+def _within_reach(
+    column: Column, draws: np.ndarray, mean: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means and errors (rows,); medians where the mean of a long tail is no number or above all draws (rows, draws).
+
+    The mean of a log-normal value grows with exp(variance / 2): with large spreads it is that of values that are never
+    seen, and averaging over z makes it larger still. Pareto k-hat judges w, and not w m.
+    """
+    if column.kind in CODED:
+        return mean, error
+    beyond = ~np.isfinite(mean) | ~np.isfinite(error)
+    if column.kind == "positive":
+        beyond |= mean > column.decode(draws.max(axis=1))
+    return np.where(beyond, column.decode(np.median(draws, axis=1)), mean), np.where(beyond, np.inf, error)
+
+
 def _merged(values: np.ndarray, seen: np.ndarray, imputed: np.ndarray) -> np.ndarray:
     """What was observed, and what was imputed elsewhere."""
     if values.dtype.kind == "O":
@@ -242,6 +284,8 @@ def _joined(parts: list[TableImputation]) -> TableImputation:
         values = [getattr(part, name) for part in parts]
         if name == "multiple":
             return [[np.concatenate(c) for c in zip(*tables, strict=True)] for tables in zip(*values, strict=True)]
+        if name == "names":
+            return values[0]
         if isinstance(values[0], list):
             return [np.concatenate(column) for column in zip(*values, strict=True)]
         return np.concatenate(values)
