@@ -271,9 +271,9 @@ def _within_reach(
 
 
 def _merged(values: np.ndarray, seen: np.ndarray, imputed: np.ndarray) -> np.ndarray:
-    """What was observed, and what was imputed elsewhere."""
-    if values.dtype.kind == "O":
-        merged = values.copy()
+    """What was observed, and what was imputed elsewhere; text or truth values where all that is given is missing."""
+    if values.dtype.kind == "O" or isinstance(imputed[0], str | bool):
+        merged = values.astype(object)
         merged[~seen] = imputed[~seen]
         return merged
     return np.where(seen, values, np.asarray(imputed, np.float64))
