@@ -1,9 +1,10 @@
-"""Log-normal columns: means are those of the closed form, and where no draw comes near them, medians that are said."""
+"""Far out: means of log-normal columns are exact, or medians that are said; intervals of high levels are as wide."""
 
 import jax
 import numpy as np
 import pytest
 from linear import linear_model
+from scipy.stats import norm
 
 from iwax.errors import NoticeWarning
 from iwax.impute import Column, FittedTable, impute_rows
@@ -52,6 +53,25 @@ def test_samples_that_weigh_nothing_add_nothing_even_where_their_mean_is_infinit
     assert abs(z).max() < 5
     assert (found.mc_error[:, 1] < np.exp(variance / 2) / 4).all()
     assert np.isfinite(found.sd).all()
+
+
+@pytest.mark.parametrize("level", [0.9, 0.99, 0.999])
+def test_an_interval_of_a_high_level_has_as_much_between_its_ends_as_it_says(level):
+    """Of a standard normal value, over rows; its n draws leave (1 - level) n / 2 + 1 of n + 1 parts beyond each end."""
+    columns = (Column("seen", "gaussian"), Column("v", "gaussian"))
+    model = linear_model(np.zeros((2, 1)), np.zeros(2), np.ones(2), columns=columns)
+    table = [np.zeros(100), np.full(100, np.nan)]
+    found = FittedTable(columns, model, []).impute(table, jax.random.key(0), num_samples=64, level=level)
+    outside = norm.cdf(found.lower[1]).mean() + norm.sf(found.upper[1]).mean()
+    assert 0.95 * (1 - level) < outside < 1.35 * (1 - level)
+
+
+@pytest.mark.parametrize(("level", "message"), [(0.9999, "at most 0.999, of which 10,000 draws"), (1.0, "0 and 1")])
+def test_a_level_that_draws_do_not_have_is_refused(level, message):
+    columns = (Column("seen", "gaussian"), Column("v", "gaussian"))
+    model = linear_model(np.zeros((2, 1)), np.zeros(2), np.ones(2), columns=columns)
+    with pytest.raises(ValueError, match=message):
+        FittedTable(columns, model, []).impute([np.zeros(9), np.full(9, np.nan)], jax.random.key(0), level=level)
 
 
 def test_a_draw_of_a_long_tail_is_a_number():

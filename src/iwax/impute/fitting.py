@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -24,7 +25,8 @@ from iwax.training import fit
 __all__ = ["MOST_TABLES", "FittedTable", "TableImputation", "fit_table"]
 
 MOST_TABLES = 10_000  # drawn at once, of all rows
-INTERVAL_DRAWS = 200
+INTERVAL_DRAWS = 200  # at least
+BEYOND = 5  # draws on either side of an interval: what lies outside is counted by as many
 Table = Sequence[np.ndarray]
 
 
@@ -117,14 +119,24 @@ class FittedTable:
             key: seed of everything that is drawn.
             num_samples: k importance samples for each row.
             multiple: how many completed tables to draw.
-            level: probability between `lower` and `upper`.
+            level: probability between `lower` and `upper`, at most 0.999: quantiles of 200 draws, and above 0.95 of as
+                many more as leave five beyond each, 10,000 for 0.999.
             on_batch: called with the number of rows done, now and then.
+
+        Raises:
+            IwaxError: a level that no interval of draws has, or values that a column does not have.
         """
         check_positive_integer("multiple", multiple, least=0, most=MOST_TABLES)
         if not 0 < level < 1:
             raise IwaxError(f"Expected level to lie between 0 and 1; got {level!r}.")
+        needed = math.ceil(2 * BEYOND / (1 - level) - 1e-6)  # rounding of 1 - level
+        if needed > MOST_TABLES:
+            raise IwaxError(
+                f"Expected level to be at most {1 - 2 * BEYOND / MOST_TABLES:g}, of which {MOST_TABLES:,} draws leave "
+                f"{BEYOND} on either side; got {level!r}, which needs {needed:,}. Choose a lower one."
+            )
         x = encode(self.columns, table)
-        draws = max(multiple, INTERVAL_DRAWS)
+        draws = max(multiple, INTERVAL_DRAWS, needed)
         parts = []
         for rows, found in imputation_batches(
             self.model, x, key, num_samples=num_samples, num_draws=draws, on_batch=on_batch
@@ -183,7 +195,8 @@ def fit_table(
         table: one array (rows,) a column: floats with NaN, or objects with None or NaN, where nothing is known.
         settings: how.
         key: seed of everything random.
-        hidden: (rows, columns), true where an observed value is kept from training, statistics included.
+        hidden: (rows, columns), true where an observed value is kept from training, statistics included; kinds and
+            categories are those of the whole table.
         on_epoch: called with the record of each epoch; where rows are held out, of those of the second training, too.
 
     Raises:
@@ -193,7 +206,7 @@ def fit_table(
     if rows < 2:
         raise IwaxError(f"Expected at least two rows; got n_samples = {rows}.")
     shown = table if hidden is None else [without(values, hidden[:, j]) for j, values in enumerate(table)]
-    columns = fit_columns(names, shown, settings.kinds)
+    columns = _columns(names, table, shown, settings.kinds)
     if settings.missingness != "ignorable":  # of which only normal densities have the noise
         columns = tuple(dataclasses.replace(c, kind="gaussian") if c.kind == "continuous" else c for c in columns)
     keys = jax.random.split(key)
@@ -206,6 +219,14 @@ def fit_table(
         constant_spreads=settings.has_constant_spreads(rows, len(columns)),
     )
     return _trained(columns, model, encode(columns, shown), settings, keys[1], on_epoch)
+
+
+def _columns(names: Sequence[str], table: Table, shown: Table, kinds: Any) -> tuple[Column, ...]:
+    """Kinds and categories of the whole table, which is what will be imputed; statistics of what is shown."""
+    return tuple(
+        column if column.kind in CODED else fit_columns([column.name], [values], column.kind)[0]
+        for column, values in zip(fit_columns(names, table, kinds), shown, strict=True)
+    )
 
 
 def _trained(

@@ -119,7 +119,10 @@ class Imputer(TransformerMixin, BaseEstimator):
         return [frame.with_columns(table) for table in found.multiple]
 
     def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
-        """Two tables: below and above what is missing with probability `level`; observed values stay."""
+        """Two tables: below and above what is missing with probability `level`; observed values stay.
+
+        They are quantiles of 200 draws, of more for a level above 0.95; one above 0.999 is refused.
+        """
         frame, found = self._impute(X, level=level)
         return frame.with_columns(found.lower), frame.with_columns(found.upper)
 
