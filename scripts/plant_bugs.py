@@ -402,7 +402,7 @@ BUGS = [
         "log_p += np.where(seen, column.log_jacobian(x[\"values\"][:, j].astype(np.float64)), 0)", "log_p += 0",
         "units_of_a_table", where=IMPUTATION),
     Bug("standardisation that peeks at what is held out", "impute/fitting.py",
-        "columns = fit_columns(names, shown, settings.kinds)", "columns = fit_columns(names, table, settings.kinds)",
+        "zip(fit_columns(names, table, kinds), shown, strict=True)", "zip(fit_columns(names, table, kinds), table, strict=True)",
         "held_out_values", where=("tests/impute/test_imputer.py",)),
     Bug("log-weights of others are summed in other pieces", "evaluation/from_weights.py",
         "length, whole = BLOCK * chunk_shape(n, total, ROWS)[1], 1", "length, whole = 997, 1", "same_draws",

@@ -13,9 +13,9 @@ OFFSET = np.array([0.5, -1.0, 0.0, 2.0])
 NOISE = np.array([0.5, 0.4, 0.6, 0.3])
 
 
-def linear_model(weight=W, offset=OFFSET, noise=NOISE, missingness="ignorable", pull=0.2):
+def linear_model(weight=W, offset=OFFSET, noise=NOISE, missingness="ignorable", pull=0.2, columns=None):
     """p(x | z) = N(W z + offset, diag noise^2), and q(z | x) = N(pull W^T (x where observed), I): too broad."""
-    columns = tuple(Column(f"c{j}", "gaussian") for j in range(len(weight)))
+    columns = columns or tuple(Column(f"c{j}", "gaussian") for j in range(len(weight)))
     size, latent = weight.shape
     model = TableModel(columns, latent_size=latent, hidden_sizes=(), key=jax.random.key(0), missingness=missingness)
     decoder, encoder = model.generative.decoder.network.layers[0], model.inference.layers[0]

@@ -126,3 +126,42 @@ def test_files_of_another_kind_and_columns_that_are_not_there_are_refused(tmp_pa
         Sheet.read(written(tmp_path, TEXT), drop=["id"])
     with pytest.raises(ValueError, match="Expected a column to be left of length, city; got all of them to drop"):
         Sheet.read(written(tmp_path, TEXT), drop=["city", "length"])
+
+
+@pytest.mark.parametrize(
+    ("observed", "imputed", "text"),
+    [
+        (["1700000003", "1699999998", "1700000001"], 1700000003.4567891, "1700000003.4568"),
+        (["5812345.1", "5812295.4", "5812395.9"], 5812312.3456789, "5812312.3457"),
+        (["1.5", "2.5", "1000000"], 1.23456789, "1.23457"),  # whose spread is large
+        (["0.5", "2.5", "3.1"], 0.000123456789, "0.000123457"),
+        (["1234567", "7654321", "7654321"], 1234567.0, "1234567"),  # a category or a count, in full
+        (["0.12345678", "0.5", "0.7"], 0.12345678, "0.12345678"),
+    ],
+)
+def test_imputed_numbers_have_as_many_digits_as_the_spread_of_their_column_asks(tmp_path, observed, imputed, text):
+    sheet = Sheet.read(written(tmp_path, "\n".join(["v,b", ",1", *(f"{cell},2" for cell in observed)])))
+    sheet.write(tmp_path / "done.csv", [np.array([imputed, *map(float, observed)]), np.array([1.0, 2, 2, 2])])
+    assert (tmp_path / "done.csv").read_text().splitlines()[1] == f"{text},1"
+
+
+def test_no_column_has_the_name_of_the_one_that_numbers_completed_tables(tmp_path):
+    sheet = Sheet.read(written(tmp_path, "a,imputation\n1,2\n,3\n2,4\n"))
+    for path in (tmp_path / "many.csv", tmp_path / "many.parquet"):
+        with pytest.raises(ValueError, match=r"Expected no column to be called 'imputation'.*: --drop imputation"):
+            sheet.write_multiple(path, [[np.array([1.0, 1.5, 2.0]), np.array([2.0, 3.0, 4.0])]])
+        assert not path.exists()
+
+
+def test_blank_lines_are_the_missing_cells_of_a_table_of_one_column_and_of_no_other(tmp_path):
+    sheet = Sheet.read(written(tmp_path, "\nv\n1\n\n2.5\n\n"))
+    assert np.array_equal(sheet.table[0], [1, np.nan, 2.5, np.nan], equal_nan=True)
+    sheet.write(tmp_path / "done.csv", [np.array([1.0, 1.5, 2.5, 2.0])])
+    assert (tmp_path / "done.csv").read_text() == "v\n1\n1.5\n2.5\n2\n"
+    assert Sheet.read(written(tmp_path, "v,w\n\n1,2\n\n3,4\n")).table[0].tolist() == [1, 3]
+
+
+def test_suffixes_may_be_capitals(tmp_path):
+    sheet = Sheet.read(written(tmp_path, TEXT, "TABLE.CSV"))
+    sheet.write(tmp_path / "DONE.CSV", [np.array([1.5, 2.0, 2.25]), np.array(["Bern", "Rom", "Rom"], object)])
+    assert (tmp_path / "DONE.CSV").read_text() == "length,city\n1.50,Bern\n2,Rom\n2.25,Rom\n"

@@ -3,6 +3,7 @@
 import datetime
 
 import equinox as eqx
+import jax
 import jaxtyping
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 from iwax.data.splits import drawn_at_random  # noqa: E402
-from iwax.impute import Frame, Imputer, Settings, fitting  # noqa: E402
+from iwax.impute import Frame, Imputer, Settings, fitting, measure  # noqa: E402
 
 TINY = {"epochs": 2, "num_samples": 32, "latent_size": 2, "hidden_sizes": (8,), "train_samples": 2, "random_state": 0}
 
@@ -114,6 +115,24 @@ def test_held_out_values_are_unknown_to_training_and_their_errors_are_measured(f
     assert np.isclose(fitted.fitted_.columns[0].shift, kept.mean())  # the statistics are of what was not hidden
     rms = np.sqrt(np.mean((length.truth - length.imputed) ** 2))
     assert np.isclose(length.error, rms / kept.std(ddof=0))
+
+
+@pytest.mark.parametrize(("kind", "fitted"), [(None, ("count", ())), ("categorical", ("categorical", (0.0, 1.0, 9.0)))])
+def test_kinds_and_categories_are_of_the_whole_table_though_a_value_is_held_out(kind, fitted):
+    """Without the 9 the column would be a binary one, which has no 9 to encode."""
+    rng = np.random.default_rng(0)
+    b, y = np.tile([0.0, 1.0], 20), rng.normal(size=40)
+    b[3], y[5:9] = 9.0, np.nan
+    settings = Settings(kinds={"b": kind} if kind else None, epochs=1, latent_size=2, hidden_sizes=(8,))
+    hidden = np.zeros((40, 2), bool)
+    hidden[3, 0] = True
+    found = fitting.fit_table(["b", "y"], [b, y], settings, jax.random.key(0), hidden=hidden)
+    assert (found.columns[0].kind, found.columns[0].categories) == fitted
+    if kind is None:
+        assert np.isclose(found.columns[0].shift, np.log(2) * 19 / 39)  # 20 zeros and 19 ones
+    (error,) = measure(found, [b, y], hidden, jax.random.key(1), num_samples=32)
+    assert error.truth.tolist() == [9.0]
+    assert np.isfinite(found.impute([b, y], jax.random.key(1), num_samples=32).completed[1]).all()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ STANDARDIZED = ("continuous", "gaussian", "positive")
 COUNTS = ("count", "poisson")
 CODED = ("binary", "categorical")
 MOST_CATEGORIES = 50
+LARGEST_LOG = float(np.log(np.finfo(np.float64).max))
 LARGEST_COUNT = 10_000  # beyond it an integer is measured rather than counted
 
 
@@ -77,7 +78,7 @@ class Column:
         if self.kind in COUNTS:
             return np.asarray(numbers, np.float64)
         values = np.asarray(numbers, np.float64) * self.scale + self.shift
-        return np.exp(values) if self.kind == "positive" else values
+        return np.exp(np.minimum(values, LARGEST_LOG)) if self.kind == "positive" else values
 
     def log_jacobian(self, numbers: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
         """log |d number / d value| in nats, which turns a density of numbers into one of values."""

@@ -107,6 +107,8 @@ def complete_file(
     check_positive_integer("num_samples", num_samples)
     check_positive_integer("multiple", multiple, least=0, most=MOST_TABLES)
     sheet = _read(path, out, drop, header, settings)
+    if multiple:
+        sheet.check_numbered()
     rows, key = len(sheet.table[0]), jax.random.key(seed)
     epochs, watch = settings.epochs_of(rows), _Watch()
     hidden = hide(sheet.table, held_out, key) if held_out else None
@@ -139,11 +141,11 @@ def complete_file(
 
 def _read(path: Path, out: Path, drop: tuple[str, ...], header: bool, settings: Settings) -> Sheet:
     """The table, once all is known to be well that is told without training."""
-    if out.suffix not in (".csv", ".parquet"):
+    if out.suffix.lower() not in (".csv", ".parquet"):
         raise IwaxError(f"Expected --out to be a .csv or .parquet file; got {out}.")
     if out.resolve() == path.resolve():
         raise IwaxError(f"Expected --out to be another file than the table, which is kept; got {out}.")
-    if out.suffix == ".parquet":
+    if out.suffix.lower() == ".parquet":
         check_installed("pyarrow", "Parquet files")
     sheet = Sheet.read(path, drop=drop, header=header, text=settings.coded)
     if not any(is_missing(values).any() for values in sheet.table):

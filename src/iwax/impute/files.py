@@ -6,7 +6,7 @@ import datetime
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = ["Sheet"]
 
 NOTHING = {"", "na", "n/a", "nan", "null", "none", "?"}  # what stands for a missing value, case ignored
 DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}( .*)?")  # 31.12.2020, 12/31/20, besides what ISO 8601 has
+NUMBER = "imputation"  # the column that numbers completed tables
 DIGITS = 6  # of imputed numbers
 
 
@@ -52,10 +53,10 @@ class Sheet:
         Raises:
             IwaxError: a file of another kind, or one that holds no table.
         """
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             names, table, cells, types = _parquet(path)
             sheet = cls(names, table, cells=cells, types=types)
-        elif path.suffix == ".csv":
+        elif path.suffix.lower() == ".csv":
             sheet = _csv(path, header, drop, text)
         else:
             raise IwaxError(f"Expected a table to be a .csv or .parquet file; got {path}.")
@@ -70,8 +71,21 @@ class Sheet:
         self._write(path, [(None, table)])
 
     def write_multiple(self, path: Path, tables: Sequence[Sequence[np.ndarray]]) -> None:
-        """Several completed tables below one another; a first column `imputation` counts them from 1."""
+        """Several completed tables below one another; a first column `imputation` counts them from 1.
+
+        Raises:
+            IwaxError: a table that has a column of that name.
+        """
+        self.check_numbered()
         self._write(path, [(number, table) for number, table in enumerate(tables, 1)])
+
+    def check_numbered(self) -> None:
+        """Raises IwaxError where a column has the name of the one that numbers completed tables."""
+        if NUMBER in self.names:
+            raise IwaxError(
+                f"Expected no column to be called {NUMBER!r}, as the one that numbers the tables of --multiple is; got "
+                f"it among {', '.join(self.names)}. Rename it, or leave it out: --drop {NUMBER}."
+            )
 
     def _only(self, kept: list[int]) -> "Sheet":
         texts = None if self.texts is None else [[row[j] for j in kept] for row in self.texts]
@@ -80,20 +94,24 @@ class Sheet:
 
     def _write(self, path: Path, tables: list[tuple[int | None, Sequence[np.ndarray]]]) -> None:
         numbered = tables[0][0] is not None
-        names = ["imputation", *self.names] if numbered else self.names
-        if path.suffix == ".parquet":
+        names = [NUMBER, *self.names] if numbered else self.names
+        if path.suffix.lower() == ".parquet":
             columns = [self._filled(j, [table[j] for _, table in tables]) for j in range(len(self.names))]
             first = [np.repeat([number for number, _ in tables], len(self.table[0])).tolist()] if numbered else []
             types = self.types or [None] * len(columns)
             _write_parquet(path, names, [*first, *columns], [None, *types] if numbered else types)
             return
         missing = [is_missing(values) for values in self.table]
+        as_text = [_writer(values) for values in self.table]
         file = io.StringIO(newline="")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
         for number, table in tables:
             for i in range(len(table[0])):
-                row = [self._cell(i, j, values[i], bool(missing[j][i])) for j, values in enumerate(table)]
+                row = [
+                    as_text[j](values[i]) if missing[j][i] else self._cell(i, j, values[i])
+                    for j, values in enumerate(table)
+                ]
                 writer.writerow([number, *row] if numbered else row)
         write_whole(path, file.getvalue())
 
@@ -104,20 +122,37 @@ class Sheet:
         cells, missing = self.cells[j], is_missing(self.table[j])
         return [cell for values in several for cell in filled_in(cells, missing, values)]
 
-    def _cell(self, i: int, j: int, value: Any, was_missing: bool) -> Any:
-        if self.texts is not None and not was_missing:
+    def _cell(self, i: int, j: int, value: Any) -> Any:
+        """What was observed, as it was read."""
+        if self.texts is not None:
             return self.texts[i][j]
-        if self.cells is not None and not was_missing:
-            return self.cells[j][i]
-        if isinstance(value, float | np.floating):
-            return format(value, f".{DIGITS if was_missing else 17}g")
-        return value
+        return value if self.cells is None else self.cells[j][i]
+
+
+def _writer(values: np.ndarray) -> Callable[[Any], Any]:
+    """How what is imputed in a column (rows,) is written.
+
+    Numbers to 6 digits, counted from the size of their spread where they are farther from zero than that; in full where
+    they are whole or were observed, as counts and categories are.
+    """
+    observed = values[~is_missing(values)]
+    if values.dtype.kind != "f" or not len(observed):
+        return lambda value: value
+    known = set(observed.tolist())
+    spread = float(np.subtract(*np.quantile(observed, [0.75, 0.25])) or observed.std() or 1)
+
+    def text(value: float) -> str:
+        if value in known or float(value).is_integer():
+            return repr(float(value)).removesuffix(".0")
+        return format(value, f".{int(min(17, DIGITS + math.log10(max(1, abs(value) / spread))))}g")
+
+    return text
 
 
 def _csv(path: Path, header: bool, drop: Sequence[str], text: Sequence[str]) -> Sheet:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
+            rows = _without_blank(list(csv.reader(file)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise IwaxError(f"Expected {path} to be a readable CSV file; got {error}.") from error
     if not rows:
@@ -142,6 +177,14 @@ def _csv(path: Path, header: bool, drop: Sequence[str], text: Sequence[str]) -> 
         for j, name in enumerate(names)
     ]
     return Sheet(names, columns, texts)
+
+
+def _without_blank(rows: list[list[str]]) -> list[list[str]]:
+    """Without blank lines, which in a table of one column are cells, below its first."""
+    first = next((i for i, row in enumerate(rows) if row), len(rows))
+    if first < len(rows) and len(rows[first]) == 1:
+        return [row or [""] for row in rows[first:]]
+    return [row for row in rows if row]
 
 
 def _column(what: str, name: str, cells: list[str], is_text: bool) -> np.ndarray:

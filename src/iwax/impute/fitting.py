@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from iwax.checks import check_positive_integer
 from iwax.data import hold_out
 from iwax.errors import IwaxError
-from iwax.impute.columns import COUNTS, Column, encode, fit_columns, is_missing
+from iwax.impute.columns import CODED, COUNTS, Column, encode, fit_columns, is_missing
 from iwax.impute.imputation import RowImputations, imputation_batches
 from iwax.impute.model import TableModel
 from iwax.impute.settings import Settings
@@ -24,7 +25,8 @@ from iwax.training import fit
 __all__ = ["MOST_TABLES", "FittedTable", "TableImputation", "fit_table"]
 
 MOST_TABLES = 10_000  # drawn at once, of all rows
-INTERVAL_DRAWS = 200
+INTERVAL_DRAWS = 200  # at least
+BEYOND = 5  # draws on either side of an interval: what lies outside is counted by as many
 Table = Sequence[np.ndarray]
 
 
@@ -33,10 +35,12 @@ class TableImputation:
     """What was missing in a table, in its own values; lists have one array for each column.
 
     Attributes:
+        names: of the columns.
         completed: what was observed, and in place of what was not the mean given the observed values of the row (for
-            counts rounded, for "binary" and "categorical" the most probable value), (rows,) each.
-        mc_error: standard error of those means from the finite number of samples, (rows,); NaN where observed. For
-            "binary" and "categorical" that of the probability of the value.
+            counts rounded, for "binary" and "categorical" the most probable value), (rows,) each; the median of the
+            draws where the mean of a "positive" column is above all of them, or no number that a float holds.
+        mc_error: standard error of those means from the finite number of samples, (rows,); NaN where observed, infinite
+            where a median stands. For "binary" and "categorical" that of the probability of the value.
         lower, upper: quantiles of what is missing given what is observed, (rows,); the value where observed.
         multiple: as many completed tables as were asked for, each with the missing values drawn.
         log_likelihood: log p(x_obs) of each row in nats, a density of the values themselves, (rows,).
@@ -44,6 +48,7 @@ class TableImputation:
         khat: Pareto k-hat of each row: above 0.7 what is said of the row rests on a few samples.
     """
 
+    names: tuple[str, ...]
     completed: list[np.ndarray]
     mc_error: list[np.ndarray]
     lower: list[np.ndarray]
@@ -57,7 +62,23 @@ class TableImputation:
 
     @property
     def advice(self) -> str | None:
-        """What to do where weights are bad; None where they are for no row that misses something."""
+        """What to do where weights are bad or means rest on tails; None where neither is so."""
+        return " ".join(said for said in (self._of_weights, self.of_tails) if said) or None
+
+    @property
+    def of_tails(self) -> str | None:
+        """Which columns have medians in place of means, and what to do; None if none has."""
+        medians = {name: int(np.isinf(error).sum()) for name, error in zip(self.names, self.mc_error, strict=True)}
+        if not (found := ", ".join(f"{count:,} of {name!r}" for name, count in medians.items() if count)):
+            return None
+        return (
+            f"Medians stand in place of means that rest on a tail which no draw reaches, for missing values by column: "
+            f"{found}. Choose another kind for it, such as 'continuous', or constant spreads "
+            "(Imputer(constant_spreads=True))."
+        )
+
+    @property
+    def _of_weights(self) -> str | None:
         with np.errstate(invalid="ignore"):
             bad = np.mean(self.khat[self.incomplete] > 0.7) if self.incomplete.any() else 0.0
         if not bad > 0:
@@ -98,14 +119,24 @@ class FittedTable:
             key: seed of everything that is drawn.
             num_samples: k importance samples for each row.
             multiple: how many completed tables to draw.
-            level: probability between `lower` and `upper`.
+            level: probability between `lower` and `upper`, at most 0.999: quantiles of 200 draws, and above 0.95 of as
+                many more as leave five beyond each, 10,000 for 0.999.
             on_batch: called with the number of rows done, now and then.
+
+        Raises:
+            IwaxError: a level that no interval of draws has, or values that a column does not have.
         """
         check_positive_integer("multiple", multiple, least=0, most=MOST_TABLES)
         if not 0 < level < 1:
             raise IwaxError(f"Expected level to lie between 0 and 1; got {level!r}.")
+        needed = math.ceil(2 * BEYOND / (1 - level) - 1e-6)  # rounding of 1 - level
+        if needed > MOST_TABLES:
+            raise IwaxError(
+                f"Expected level to be at most {1 - 2 * BEYOND / MOST_TABLES:g}, of which {MOST_TABLES:,} draws leave "
+                f"{BEYOND} on either side; got {level!r}, which needs {needed:,}. Choose a lower one."
+            )
         x = encode(self.columns, table)
-        draws = max(multiple, INTERVAL_DRAWS)
+        draws = max(multiple, INTERVAL_DRAWS, needed)
         parts = []
         for rows, found in imputation_batches(
             self.model, x, key, num_samples=num_samples, num_draws=draws, on_batch=on_batch
@@ -124,6 +155,7 @@ class FittedTable:
         for j, (column, slot) in enumerate(zip(self.columns, self.model.slots, strict=True)):
             seen, draws = x["mask"][:, j], found.draws[:, :, j]
             mean, error = _point(column, found.mean[:, slot], found.mc_error[:, slot])
+            mean, error = _within_reach(column, draws, mean, error)
             ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=1, method="inverted_cdf")
             for name, values in {
                 "completed": mean,
@@ -137,7 +169,13 @@ class FittedTable:
             log_p += np.where(seen, column.log_jacobian(x["values"][:, j].astype(np.float64)), 0)
         incomplete = np.asarray(~x["mask"].all(axis=1))
         return TableImputation(
-            **filled, multiple=many, log_likelihood=log_p, ess=found.ess, khat=found.khat, incomplete=incomplete
+            tuple(column.name for column in self.columns),
+            **filled,
+            multiple=many,
+            log_likelihood=log_p,
+            ess=found.ess,
+            khat=found.khat,
+            incomplete=incomplete,
         )
 
 
@@ -157,7 +195,8 @@ def fit_table(
         table: one array (rows,) a column: floats with NaN, or objects with None or NaN, where nothing is known.
         settings: how.
         key: seed of everything random.
-        hidden: (rows, columns), true where an observed value is kept from training, statistics included.
+        hidden: (rows, columns), true where an observed value is kept from training, statistics included; kinds and
+            categories are those of the whole table.
         on_epoch: called with the record of each epoch; where rows are held out, of those of the second training, too.
 
     Raises:
@@ -167,7 +206,7 @@ def fit_table(
     if rows < 2:
         raise IwaxError(f"Expected at least two rows; got n_samples = {rows}.")
     shown = table if hidden is None else [without(values, hidden[:, j]) for j, values in enumerate(table)]
-    columns = fit_columns(names, shown, settings.kinds)
+    columns = _columns(names, table, shown, settings.kinds)
     if settings.missingness != "ignorable":  # of which only normal densities have the noise
         columns = tuple(dataclasses.replace(c, kind="gaussian") if c.kind == "continuous" else c for c in columns)
     keys = jax.random.split(key)
@@ -180,6 +219,14 @@ def fit_table(
         constant_spreads=settings.has_constant_spreads(rows, len(columns)),
     )
     return _trained(columns, model, encode(columns, shown), settings, keys[1], on_epoch)
+
+
+def _columns(names: Sequence[str], table: Table, shown: Table, kinds: Any) -> tuple[Column, ...]:
+    """Kinds and categories of the whole table, which is what will be imputed; statistics of what is shown."""
+    return tuple(
+        column if column.kind in CODED else fit_columns([column.name], [values], column.kind)[0]
+        for column, values in zip(fit_columns(names, table, kinds), shown, strict=True)
+    )
 
 
 def _trained(
@@ -228,10 +275,26 @@ def _point(column: Column, mean: np.ndarray, error: np.ndarray) -> tuple[np.ndar
     return column.decode(mean), error * column.scale
 
 
+def _within_reach(
+    column: Column, draws: np.ndarray, mean: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means and errors (rows,); medians where the mean of a long tail is no number or above all draws (rows, draws).
+
+    The mean of a log-normal value grows with exp(variance / 2): with large spreads it is that of values that are never
+    seen, and averaging over z makes it larger still. Pareto k-hat judges w, and not w m.
+    """
+    if column.kind in CODED:
+        return mean, error
+    beyond = ~np.isfinite(mean) | ~np.isfinite(error)
+    if column.kind == "positive":
+        beyond |= mean > column.decode(draws.max(axis=1))
+    return np.where(beyond, column.decode(np.median(draws, axis=1)), mean), np.where(beyond, np.inf, error)
+
+
 def _merged(values: np.ndarray, seen: np.ndarray, imputed: np.ndarray) -> np.ndarray:
-    """What was observed, and what was imputed elsewhere."""
-    if values.dtype.kind == "O":
-        merged = values.copy()
+    """What was observed, and what was imputed elsewhere; text or truth values where all that is given is missing."""
+    if values.dtype.kind == "O" or isinstance(imputed[0], str | bool):
+        merged = values.astype(object)
         merged[~seen] = imputed[~seen]
         return merged
     return np.where(seen, values, np.asarray(imputed, np.float64))
@@ -242,6 +305,8 @@ def _joined(parts: list[TableImputation]) -> TableImputation:
         values = [getattr(part, name) for part in parts]
         if name == "multiple":
             return [[np.concatenate(c) for c in zip(*tables, strict=True)] for tables in zip(*values, strict=True)]
+        if name == "names":
+            return values[0]
         if isinstance(values[0], list):
             return [np.concatenate(column) for column in zip(*values, strict=True)]
         return np.concatenate(values)

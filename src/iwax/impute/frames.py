@@ -61,7 +61,7 @@ class Frame:
                 for own, values in zip(series, table, strict=True)
             ]
             return self.source.with_columns(new)
-        if self.source.dtype.kind == "f":
+        if self.source.dtype.kind == "f" and all(values.dtype.kind == "f" for values in table):
             return np.stack(table, axis=1).astype(self.source.dtype)
         if self.source.dtype.kind in "iub":
             return self.source.copy()  # which has nothing missing
@@ -77,8 +77,9 @@ class Frame:
             if own.isna().any():
                 cells = filled_in(own.astype(object).tolist(), own.isna().to_numpy(), values)
                 series = type(own)(cells, index=own.index, name=own.name)
-                with contextlib.suppress(TypeError, ValueError):  # such as means in a column of integers
-                    series = series.astype(own.dtype)
+                if series.isin(getattr(own.dtype, "categories", series)).all():  # else pandas makes the others NaN
+                    with contextlib.suppress(TypeError, ValueError):  # such as means in a column of integers
+                        series = series.astype(own.dtype)
                 new[self.source.columns[j]] = series
         return new
 
@@ -89,7 +90,8 @@ def filled_in(cells: Sequence[Any], missing: np.ndarray, values: np.ndarray) -> 
     Integers stay integers if what is imputed are whole numbers; else all are floats.
     """
     new = values.tolist()
-    if all(type(cell) is int for cell, is_missing in zip(cells, missing, strict=True) if not is_missing):
+    known = [cell for cell, is_missing in zip(cells, missing, strict=True) if not is_missing]
+    if known and all(type(cell) is int for cell in known):
         if not all(float(value).is_integer() for value, is_missing in zip(new, missing, strict=True) if is_missing):
             return [float(value) for value in new]
         new = [int(value) if is_missing else value for value, is_missing in zip(new, missing, strict=True)]
@@ -114,7 +116,7 @@ def _of_series(name: str, series: Any) -> np.ndarray:
         raise IwaxError(f"Expected column {name!r} to hold numbers, text or truth values; got {series.dtype}. {DATES}")
     if hasattr(series, "isna"):  # pandas
         missing = series.isna().to_numpy()
-        values = series.to_numpy(dtype=object, na_value=None)
+        values = series.astype(object).to_numpy(dtype=object, na_value=None)  # at once, categories become floats
     else:
         missing = series.is_null().to_numpy()
         values = np.array(series.to_list(), object)
@@ -122,7 +124,8 @@ def _of_series(name: str, series: Any) -> np.ndarray:
     values[missing] = None
     if series.dtype is not None and _is_numeric(kind):
         return np.array([np.nan if value is None else float(value) for value in values], np.float64)
-    return _checked(name, values)
+    checked = _checked(name, values)
+    return values if kind == "category" else checked  # of pandas; numbers that are categories are no counts
 
 
 def _is_numeric(kind: str) -> bool:

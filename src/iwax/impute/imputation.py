@@ -55,9 +55,10 @@ class RowImputations:
     """What is found for each row of a table, in the model's numbers, one for each of `TableModel.slots`.
 
     Attributes:
-        mean: E[m | x_obs], (rows, numbers); of all columns, those that are observed included.
+        mean: E[m | x_obs], (rows, numbers); of all columns, those that are observed included. That of a log-normal
+            column may be infinite, which is beyond a float.
         sd: standard deviation of m given x_obs: how uncertain the value is, whatever the number of samples.
-        mc_error: standard error of `mean` from the finite number of samples.
+        mc_error: standard error of `mean` from the finite number of samples. Both are infinite where a float ends.
         draws: of all columns, (rows, draws, columns).
         log_likelihood: log p^(x_obs) in nats of the model's numbers, (rows,).
         ess: effective samples, (rows,), between 1 and k.
@@ -212,6 +213,7 @@ def _added(sums: _Sums, log_w: Array, mean: Array, variance: Array, z: PyTree, k
     chosen = jnp.searchsorted(cumulative, uniform[0] * cumulative[-1], side="right")
     replaced = uniform[1] * total < cumulative[-1]
     drawn = jax.tree.map(lambda leaf: leaf[jnp.minimum(chosen, len(w) - 1)], z)
+    mean, variance = (jnp.where((w > 0)[:, None], moment, 0) for moment in (mean, variance))  # 0 inf is no number
 
     def either(new: Array, old: Array) -> Array:
         return jnp.where(replaced.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
@@ -223,7 +225,7 @@ def _added(sums: _Sums, log_w: Array, mean: Array, variance: Array, z: PyTree, k
         sums.mean * rescale + w @ mean,
         sums.second * rescale + w @ (mean**2 + variance),
         sums.square_mean * rescale**2 + w**2 @ mean,
-        sums.square_second * rescale**2 + w**2 @ mean**2,
+        sums.square_second * rescale**2 + jnp.sum((w[:, None] * mean) ** 2, axis=0),  # m^2 may be beyond a float
         jax.tree.map(either, drawn, sums.kept),
     )
 
@@ -240,4 +242,5 @@ def _finish(model: ImputingModel, indices: Array, key: PRNGKeyArray, sums: _Sums
     def values(kept: PyTree, index: Array) -> Array:
         return model.sample_columns(kept, jax.random.fold_in(key, index))
 
+    sd, mc_error = (jnp.where(jnp.isnan(error), jnp.inf, error) for error in (sd, mc_error))  # inf - inf
     return mean, sd, mc_error, jax.vmap(values)(sums.kept, indices)

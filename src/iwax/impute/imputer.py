@@ -1,12 +1,13 @@
 """`Imputer`: a scikit-learn estimator that fills what is missing in a table."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from iwax.errors import IwaxError
+from iwax.errors import IwaxError, NoticeWarning
 from iwax.extras import missing
 from iwax.impute.fitting import FittedTable, TableImputation, fit_table
 from iwax.impute.frames import Frame
@@ -103,8 +104,13 @@ class Imputer(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """The same kind of table with its missing values filled: by their means, or drawn if `sample_posterior`."""
+        """The same kind of table with its missing values filled: by their means, or drawn if `sample_posterior`.
+
+        Warns (NoticeWarning) where medians stand in place of means; see `TableImputation.completed`.
+        """
         frame, found = self._impute(X, multiple=int(self.sample_posterior))
+        if found.of_tails and not self.sample_posterior:
+            warnings.warn(found.of_tails, NoticeWarning, stacklevel=2)
         return frame.with_columns(found.multiple[0] if self.sample_posterior else found.completed)
 
     def multiple(self, X: Any, num_imputations: int = 20) -> list[Any]:
@@ -113,7 +119,10 @@ class Imputer(TransformerMixin, BaseEstimator):
         return [frame.with_columns(table) for table in found.multiple]
 
     def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
-        """Two tables: below and above what is missing with probability `level`; observed values stay."""
+        """Two tables: below and above what is missing with probability `level`; observed values stay.
+
+        They are quantiles of 200 draws, of more for a level above 0.95; one above 0.999 is refused.
+        """
         frame, found = self._impute(X, level=level)
         return frame.with_columns(found.lower), frame.with_columns(found.upper)
 
