@@ -51,6 +51,7 @@ from .loading import data_size_of as data_size_of
 from .loading import load_run as load_run
 from .lock import BusyError as BusyError
 from .lock import is_free as is_free
+from .lock import locked as locked
 from .lock import try_lock as try_lock
 from .paths import load_data as load_data
 from .resolution import ResolvedRun as ResolvedRun
