@@ -177,10 +177,10 @@ def estimators_run(
 
 
 def _annealing(run: LoadedRun, images: int, num_samples: int, common: dict[str, Any]) -> dict[str, Any]:
-    """A short annealing of the test images, to see whether log p is far off; `iwax anneal` has longer ones."""
+    """A short annealing of the test images, to see whether log p is far off; longer ones, of `iwax anneal`, stay."""
     from iwax.judging.anneal import anneal_run
 
-    effort: dict[str, Any] = {"num_distributions": 200, "num_chains": 8, "sandwich": False}
+    effort: dict[str, Any] = {"num_distributions": 200, "num_chains": 8, "sandwich": False, "replace": False}
     return anneal_run(run, num_images=images, num_samples=num_samples, **effort, **common)
 
 
