@@ -40,6 +40,7 @@ from .initial import build_model as build_model
 from .initial import prepare as prepare
 from .initial import training_images as training_images
 from .kinds import Evaluated as Evaluated
+from .kinds import has_failed as has_failed
 from .launch import check_own as check_own
 from .launch import check_time_limit as check_time_limit
 from .launch import new_run as new_run
