@@ -8,6 +8,7 @@ import time
 import pytest
 
 from iwax.errors import IwaxError
+from iwax.experiments import points
 from iwax.experiments.points import POINTS, measure_points, measured_points
 
 
@@ -76,6 +77,26 @@ def test_a_point_that_fails_leaves_those_before_it(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         measure_points(tmp_path, [{"n": 1}, {"n": 2}], measure)
     assert len((tmp_path / POINTS).read_text().splitlines()) == 1
+
+
+def test_what_another_process_measured_meanwhile_is_not_lost(tmp_path, monkeypatch):
+    """It appends between the reading and the rewriting of the file: it has to wait, and both lines stay."""
+    measure_points(tmp_path, [{"n": 1}], lambda point: {})
+    read, others = points.measured_points, []
+
+    def slowly(folder):
+        found = read(folder)
+        monkeypatch.setattr(points, "measured_points", read)
+        other = threading.Thread(target=measure_points, args=(tmp_path, [{"n": 2}], lambda point: {}))
+        others.append(other)
+        other.start()
+        other.join(0.5)
+        return found
+
+    monkeypatch.setattr(points, "measured_points", slowly)
+    measure_points(tmp_path, [{"n": 1}], lambda point: {})
+    others[0].join()
+    assert [record["point"] for record in measured_points(tmp_path)] == [{"n": 1}, {"n": 2}]
 
 
 def test_several_at_once_are_the_same_in_the_same_order(tmp_path):

@@ -18,14 +18,14 @@ import iwax
 import made
 from in_process import run_command
 from iwax.errors import IwaxError
-from iwax.experiments import STUDIES, verification
+from iwax.experiments import STUDIES, executing, verification
 from iwax.experiments.identity import run_name
 from iwax.experiments.matching import matching_records
 from iwax.experiments.recording import machine
 from iwax.experiments.records import read_records
-from iwax.experiments.reproduction import Reproduction, reproduce
+from iwax.experiments.reproduction import Reproduction, RunReport, reproduce
 from iwax.experiments.scales import plan
-from iwax.experiments.study import Study
+from iwax.experiments.study import Study, chosen
 from iwax.judging.partial import partial_evaluation
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import versions_and_commit
@@ -128,6 +128,27 @@ def test_a_run_that_another_process_judges_is_left_to_it(tmp_path, monkeypatch):
     config = RunConfig(objective="elbo", dataset="mnist-sample")
     (report,) = reproduce(Study("x", "x", "x"), [config], how(tmp_path))
     assert (report.state, report.note) == ("busy", "is already running")
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_task_named_in_full_is_that_one_alone(tmp_path, monkeypatch, study):
+    """Of `missing`, wine-random is a part of red-wine-random; of others, iwae-5-... of miwae-5-..."""
+    made = lambda study, shown, name, how: RunReport(name, "made")  # noqa: E731
+    monkeypatch.setattr("iwax.experiments.reproduction._demonstrated", made)
+    demonstrations = [one.name for one in STUDIES[study].demonstrations]
+    for name in demonstrations:
+        reports = reproduce(STUDIES[study], [], how(tmp_path), [name])
+        assert [report.name for report in reports] == [f"demonstration {name}"]
+        assert set(executing._records(STUDIES[study], [], "smoke", tmp_path, [name])) == {name}
+    names = [*demonstrations, *map(run_name, plan(STUDIES[study], "smoke", None, {}))]
+    assert all(chosen(names, [name]) == {name} for name in names)
+
+
+def test_a_text_that_is_no_whole_name_means_all_that_contain_it():
+    names = ["red-wine", "white-wine", "wine"]
+    assert chosen(names, ["ine"]) == chosen(names, []) == set(names)
+    assert chosen(names, ["wine"]) == {"wine"}
+    assert chosen(names, ["wine", "red"]) == {"wine", "red-wine"}
 
 
 def test_the_time_that_is_over_leaves_runs_open(tmp_path):

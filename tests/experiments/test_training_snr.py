@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import iwax
 from in_process import run_command as run
@@ -21,6 +22,8 @@ from iwax.experiments.training_snr import (
     sizes,
     table,
 )
+from iwax.runs import Checkpoint, new_run
+from iwax.zoo import open_run
 from tiny import tiny_config, tiny_data
 
 SETTINGS = Settings(num_samples=2, num_examples=2, num_replicates=4, objectives=("elbo",))
@@ -64,6 +67,23 @@ def test_a_rerun_neither_trains_nor_measures(study):
     assert again == records
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert measure_run(out / "epochs-1", out, SETTINGS, data=tiny_data()) == records[1:]
+
+
+def test_a_run_is_measured_at_its_last_checkpoint_though_it_keeps_the_best(tmp_path, monkeypatch):
+    monkeypatch.setattr("iwax.experiments.training_snr.measure", lambda model, *arguments: {"estimators": {}})
+    folder = new_run(tiny_config(epochs=2), tmp_path / "run", data=tiny_data())
+    (folder.path / "checkpoint.previous.safetensors").unlink()
+    best = new_run(tiny_config(epochs=2), tmp_path / "other", data=tiny_data(), time_limit=1e-9).checkpoint()
+    notes = best.notes | {"selected": json.dumps({"epoch": 1, "by": "IWAE-64", "value": -9.0})}
+    header = {"format": "iwax-2", "sha256": Checkpoint(best.tensors, notes).sha256, "notes": notes}
+    content = safetensors.numpy.save(best.tensors, metadata={"iwax": json.dumps(header)})
+    (folder.path / "checkpoint.best.safetensors").write_bytes(content)
+    (record,) = measure_run(folder.path, tmp_path / "snr", SETTINGS, data=tiny_data())
+    assert record["point"] | {"model": folder.last_checkpoint().sha256[:16], "epoch": 2} == record["point"]
+    loaded = open_run(folder.path, data=tiny_data())  # the best, as which it is labelled
+    (record,) = measure_run(loaded, tmp_path / "best", SETTINGS)
+    assert record["point"] | {"model": loaded.checkpoint_sha256[:16], "epoch": 1} == record["point"]
+    assert loaded.checkpoint_sha256 != folder.last_checkpoint().sha256
 
 
 def test_an_objective_that_does_not_fit_the_model_is_recorded_with_its_reason():

@@ -95,6 +95,19 @@ def test_pictures(run, judged):
     assert "JVI-2" in (run / "figures" / "estimators.svg").read_text()
 
 
+def test_layers_stand_in_their_order_however_many_there_are(tmp_path, monkeypatch):
+    """By name, layers 10 to 12 came before layer 2, and took its place in pictures and where units are cut off."""
+    variances = {f"unit_variances_{layer}": np.full(layer, 0.5) for layer in range(1, 13)}
+    np.savez(tmp_path / "evaluation.npz", khat=np.zeros(2), ess=np.ones(2), **variances)
+    numbers = {"state": "finished", "binarize": "fixed", "seconds": 1.0, "num_examples": 2, "test_hash": None}
+    (tmp_path / "evaluation.json").write_text(json.dumps(numbers | {"num_samples": 64}))
+    drawn = []
+    monkeypatch.setattr("iwax.judging.plots.trust_plot", lambda *arguments: None)
+    monkeypatch.setattr("iwax.judging.plots.unit_plot", lambda layers, path: drawn.append([len(v) for v in layers]))
+    plot_evaluation(tmp_path)
+    assert drawn == [list(range(1, 13))] * 2
+
+
 def test_pictures_of_extremes(tmp_path):
     """No k-hat at all, all effective samples one, all units dead, one example: pictures all the same."""
     trust_plot(np.full(3, np.nan), np.ones(3), 64, tmp_path / "trust.svg")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import iwax.judging.anneal
+import iwax.judging.judgement
 from faults import Killed, killed_before
 from iwax.evaluation import Annealing
 from iwax.experiments.training_snr import Settings, measure_run
@@ -22,7 +23,7 @@ from iwax.runs.folder import RunFolder
 from iwax.runs.launch import new_run, resume_run
 from iwax.runs.listing import list_runs
 from iwax.runs.loading import load_run
-from iwax.runs.lock import BusyError
+from iwax.runs.lock import BusyError, locked
 from tiny import tiny_config, tiny_data
 
 SHORT = {"num_images": 2, "num_samples": 64}
@@ -159,8 +160,32 @@ def test_annealing_goes_on_with_the_same_code_only(run, quick_annealing, monkeyp
     assert fresh() == first
     monkeypatch.setattr(environment, "_code", lambda: "other code")
     other = fresh()
-    assert steps == [(0, 2), (2, 2), (2, 2)]
-    assert not set(other) & set(first)
+    assert steps == [(0, 2), (2, 2), (2, 4)]
+    assert other[:2] == first
+    assert not set(other[2:]) & set(first)
+
+
+def test_a_short_annealing_leaves_what_a_fuller_one_found_and_what_an_interrupted_one_has_done(run, quick_annealing):
+    """`iwax evaluate --all` after hours of `iwax anneal`: all of it was gone."""
+    fuller = ANNEALED | {"num_distributions": 900}
+    anneal_run(run.path, **fuller)
+    lines = (run.path / "annealing.jsonl").read_text()
+    short = iwax.judging.judgement._annealing(load_run(run.path), 2, 64, {})
+    assert short["num_distributions"] == 200
+    assert run.json("annealing.json")["num_distributions"] == 900
+    assert (run.path / "annealing.jsonl").read_text().startswith(lines)
+    anneal_run(run.path, **ANNEALED)  # asked for by itself, it is the result
+    assert run.json("annealing.json")["num_distributions"] == 2
+    iwax.judging.judgement._annealing(load_run(run.path), 2, 64, {})
+    assert run.json("annealing.json")["num_distributions"] == 200  # as it is the fuller one
+
+
+def test_a_run_is_annealed_by_one_process_at_a_time(run, quick_annealing):
+    with (
+        locked(run.path / ".annealing.lock", ""),
+        pytest.raises(BusyError, match="to be annealed by one process at a time; one is already running"),
+    ):
+        anneal_run(run.path, **ANNEALED)
 
 
 def test_the_checkpoint_of_another_run_is_not_judged_under_this_runs_name(run, tmp_path):

@@ -8,7 +8,10 @@ import pytest
 import safetensors.numpy
 
 import iwax
+from iwax.errors import IwaxError
 from iwax.runs.checkpoint import pack_checkpoint, read_checkpoint
+from iwax.runs.checkpoint_files import CheckpointFiles
+from iwax.runs.contents import CHECKPOINT, NEW, PREVIOUS
 from iwax.runs.stated import read_stated
 
 TREE = {"model": iwax.VAE(3, [2], [[4]], key=jax.random.key(0)), "step": jnp.asarray(7), "flag": jnp.asarray(True)}
@@ -78,3 +81,29 @@ def test_another_models_checkpoint(path):
         read_checkpoint(path).fill(wider)
     with pytest.raises(ValueError, match=r"these differ: \['beta'\]\."):
         read_checkpoint(path).fill(TREE | {"beta": jnp.zeros([])})
+
+
+@pytest.mark.parametrize("begins", [NEW, CHECKPOINT])
+def test_a_checkpoint_that_training_renames_meanwhile_is_looked_for_once_more(tmp_path, begins):
+    """The trainer puts the new one in the place of the last between the look for it and its reading."""
+    (tmp_path / begins).write_bytes(pack_checkpoint(TREE, {}))
+    moved = {NEW: CHECKPOINT, CHECKPOINT: PREVIOUS}[begins]
+    seen = []
+
+    def read(path):
+        seen.append(path.name)
+        if len(seen) == 1:
+            path.rename(tmp_path / moved)
+        try:
+            return read_checkpoint(path)
+        finally:
+            (tmp_path / CHECKPOINT).write_bytes(pack_checkpoint(TREE | {"step": jnp.asarray(8)}, {}))
+
+    assert CheckpointFiles(tmp_path)._last(read).tensors["['step']"] == 8
+    assert seen == [begins, CHECKPOINT]
+    (tmp_path / CHECKPOINT).write_bytes(b"damaged")  # which stays where it is
+    with pytest.raises(IwaxError, match="to be a whole checkpoint; it cannot be read"):
+        CheckpointFiles(tmp_path).last_checkpoint()
+    (tmp_path / CHECKPOINT).unlink()
+    with pytest.raises(IwaxError, match=r"Expected a checkpoint in .*, checkpoint\.safetensors; there is none\."):
+        CheckpointFiles(tmp_path).last_stated()

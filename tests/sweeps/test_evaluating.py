@@ -12,6 +12,7 @@ from iwax.judging import evaluate_run
 from iwax.judging.parts import add_to_clock, clock_of_parts, finished_parts, open_part, part_of
 from iwax.runs import new_run
 from iwax.sweeps import Ended, PlannedRun, SweepFolder, Task, executors
+from iwax.sweeps.evaluating import _Job
 from tiny import tiny_config, tiny_data
 
 ASKED = {"num_samples": 128, "rows": 256}  # two images a batch, six batches
@@ -128,6 +129,19 @@ def test_the_command_shares_out_the_images_and_leaves_the_files_of_one_process(r
     assert arrays == whole[0]
     assert {k: v for k, v in summary.items() if k not in CLOCK} == whole[1]
     assert json.loads(said)[0]["log_p"] == whole[1]["log_p"]
+    assert not (run / "evaluation.parts").exists()
+
+
+def test_what_is_done_takes_nothing_of_an_evaluation_with_other_options_that_is_at_work(run):
+    one, other = (_Job(run, {"num_samples": k}) for k in (64, 128))
+    for job in (one, other):
+        job.folder.mkdir(parents=True)
+        (job.folder / "whole.json").write_text('{"state": "finished"}')
+    (other.folder / "0-6.partial").touch()
+    assert one.take_summary() == {"state": "finished"}
+    assert (other.folder / "0-6.partial").exists()
+    assert not one.folder.exists()
+    other.take_summary()
     assert not (run / "evaluation.parts").exists()
 
 

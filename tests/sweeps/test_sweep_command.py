@@ -159,6 +159,23 @@ def test_a_damaged_wish_of_a_sweep_is_named(tmp_path):
         sweep.options("a")
 
 
+def test_a_run_for_which_memory_was_full_goes_on_where_there_is_more(tmp_path):
+    """It is no run whose loss became NaN, which would do so again."""
+    sweep = SweepFolder(tmp_path)
+    sweep.add([PlannedRun(id=id, options={}) for id in ("full", "nan")])
+    for id, more in (("full", {"out_of_memory": True}), ("nan", {})):
+        (tmp_path / id).mkdir()
+        RunFolder(tmp_path / id).write_json("status.json", {"state": "failed", "message": "Expected it.", **more})
+    assert [sweep.diverged(id) for id in ("full", "nan")] == [
+        "",
+        f"Expected it. Delete {tmp_path / 'nan'} to train it again.",
+    ]
+    assert [sweep.state(id)[0] for id in ("full", "nan")] == ["left", "failed"]
+    RunFolder(tmp_path / "full").write_json("status.json", {"state": "failed", "out_of_memory": "yes"})
+    with pytest.raises(IwaxError, match=r"Expected out_of_memory of .* to be true or false; got 'yes'"):
+        RunFolder(tmp_path / "full").json("status.json")
+
+
 def test_options_that_do_not_go_together_are_refused_with_the_run_they_are_in(tmp_path, capsys):
     status, _, err = iwax(capsys, "sweep", "--grid", "objective=iwae,elbo", "--beta", "0.5", "--out", tmp_path / "out")
     assert status == 2

@@ -82,7 +82,7 @@ def run(run: Path, out: Path | None, data_dir: str | None, trust_code: bool, as_
     """Every objective and estimator on a trained run, all with the same number of samples."""
     from iwax.experiments import training_snr
 
-    loaded = opened(run, data_dir, trust_code)
+    loaded = opened(run, data_dir, trust_code, checkpoint="last")
     keeping(loaded, "the measurement", out)
     out = out or run / "snr"
     with ProgressBar("measuring") as on_progress:

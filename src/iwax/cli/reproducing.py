@@ -19,7 +19,7 @@ __all__ = ["reproduce"]
 @click.argument("study", required=False)
 @click.option("--scale", default="smoke", show_default=True, help="smoke (seconds), trial, short (two cores) or full.")
 @click.option("--seeds", type=int, help="Seeds of every cell; as the scale has it if left out.")
-@click.option("--only", multiple=True, metavar="TEXT", help="Only runs whose name contains this; may be repeated.")
+@click.option("--only", multiple=True, metavar="TEXT", help="The run of this name, or those whose names contain it.")
 @click.option("--set", "fields", multiple=True, metavar="NAME=VALUE", help="A field of the recipe, as of iwax train.")
 @click.option(
     "--resume/--restart", " /--anew", default=True, help="Go on with interrupted runs (default), or start them again."
@@ -202,14 +202,15 @@ def _verify(id: str, as_json: bool, options: dict[str, Any]) -> None:
 
 
 def _export(study: Any, name: str, options: dict[str, Any]) -> None:
-    from iwax.experiments import SCALES, run_name
+    from iwax.experiments import SCALES, chosen, run_name
     from iwax.judging import evaluate_run
     from iwax.zoo import export
 
-    chosen = [run for run in map(run_name, _plan(study, options)) if all(text in run for text in options["only"])]
-    if len(chosen) != 1:
-        raise click.UsageError(f"Expected --only to name one run of {study.name}; got {len(chosen)}: {chosen[:5]}.")
-    path, scale = options["runs"] / chosen[0], SCALES[options["scale"]]
+    names = [run_name(config) for config in _plan(study, options)]
+    left = [name for name in names if all(name in chosen(names, [text]) for text in options["only"])]
+    if len(left) != 1:
+        raise click.UsageError(f"Expected --only to name one run of {study.name}; got {len(left)}: {left[:5]}.")
+    path, scale = options["runs"] / left[0], SCALES[options["scale"]]
     num_samples = options["num_samples"] or scale.num_samples
     common = {"data_dir": options["data_dir"]}
     with ProgressBar("evaluating") as on_progress:  # nothing to do, unless it was last judged otherwise

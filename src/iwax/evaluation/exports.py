@@ -9,7 +9,7 @@ import numpy as np
 from iwax.errors import IwaxError, MissingExtraError
 from iwax.evaluation.result import Evaluation, why_no_divergence
 
-__all__ = ["as_arrays", "as_frame", "as_inference_data", "as_text", "from_arrays"]
+__all__ = ["as_arrays", "as_frame", "as_inference_data", "as_text", "from_arrays", "unit_variances_of"]
 
 FIELDS = ("log_likelihood", "iwae", "neg_kl", "mc_error", "bias", "ess", "khat", "elbo", "elbo_error")
 JACKKNIFE = ("jackknife_bias", "jackknife_error")
@@ -62,6 +62,12 @@ def as_arrays(evaluation: Evaluation) -> dict[str, np.ndarray]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def unit_variances_of(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """A_u of the units of each stochastic layer, the one nearest the data first, of what `as_arrays` gives."""
+    layers = sorted((name for name in arrays if LAYER.fullmatch(name)), key=lambda name: int(name[15:]))
+    return tuple(np.asarray(arrays[name]) for name in layers)
+
+
 def from_arrays(arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> Evaluation:
     """The evaluation of which `as_arrays` and `Evaluation.summary` were kept, as evaluation.npz and evaluation.json do.
 
@@ -72,7 +78,6 @@ def from_arrays(arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]) ->
         sizes = sorted(int(name[5:]) for name in arrays if name.startswith("iwae_") and name[5:].isdecimal())
         first = int(summary["iwae_samples"] if isinstance(summary["iwae_samples"], int) else sizes[0])
         bounds = {size: np.asarray(arrays[f"iwae_{size}"]) for size in (first, *(s for s in sizes if s != first))}
-        layers = sorted((name for name in arrays if LAYER.fullmatch(name)), key=lambda name: int(name[15:]))
         fields: dict[str, Any] = {name: np.asarray(arrays[name]) for name in STORED}
         optional: dict[str, Any] = {
             name: np.asarray(arrays[name]) if name in arrays else None for name in ("kl", *JACKKNIFE)
@@ -81,7 +86,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], summary: Mapping[str, Any]) ->
             **fields,
             **optional,
             bounds=bounds,
-            unit_variances=tuple(np.asarray(arrays[name]) for name in layers),
+            unit_variances=unit_variances_of(arrays),
             num_samples=summary["num_samples"],
             iwae_samples=first,
             test_hash=summary["test_hash"],

@@ -34,4 +34,5 @@ from .study import Figure as Figure
 from .study import Published as Published
 from .study import Study as Study
 from .study import Table as Table
+from .study import chosen as chosen
 from .verification import verify as verify

@@ -12,7 +12,7 @@ from typing import Any
 
 from iwax.errors import IwaxError
 from iwax.experiments.studies import STUDIES
-from iwax.experiments.study import Study
+from iwax.experiments.study import Study, chosen
 from iwax.files import dumps
 from iwax.progress import Progress
 from iwax.sweeps import Driver, Executor, Outcome, SweepFolder, Task, ask
@@ -54,7 +54,7 @@ def reproduce_by_executor(
         runs, results: folders of the runs and of their records.
         arguments: of `iwax reproduce`, for every task, but what it is limited to.
         num_samples: k of the evaluation.
-        only: names must contain one of these, if there are any.
+        only: whole names, or texts of which names must contain one, if there are any (`chosen`).
         max_failures, log, on_progress: as for `iwax.sweeps.Driver`.
     """
     planned = _planned(
@@ -82,17 +82,13 @@ def _records(
     study: Study, planned: Sequence[StudyRun], scale: str, results: Path, only: Sequence[str]
 ) -> dict[str, Path]:
     """Name -> record of the runs that are wanted, of those that they go on from, and of demonstrations."""
-    wanted = {run.name for run in planned if _chosen(run.name, only)}
+    wanted = chosen([run.name for run in planned] + [one.name for one in study.demonstrations], only)
     wanted |= {run.start for run in planned if run.name in wanted and run.start is not None}
     made = {run.name: results / f"{run.record}.json" for run in planned if run.name in wanted}
     shown = {
         one.name: results / "demonstrations" / f"{study.name}-{one.name}-{scale}.json" for one in study.demonstrations
     }
-    return made | {name: path for name, path in shown.items() if _chosen(name, only)}
-
-
-def _chosen(name: str, only: Sequence[str]) -> bool:
-    return not only or any(text in name for text in only)
+    return made | {name: path for name, path in shown.items() if name in wanted}
 
 
 @dataclasses.dataclass(frozen=True)

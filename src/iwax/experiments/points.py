@@ -3,6 +3,7 @@
 Each line holds the checksum of what else is in it, so that what was damaged is measured again, and never shown.
 """
 
+import functools
 import json
 import threading
 import time
@@ -15,11 +16,13 @@ from typing import Any, Required, TypedDict
 from iwax.files import dumps, make_folder
 from iwax.progress import Progress
 from iwax.reading import Count
-from iwax.runs import RunFolder
+from iwax.runs import RunFolder, locked
 
 __all__ = ["POINTS", "Point", "measure_points", "measured_points"]
 
-POINTS = "points.jsonl"
+POINTS, LOCK = "points.jsonl", ".points.lock"
+PATIENCE = 60.0
+"""Seconds that a line waits for those of other processes, which measure points of the same folder."""
 HEARS_SECONDS = 0.1
 """After which a thread that waits for others looks for signals, which the system may give to any."""
 Point = dict[str, Any]
@@ -73,8 +76,13 @@ def measure_points(
     """
     make_folder(out)
     folder = RunFolder(out)
-    kept = [(record["point"], record) for record in measured_points(out)]
-    folder.write(POINTS, "".join(_line(record) for _, record in kept))  # without a damaged or half-written one
+    busy = (
+        f"Expected {out / POINTS} to be written by one process at a time; another has been at it for long. Try again."
+    )
+    alone = functools.partial(locked, out / LOCK, busy, PATIENCE)
+    with alone():
+        kept = [(record["point"], record) for record in measured_points(out)]
+        folder.write(POINTS, "".join(_line(record) for _, record in kept))  # without a damaged or half-written one
     lock, done, total = threading.Lock(), [], sum(map(cost, points))
 
     def record_of(point: Point) -> dict[str, Any]:
@@ -83,7 +91,7 @@ def measure_points(
             begin = time.monotonic()
             record = {"point": point, **measure(point), "seconds": round(time.monotonic() - begin, 1)}
             record = json.loads(dumps(record))  # as a rerun will read it: what is not finite is None
-            with lock:
+            with alone():
                 folder.append(POINTS, record | {"checksum": _checksum(record)})
         with lock:
             done.append(cost(point))

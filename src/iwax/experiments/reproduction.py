@@ -17,7 +17,7 @@ from iwax.experiments.per_image import keep_per_image, per_image_path
 from iwax.experiments.recording import make_record
 from iwax.experiments.records import read_record
 from iwax.experiments.scales import SCALES
-from iwax.experiments.study import Study
+from iwax.experiments.study import Study, chosen
 from iwax.extras import check_installed
 from iwax.files import make_folder, write_whole
 from iwax.judging import evaluate_run
@@ -125,7 +125,7 @@ def reproduce(
         study: for its demonstrations.
         configs: its runs, as `Study.runs` gives them.
         how: where and how.
-        only: names must contain one of these, if there are any.
+        only: whole names, or texts of which names must contain one, if there are any (`chosen`).
 
     Raises:
         MissingExtraError: what the pictures or the SSIM of a record need is not installed.
@@ -133,13 +133,14 @@ def reproduce(
     for module in ("PIL", "skimage"):
         check_installed(module, "the record of a run")
     by_name = {run_name(config): config for config in configs}
-    wanted = {name for name in by_name if _chosen(name, only)}
+    asked = chosen([*by_name, *(shown.name for shown in study.demonstrations)], only)
+    wanted = asked & set(by_name)
     wanted |= {before for name in wanted if (before := by_name[name].init_from) is not None}
     tasks: dict[str, Callable[[], RunReport]] = {
         name: functools.partial(_one, name, by_name, how) for name in by_name if name in wanted
     }
     for shown in study.demonstrations:
-        if _chosen(shown.name, only):
+        if shown.name in asked:
             name = f"demonstration {shown.name}"
             tasks[name] = functools.partial(_demonstrated, study, shown, name, how)
     reports, faults = list[RunReport](), list[Exception]()
@@ -152,10 +153,6 @@ def reproduce(
     if faults:
         raise faults[0]
     return reports
-
-
-def _chosen(name: str, only: Sequence[str]) -> bool:
-    return not only or any(text in name for text in only)
 
 
 def _guarded(name: str, make: Callable[[], RunReport], faults: list[Exception]) -> RunReport:

@@ -5,12 +5,12 @@ which the study is run, so that one run serves every study that names it. This m
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from iwax.runs import RunConfig
 
-__all__ = ["ALONG", "SAMPLE", "Cell", "Claim", "Demonstration", "Figure", "Published", "Study", "Table"]
+__all__ = ["ALONG", "SAMPLE", "Cell", "Claim", "Demonstration", "Figure", "Published", "Study", "Table", "chosen"]
 
 SAMPLE = "mnist-sample"  # stands in for every data set at the scale "smoke"
 ALONG = ("eval_every", "eval_images", "eval_samples")  # the fields that say what is judged while a run trains
@@ -149,3 +149,15 @@ class Study:
     @property
     def cells(self) -> Iterator[Cell]:
         return (cell for table in self.tables for cell in table.cells)
+
+
+def chosen(names: Iterable[str], only: Sequence[str]) -> set[str]:
+    """The names that contain one of the texts, or all without any; a text that is a whole name means that one alone.
+
+    >>> sorted(chosen(["wine-random", "red-wine-random"], ["wine-random"]))
+    ['wine-random']
+    >>> sorted(chosen(["wine-random", "red-wine-random"], ["wine"]))
+    ['red-wine-random', 'wine-random']
+    """
+    names = set(names)
+    return {name for name in names if not only or any(t == name or (t not in names and t in name) for t in only)}

@@ -133,9 +133,13 @@ def measure_run(
     data: Dataset | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Records of the last checkpoint of a run, one for each objective; what `out` holds is not measured again."""
-    run = open_run(path, data_dir=data_dir, data=data)
-    points = settings.points(run.checkpoint_sha256[:16], run.folder.json(STATUS).get("epoch", run.resolved.epochs))
+    """Records of a run, one for each objective; what `out` holds is not measured again.
+
+    From a folder it is the last checkpoint; a run that is loaded is measured as it is.
+    """
+    run = open_run(path, data_dir=data_dir, data=data, checkpoint="last")
+    epoch = run.selected.get("epoch", run.folder.json(STATUS).get("epoch", run.resolved.epochs))
+    points = settings.points(run.checkpoint_sha256[:16], epoch)
     images = run.training_images
 
     def measure_it(point: Point) -> dict[str, Any]:

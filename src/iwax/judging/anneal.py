@@ -33,12 +33,12 @@ from iwax.keys import EvaluationKeys
 from iwax.models import FactorizedModel, Model
 from iwax.progress import Progress
 from iwax.reading import Count
-from iwax.runs import LoadedRun, RunFolder, check_time_limit
+from iwax.runs import LoadedRun, RunFolder, check_time_limit, locked
 from iwax.zoo import open_run
 
 __all__ = ["Annealing", "anneal", "anneal_run", "schedule", "simulate"]
 
-RECORDS = "annealing.jsonl"
+RESULT, RECORDS, LOCK = "annealing.json", "annealing.jsonl", ".annealing.lock"
 IMAGES = 100  # unless another number is asked for
 
 
@@ -65,14 +65,15 @@ def anneal_run(
     num_samples: int = 5000,
     seed: int = 0,
     time_limit: float | None = None,
+    replace: bool = True,
     data_dir: str | None = None,
     data: Dataset | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Annealed bounds of a run beside its IWAE bounds on the same images; written to annealing.json, and drawn.
 
-    Finished images are kept in annealing.jsonl, from which the same command goes on after an interruption, and with
-    more images. The picture is figures/annealing.svg (and .pdf).
+    Finished images are kept in annealing.jsonl beside those of other settings, from which the same command goes on
+    after an interruption, and with more images. The picture is figures/annealing.svg (and .pdf).
 
     Arguments:
         run: its folder, or the run itself, loaded.
@@ -86,12 +87,14 @@ def anneal_run(
         num_samples: importance samples of the IWAE bound, with the draws of `iwax evaluate`.
         seed: of everything random.
         time_limit: begin no more images after this many seconds; the result's "state" is then "stopped".
+        replace: False leaves annealing.json and the picture of a fuller annealing of the same checkpoint as they are.
         data_dir: folder of the data sets.
         data: the data set itself, if it is loaded already.
         on_progress: called after every few images.
 
     Raises:
         ValueError: no run, or bad numbers.
+        BusyError: another process anneals for the same run.
     """
     check_time_limit(time_limit)
     begin = time.monotonic()
@@ -109,17 +112,27 @@ def anneal_run(
         "checkpoint": run.checkpoint_sha256[:16],
     }
     deadline = math.inf if time_limit is None else begin + time_limit
-    records = _Records(folder, settings | run.made_from, len(x) * (3 if sandwich else 1), deadline, on_progress)
-    try:
-        results, iwae = _bounds(records, run.model, x, EvaluationKeys.of_seed(seed), options, sandwich, num_samples)
-    except _OutOfTimeError:
-        done = {"num_examples": records.count, "total_examples": records.total}
-        return {"state": "stopped"} | done | {"seconds": time.monotonic() - begin}
-    summary = {"state": "finished"} | settings | {"num_samples": num_samples} | _summary(results, iwae)
-    folder.write_json("annealing.json", summary := summary | {"made_from": run.made_from})
-    with beside_numbers("figures/annealing"), about(run.made_from):
-        _draw(folder.path / "figures", results, iwae, num_samples)
+    busy = f"Expected {folder.path} to be annealed by one process at a time; one is already running. Wait for it."
+    with locked(folder.path / LOCK, busy):
+        records = _Records(folder, settings | run.made_from, len(x) * (3 if sandwich else 1), deadline, on_progress)
+        try:
+            results, iwae = _bounds(records, run.model, x, EvaluationKeys.of_seed(seed), options, sandwich, num_samples)
+        except _OutOfTimeError:
+            done = {"num_examples": records.count, "total_examples": records.total}
+            return {"state": "stopped"} | done | {"seconds": time.monotonic() - begin}
+        summary = {"state": "finished"} | settings | {"num_samples": num_samples} | _summary(results, iwae)
+        summary |= {"made_from": run.made_from}
+        if replace or not _is_fuller(folder.result(RESULT), summary):
+            folder.write_json(RESULT, summary)
+            with beside_numbers("figures/annealing"), about(run.made_from):
+                _draw(folder.path / "figures", results, iwae, num_samples)
     return summary
+
+
+def _is_fuller(there: dict[str, Any], than: dict[str, Any]) -> bool:
+    """Whether an annealing that is kept tells more, in some respect, than another."""
+    effort = ("num_distributions", "num_chains", "num_examples")
+    return there.get("sandwich") is not None or any(there.get(name, 0) > than[name] for name in effort)
 
 
 def _bounds(
@@ -160,9 +173,9 @@ class _Records:
         self.folder, self.total, self.deadline, self.on_progress = folder, total, deadline, on_progress
         self.has_begun = False  # whatever the limit, a session does something
         self.digest = hashlib.sha256(dumps(settings).encode()).hexdigest()[:16]
-        kept = [r for r in folder.records(RECORDS, Annealed) if r["settings"] == self.digest and _is_whole(r)]
+        kept = [record for record in folder.records(RECORDS, Annealed) if _is_whole(record)]  # of whatever settings
         folder.write(RECORDS, "".join(dumps(_kept(record)) + "\n" for record in kept))  # without a half-written line
-        self.done = {(record["bound"], record["image"]): record for record in kept}
+        self.done = {(r["bound"], r["image"]): r for r in kept if r["settings"] == self.digest}
         self.count = 0
 
     def anneal(self, bound: str, model: Model, x: Any, z: PyTree, key: PRNGKeyArray, options: dict) -> Annealing:

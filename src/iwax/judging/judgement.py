@@ -1,6 +1,6 @@
 """The whole judgement of a run: its evaluation and its diagnostics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from iwax.evaluation import (
     single_sample_unit_variances,
     standard_error,
     unit_divergences,
+    unit_variances_of,
 )
 from iwax.extras import beside_numbers
 from iwax.figures import about
@@ -105,18 +106,13 @@ def plot_evaluation(path: str | Path) -> list[Path]:
     folder = RunFolder(path)
     num_samples = folder.json("evaluation.json")["num_samples"]
     arrays = read_arrays(folder.path / ARRAYS)
-    khat, ess, layers = arrays["khat"], arrays["ess"], _unit_variances(arrays)
+    khat, ess, layers = arrays["khat"], arrays["ess"], unit_variances_of(arrays)
     written = []
     for trust, units in zip(_figures(path, "trust"), _figures(path, "active-units"), strict=True):
         trust_plot(khat, ess, num_samples, trust)
         unit_plot(layers, units)
         written += [trust, units]
     return written
-
-
-def _unit_variances(arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """A_u of each stochastic layer, as evaluation.npz has them."""
-    return [arrays[name] for name in sorted(arrays) if name.startswith("unit_variances_")]
 
 
 def pruned_run(
@@ -135,7 +131,7 @@ def pruned_run(
     """
     run = open_run(run, data_dir=data_dir, data=data)
     model, x, keys = run.model, run.test_images(seed, num_images, most=COSTLY), EvaluationKeys.of_seed(seed)
-    variances = _unit_variances(read_arrays(run.folder.path / ARRAYS))
+    variances = unit_variances_of(read_arrays(run.folder.path / ARRAYS))
     active = tuple(layer > ACTIVE for layer in variances)
     whole = log_likelihood(model, x, keys.samples, num_samples=num_samples)
     pruned = log_likelihood(prune(model, active), x, keys.samples, num_samples=num_samples)
@@ -177,10 +173,10 @@ def estimators_run(
 
 
 def _annealing(run: LoadedRun, images: int, num_samples: int, common: dict[str, Any]) -> dict[str, Any]:
-    """A short annealing of the test images, to see whether log p is far off; `iwax anneal` has longer ones."""
+    """A short annealing of the test images, to see whether log p is far off; longer ones, of `iwax anneal`, stay."""
     from iwax.judging.anneal import anneal_run
 
-    effort: dict[str, Any] = {"num_distributions": 200, "num_chains": 8, "sandwich": False}
+    effort: dict[str, Any] = {"num_distributions": 200, "num_chains": 8, "sandwich": False, "replace": False}
     return anneal_run(run, num_images=images, num_samples=num_samples, **effort, **common)
 
 

@@ -40,6 +40,7 @@ from .initial import build_model as build_model
 from .initial import prepare as prepare
 from .initial import training_images as training_images
 from .kinds import Evaluated as Evaluated
+from .kinds import has_failed as has_failed
 from .launch import check_own as check_own
 from .launch import check_time_limit as check_time_limit
 from .launch import new_run as new_run
@@ -51,6 +52,7 @@ from .loading import data_size_of as data_size_of
 from .loading import load_run as load_run
 from .lock import BusyError as BusyError
 from .lock import is_free as is_free
+from .lock import locked as locked
 from .lock import try_lock as try_lock
 from .paths import load_data as load_data
 from .resolution import ResolvedRun as ResolvedRun

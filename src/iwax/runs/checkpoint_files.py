@@ -87,14 +87,17 @@ class CheckpointFiles:
         """
         return self._last(read_stated)
 
-    def _last(self, read: Callable[[Path], Kind]) -> Kind:
+    def _last(self, read: Callable[[Path], Kind], again: bool = True) -> Kind:
+        """What `read` says of the last checkpoint; on failure once more, as training may just have renamed it."""
         path = self.path / (NEW if (self.path / NEW).exists() else CHECKPOINT)
-        again = " `iwax train --resume` goes on from the one before." if (self.path / PREVIOUS).exists() else ""
-        if not path.exists():
-            raise IwaxError(
-                f"Expected a checkpoint in {self.path}, {CHECKPOINT}; there is none.{again or ' Train it first.'}"
-            )
         try:
             return read(path)
-        except IwaxError as error:
-            raise IwaxError(f"{error}{again}") from error
+        except (IwaxError, FileNotFoundError) as error:
+            if again:
+                return self._last(read, again=False)
+            more = " `iwax train --resume` goes on from the one before." if (self.path / PREVIOUS).exists() else ""
+            if not path.exists():
+                raise IwaxError(
+                    f"Expected a checkpoint in {self.path}, {CHECKPOINT}; there is none.{more or ' Train it first.'}"
+                ) from error
+            raise IwaxError(f"{error}{more}") from error

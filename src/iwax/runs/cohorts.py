@@ -22,6 +22,7 @@ from iwax.runs.config import RunConfig
 from iwax.runs.contents import is_as_new
 from iwax.runs.environment import differences
 from iwax.runs.folder import COHORT, ENVIRONMENT, STATUS, RunFolder
+from iwax.runs.kinds import has_failed
 from iwax.runs.launch import check_time_limit, plan, reopen
 from iwax.runs.loading import resolved_config
 from iwax.runs.paths import data_of_run, load_data
@@ -125,7 +126,7 @@ def resume_cohort(
     vectorized = _vectorized(
         [resolved_config(folder) for folder in folders], record["vectorized"] if vectorized is None else vectorized
     )
-    going = [folder for folder in folders if not _is_lost(folder.json(STATUS))]
+    going = [folder for folder in folders if not has_failed(folder.json(STATUS))]
     chosen: Sequence[Checkpoint | None] = _in_step(going) if vectorized else [None] * len(going)
     pairs = []
     for folder, checkpoint in zip(going, chosen, strict=True):
@@ -235,11 +236,6 @@ def _check_folder(path: Path, names: list[str], overwrite: bool) -> None:
     more = sorted(set(RunFolder(path).json(COHORT)["runs"]) - set(names))
     if more:
         raise IwaxError(f"Expected {path} to hold no other runs than the new ones; got {', '.join(more)}. Delete them.")
-
-
-def _is_lost(status: dict[str, Any]) -> bool:
-    """Whether a run failed for good; one for which memory was full goes on where there is more."""
-    return status.get("state") == "failed" and not status.get("out_of_memory", False)
 
 
 def _is_left(file: Path) -> bool:

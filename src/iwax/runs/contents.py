@@ -49,11 +49,11 @@ PARTIAL = "evaluation.partial"
 TRAINED = (NEW, CHECKPOINT, PREVIOUS, BEST, METRICS, EVALUATIONS, STATUS)
 RESULTS = (  # of judging, as patterns
     *(JUDGED, "evaluation.npz", PARTIAL, "judgement.json", "samples.png", "reconstructions.png"),
-    *("annealing.json", "annealing.jsonl", "posterior.json", "ssim.json", "ssim-*.json"),
+    *("annealing.json", "annealing.jsonl", ".annealing.lock", "posterior.json", "ssim.json", "ssim-*.json"),
     "evaluation-*.*",
     *(f"figures/{name}.*" for name in ("trust", "active-units", "estimators", "annealing", "posterior")),
     *("figures/ssim.png", "figures/ssim-*.png"),
-    *(f"snr/{name}" for name in ("points.jsonl", "table.md", "snr.svg", "snr.pdf")),
+    *(f"snr/{name}" for name in ("points.jsonl", ".points.lock", "table.md", "snr.svg", "snr.pdf")),
 )
 
 

@@ -42,7 +42,7 @@ from iwax.runs.contents import (
     is_as_new,
 )  # fmt: skip
 from iwax.runs.kinds import AGAIN, kind_of
-from iwax.runs.lock import BusyError, is_free, try_lock
+from iwax.runs.lock import is_free, locked
 
 if TYPE_CHECKING:  # what only looks at folders, as the driver of a sweep, does not wait for JAX
     from jaxtyping import PyTree
@@ -123,13 +123,8 @@ class RunFolder(CheckpointFiles):
         Raises:
             BusyError: another process trains it.
         """
-        with writing(self.path / LOCK):
-            file = open(self.path / LOCK, "w")  # noqa: SIM115 (closed below)
-        with file:
-            if not try_lock(file):
-                raise BusyError(
-                    f"Expected {self.path} to be trained by one process at a time; one is already running. Wait for it."
-                )
+        busy = f"Expected {self.path} to be trained by one process at a time; one is already running. Wait for it."
+        with locked(self.path / LOCK, busy):
             clear_parts(self.path)
             yield
 

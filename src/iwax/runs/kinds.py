@@ -16,6 +16,7 @@ __all__ = [
     "Evaluated",
     "Judged",
     "Status",
+    "has_failed",
     "kind_of",
     "selected_of",
 ]
@@ -47,6 +48,7 @@ class Status(TypedDict, total=False):
     message: str
     best: Best
     stopped_early: Count
+    out_of_memory: bool
 
 
 class Epoch(TypedDict, total=False):
@@ -185,6 +187,11 @@ def kind_of(name: str) -> tuple[Any, str]:
     """What a file must hold, and what to do about one that does not; an evaluation on other data is one, too."""
     is_evaluation = name.startswith("evaluation-") and name.endswith(".json")
     return KINDS.get(JUDGED if is_evaluation else name, ANYTHING)
+
+
+def has_failed(status: Mapping[str, Any]) -> bool:
+    """Whether a run failed for good, by its status.json; one for which memory was full goes on where there is more."""
+    return status.get("state") == "failed" and not status.get("out_of_memory", False)
 
 
 def selected_of(notes: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -15,18 +15,21 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from filelock import lock_descriptor, unlock_descriptor
 
 from iwax.errors import IwaxError
+from iwax.files import writing
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["BusyError", "is_free", "try_lock"]
+__all__ = ["BusyError", "is_free", "locked", "try_lock"]
 
 PATIENCE = 0.3  # seconds; a former version of iwax holds a lock for microseconds to ask whether it is free
 PAUSE = 0.01
@@ -53,6 +56,25 @@ def try_lock(file: IO, patience: float = PATIENCE) -> bool:
         time.sleep(PAUSE)
     _show(file)
     return True
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str, patience: float = PATIENCE) -> Iterator[None]:
+    """While inside, nobody else is inside with the same file, which is made if there is none, and stays.
+
+    Arguments:
+        busy: the message where somebody is, and still is after `patience` seconds.
+
+    Raises:
+        BusyError: somebody is.
+        NotWritableError: the file cannot be made.
+    """
+    with writing(path):
+        file = open(path, "w")  # noqa: SIM115 (closed below)
+    with file:
+        if not try_lock(file, patience):
+            raise BusyError(busy)
+        yield
 
 
 def is_free(file: IO) -> bool:

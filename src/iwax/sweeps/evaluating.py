@@ -6,6 +6,7 @@ RUN/evaluation.parts/KEY/   what was finished for one set of options and one che
     whole.json              so is the whole: its summary
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -122,9 +123,11 @@ class _Job:
         return (self.folder / f"{WHOLE}.json").exists()
 
     def take_summary(self) -> dict[str, Any]:
-        """The summary; what was kept on the way goes."""
+        """The summary; what was kept on the way goes, and stays for other options, of which another may be at work."""
         summary = read_json(self.folder / f"{WHOLE}.json")
-        shutil.rmtree(self.run / PARTS, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it holds those of others
+            (self.run / PARTS).rmdir()
         return summary
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypedDict
 from iwax.errors import IwaxError
 from iwax.files import dumps, read_text, write_whole
 from iwax.reading import read_typed
-from iwax.runs import CHECKPOINT, STATUS, RunFolder
+from iwax.runs import CHECKPOINT, STATUS, RunFolder, has_failed
 from iwax.sweeps.lease import TIMEOUT, holder
 from iwax.sweeps.planning import PlannedRun
 
@@ -115,7 +115,7 @@ class SweepFolder:
     def diverged(self, id: str) -> str:
         """What a run says whose loss became NaN or infinite, as it would again; "" for any other."""
         status = self.status(id)
-        if status.get("state") != "failed":
+        if not has_failed(status):
             return ""
         return f"{status.get('message', '')} Delete {self.path / id} to train it again."
 
