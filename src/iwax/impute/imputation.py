@@ -124,19 +124,26 @@ def imputation_batches(
 
 
 class _Sums(eqx.Module):
-    """What is kept of the samples of each row; weights are relative to exp(top)."""
+    """What is kept of the samples of each row; weights are relative to exp(top).
+
+    Second moments are about `origin`, which lies among the values: about zero, float32 would lose the spread of a
+    column that is far from it, such as counts of thousands.
+    """
 
     top: Float[Array, "*rows"]
     total: Float[Array, "*rows"]
     squares: Float[Array, "*rows"]
     mean: Float[Array, "*rows numbers"]
     """sum w m"""
+    origin: Float[Array, "*rows numbers"]
+    about: Float[Array, "*rows numbers"]
+    """sum w d, with d = m - origin"""
     second: Float[Array, "*rows numbers"]
-    """sum w (m^2 + variance)"""
-    square_mean: Float[Array, "*rows numbers"]
-    """sum w^2 m"""
+    """sum w (d^2 + variance)"""
+    square_about: Float[Array, "*rows numbers"]
+    """sum w^2 d"""
     square_second: Float[Array, "*rows numbers"]
-    """sum w^2 m^2"""
+    """sum w^2 d^2"""
     kept: PyTree
     """The samples drawn so far, every leaf (*rows, draws, *event)."""
 
@@ -169,10 +176,12 @@ def _start(model: ImputingModel, x: PyTree, num_draws: int) -> _Sums:
         posterior = model.posterior(jax.tree.map(lambda leaf: leaf[None], x))
         z = posterior.sample(jax.random.key(0), (num_draws,))
         mean, _ = model.moments(z)
-        nothing = jnp.zeros_like(mean[0, 0])
+        middle = jnp.median(mean[:, 0], axis=0)
+        origin, nothing = jnp.where(jnp.isfinite(middle), middle, 0), jnp.zeros_like(middle)
         zero = jnp.zeros((), nothing.dtype)
         kept = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[:, 0]), z)
-        return _Sums(jnp.full_like(zero, -jnp.inf), zero, zero, nothing, nothing, nothing, nothing, kept)
+        moments = nothing, origin, nothing, nothing, nothing, nothing
+        return _Sums(jnp.full_like(zero, -jnp.inf), zero, zero, *moments, kept)
 
     return jax.vmap(of_row)(x)
 
@@ -213,7 +222,8 @@ def _added(sums: _Sums, log_w: Array, mean: Array, variance: Array, z: PyTree, k
     chosen = jnp.searchsorted(cumulative, uniform[0] * cumulative[-1], side="right")
     replaced = uniform[1] * total < cumulative[-1]
     drawn = jax.tree.map(lambda leaf: leaf[jnp.minimum(chosen, len(w) - 1)], z)
-    mean, variance = (jnp.where((w > 0)[:, None], moment, 0) for moment in (mean, variance))  # 0 inf is no number
+    moments = mean, mean - sums.origin, variance
+    mean, about, variance = (jnp.where((w > 0)[:, None], moment, 0) for moment in moments)  # 0 inf is no number
 
     def either(new: Array, old: Array) -> Array:
         return jnp.where(replaced.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
@@ -223,9 +233,11 @@ def _added(sums: _Sums, log_w: Array, mean: Array, variance: Array, z: PyTree, k
         total,
         sums.squares * rescale**2 + jnp.sum(w**2),
         sums.mean * rescale + w @ mean,
-        sums.second * rescale + w @ (mean**2 + variance),
-        sums.square_mean * rescale**2 + w**2 @ mean,
-        sums.square_second * rescale**2 + jnp.sum((w[:, None] * mean) ** 2, axis=0),  # m^2 may be beyond a float
+        sums.origin,
+        sums.about * rescale + w @ about,
+        sums.second * rescale + w @ (about**2 + variance),
+        sums.square_about * rescale**2 + w**2 @ about,
+        sums.square_second * rescale**2 + jnp.sum((w[:, None] * about) ** 2, axis=0),  # d^2 may be beyond a float
         jax.tree.map(either, drawn, sums.kept),
     )
 
@@ -235,8 +247,9 @@ def _finish(model: ImputingModel, indices: Array, key: PRNGKeyArray, sums: _Sums
     """Mean, standard deviation, Monte-Carlo error and draws of each row."""
     total = sums.total[:, None]
     mean = sums.mean / total
-    sd = jnp.sqrt(jnp.maximum(sums.second / total - mean**2, 0))
-    squares = sums.square_second - 2 * mean * sums.square_mean + mean**2 * sums.squares[:, None]
+    about = sums.about / total
+    sd = jnp.sqrt(jnp.maximum(sums.second / total - about**2, 0))
+    squares = sums.square_second - 2 * about * sums.square_about + about**2 * sums.squares[:, None]
     mc_error = jnp.sqrt(jnp.maximum(squares, 0)) / total
 
     def values(kept: PyTree, index: Array) -> Array:
