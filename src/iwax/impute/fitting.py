@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from iwax.checks import check_positive_integer
+from iwax.checks import check_positive_integer, is_number
 from iwax.data import hold_out
 from iwax.errors import IwaxError
 from iwax.impute.columns import CODED, COUNTS, Column, encode, fit_columns, is_missing
@@ -127,7 +127,7 @@ class FittedTable:
             IwaxError: a level that no interval of draws has, or values that a column does not have.
         """
         check_positive_integer("multiple", multiple, least=0, most=MOST_TABLES)
-        if not 0 < level < 1:
+        if not (is_number(level) and 0 < level < 1):
             raise IwaxError(f"Expected level to lie between 0 and 1; got {level!r}.")
         needed = math.ceil(2 * BEYOND / (1 - level) - 1e-6)  # rounding of 1 - level
         if needed > MOST_TABLES:
