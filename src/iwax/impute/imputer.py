@@ -11,9 +11,10 @@ import numpy as np
 from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError, NoticeWarning
 from iwax.extras import missing
-from iwax.impute.fitting import FittedTable, TableImputation, fit_table
+from iwax.impute.fitting import FittedTable, fit_table
 from iwax.impute.frames import Frame
 from iwax.impute.heldout import ColumnError, hide, measure
+from iwax.impute.result import TableImputation
 from iwax.impute.settings import Settings
 
 try:
