@@ -15,6 +15,7 @@ __all__ = [
     "check_choice",
     "check_positive_integer",
     "check_seed",
+    "is_number",
     "names_beside",
     "nearest",
 ]
@@ -53,6 +54,11 @@ def check_positive_integer(name: str, value: Any, least: int = 1, most: int = LA
         raise IwaxError(f"Expected {name} to be an integer of at least {least}; got {value!r}.")
     if value > most:
         raise IwaxError(f"Expected {name} to be an integer of at most {most}; got {value!r}.")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a single number, Python's or an array's; text and truth values are none."""
+    return hasattr(value, "__float__") and not getattr(value, "ndim", 0) and not isinstance(value, bool)
 
 
 def check_seed(value: Any, name: str = "seed") -> None:

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 from iwax.data.splits import drawn_at_random  # noqa: E402
+from iwax.errors import IwaxError  # noqa: E402
 from iwax.impute import Frame, Imputer, Settings, fitting, measure  # noqa: E402
 
 TINY = {"epochs": 2, "num_samples": 32, "latent_size": 2, "hidden_sizes": (8,), "train_samples": 2, "random_state": 0}
@@ -225,6 +226,32 @@ def test_a_table_that_will_not_do_is_refused_in_one_line(column, message):
     with pytest.raises(ValueError, match=message) as caught:
         Imputer(**TINY).fit(pd.DataFrame({"b": np.arange(20.0) + 0.5, "c": column}))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kinds": ["count", "count"]}, "Expected kinds to be one kind for all columns, or kinds by name, such as"),
+        ({"hidden_sizes": 8}, r"Expected hidden_sizes to be the widths of layers, such as \(128, 128\); got 8"),
+        ({"hidden_sizes": (8, "a")}, "Expected each of hidden_sizes to be an integer of at least 1; got 'a'"),
+        ({"constant_spreads": "no"}, "Expected constant_spreads to be True, False or None; got 'no'"),
+        ({"held_out": "a"}, "Expected held_out to be at least 0 and below 1; got 'a'"),
+        ({"validation": "a"}, "Expected validation to be at least 0 and below 1; got 'a'"),
+        ({"learning_rate": "x"}, "Expected learning_rate to be positive; got 'x'"),
+        ({"num_samples": 0}, "Expected num_samples to be an integer of at least 1; got 0"),
+    ],
+)
+def test_options_are_refused_in_one_line_before_anything_is_trained(options, message, frame, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users have it
+    monkeypatch.setattr(fitting, "fit", None)
+    with pytest.raises(IwaxError, match=message) as caught:
+        Imputer(**{**TINY, **options}).fit(frame)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_frame_that_is_not_yet_read_is_refused_in_one_line(frame):
+    with pytest.raises(TypeError, match=r"frame of pandas or Polars; got a LazyFrame. Give what its collect\(\)"):
+        Imputer(**TINY).fit(pl.from_pandas(frame).lazy())
 
 
 def test_two_columns_of_one_name_are_refused_in_one_line():

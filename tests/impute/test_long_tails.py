@@ -74,6 +74,18 @@ def test_a_level_that_draws_do_not_have_is_refused(level, message):
         FittedTable(columns, model, []).impute([np.zeros(9), np.full(9, np.nan)], jax.random.key(0), level=level)
 
 
+@pytest.mark.parametrize("far", [1e30, 1e300])  # whose square float32 does not hold, and which it does not hold itself
+def test_a_row_too_far_out_to_weigh_samples_by_is_refused_if_it_misses_something(far):
+    columns = (Column("length", "gaussian"), Column("v", "gaussian"))
+    fitted = FittedTable(columns, linear_model(np.ones((2, 1)), np.zeros(2), np.ones(2), columns=columns), [])
+    length, v = np.zeros(200), np.zeros(200)
+    v[[3, 150]], length[150] = np.nan, far
+    with pytest.raises(ValueError, match=r"what row 150 shows .* got none, with 1e\+30+ in column 'length'"):
+        fitted.impute([length, v], jax.random.key(0), num_samples=64)
+    v[150] = 0.0  # nothing is imputed there
+    assert np.isfinite(fitted.impute([length, v], jax.random.key(0), num_samples=64).completed[1]).all()
+
+
 def test_a_draw_of_a_long_tail_is_a_number():
     column = Column("v", "positive", shift=1.0, scale=400.0)
     assert np.isfinite(column.decode(np.array([1.0, 5.0]))).all()

@@ -6,7 +6,6 @@ from .completing import Completion as Completion
 from .completing import complete_file as complete_file
 from .files import Sheet as Sheet
 from .fitting import FittedTable as FittedTable
-from .fitting import TableImputation as TableImputation
 from .fitting import fit_table as fit_table
 from .frames import Frame as Frame
 from .heldout import ColumnError as ColumnError
@@ -19,4 +18,5 @@ from .imputer import Imputer as Imputer
 from .missingness import MISSINGNESS as MISSINGNESS
 from .missingness import SelfMasking as SelfMasking
 from .model import TableModel as TableModel
+from .result import TableImputation as TableImputation
 from .settings import Settings as Settings

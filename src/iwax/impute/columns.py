@@ -143,7 +143,8 @@ def encode(
     """{"values", "mask"}, both (rows, columns): the model's x. Values are float32, and 0 where the mask is false."""
     numbers = np.stack([column.encode(values) for column, values in zip(columns, table, strict=True)], axis=1)
     mask = ~np.isnan(numbers)
-    return {"values": np.where(mask, numbers, 0).astype(np.float32), "mask": mask}
+    with np.errstate(over="ignore"):  # what is beyond float32 is infinite, and has no density
+        return {"values": np.where(mask, numbers, 0).astype(np.float32), "mask": mask}
 
 
 def _fit(name: str, values: np.ndarray, kind: str | None) -> Column:

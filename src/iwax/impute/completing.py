@@ -15,8 +15,9 @@ from iwax.extras import check_installed
 from iwax.files import make_folder, write_whole
 from iwax.impute.columns import is_missing
 from iwax.impute.files import Sheet
-from iwax.impute.fitting import MOST_TABLES, FittedTable, TableImputation, fit_table
+from iwax.impute.fitting import MOST_TABLES, FittedTable, fit_table
 from iwax.impute.heldout import ColumnError, hide, measure
+from iwax.impute.result import TableImputation
 from iwax.impute.settings import Settings
 from iwax.progress import Progress
 

@@ -10,83 +10,25 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from iwax.checks import check_positive_integer
+from iwax.checks import check_positive_integer, is_number
 from iwax.data import hold_out
 from iwax.errors import IwaxError
 from iwax.impute.columns import CODED, COUNTS, Column, encode, fit_columns, is_missing
 from iwax.impute.imputation import RowImputations, imputation_batches
 from iwax.impute.model import TableModel
+from iwax.impute.result import TableImputation
 from iwax.impute.settings import Settings
 from iwax.impute.widening import widening
 from iwax.keys import stream
 from iwax.objectives import IWAE
 from iwax.training import fit
 
-__all__ = ["MOST_TABLES", "FittedTable", "TableImputation", "fit_table"]
+__all__ = ["MOST_TABLES", "FittedTable", "fit_table"]
 
 MOST_TABLES = 10_000  # drawn at once, of all rows
 INTERVAL_DRAWS = 200  # at least
 BEYOND = 5  # draws on either side of an interval: what lies outside is counted by as many
 Table = Sequence[np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class TableImputation:
-    """What was missing in a table, in its own values; lists have one array for each column.
-
-    Attributes:
-        names: of the columns.
-        completed: what was observed, and in place of what was not the mean given the observed values of the row (for
-            counts rounded, for "binary" and "categorical" the most probable value), (rows,) each; the median of the
-            draws where the mean of a "positive" column is above all of them, or no number that a float holds.
-        mc_error: standard error of those means from the finite number of samples, (rows,); NaN where observed, infinite
-            where a median stands. For "binary" and "categorical" that of the probability of the value.
-        lower, upper: quantiles of what is missing given what is observed, (rows,); the value where observed.
-        multiple: as many completed tables as were asked for, each with the missing values drawn.
-        log_likelihood: log p(x_obs) of each row in nats, a density of the values themselves, (rows,).
-        ess: effective samples of each row.
-        khat: Pareto k-hat of each row: above 0.7 what is said of the row rests on a few samples.
-    """
-
-    names: tuple[str, ...]
-    completed: list[np.ndarray]
-    mc_error: list[np.ndarray]
-    lower: list[np.ndarray]
-    upper: list[np.ndarray]
-    multiple: list[list[np.ndarray]]
-    log_likelihood: np.ndarray
-    ess: np.ndarray
-    khat: np.ndarray
-    incomplete: np.ndarray
-    """Which rows miss a value."""
-
-    @property
-    def advice(self) -> str | None:
-        """What to do where weights are bad or means rest on tails; None where neither is so."""
-        return " ".join(said for said in (self._of_weights, self.of_tails) if said) or None
-
-    @property
-    def of_tails(self) -> str | None:
-        """Which columns have medians in place of means, and what to do; None if none has."""
-        medians = {name: int(np.isinf(error).sum()) for name, error in zip(self.names, self.mc_error, strict=True)}
-        if not (found := ", ".join(f"{count:,} of {name!r}" for name, count in medians.items() if count)):
-            return None
-        return (
-            f"Medians stand in place of means that rest on a tail which no draw reaches, for missing values by column: "
-            f"{found}. Choose another kind for it, such as 'continuous', or constant spreads "
-            "(Imputer(constant_spreads=True))."
-        )
-
-    @property
-    def _of_weights(self) -> str | None:
-        with np.errstate(invalid="ignore"):
-            bad = np.mean(self.khat[self.incomplete] > 0.7) if self.incomplete.any() else 0.0
-        if not bad > 0:
-            return None
-        return (
-            f"Pareto k-hat is above 0.7 for {bad:.1%} of the rows with missing values: there imputations and their "
-            "errors rest on a few samples. Draw more samples, or train longer for a closer q(z | x)."
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,10 +66,11 @@ class FittedTable:
             on_batch: called with the number of rows done, now and then.
 
         Raises:
-            IwaxError: a level that no interval of draws has, or values that a column does not have.
+            IwaxError: a level that no interval of draws has, values that a column does not have, or that are so far
+                from those of training that no sample has a density.
         """
         check_positive_integer("multiple", multiple, least=0, most=MOST_TABLES)
-        if not 0 < level < 1:
+        if not (is_number(level) and 0 < level < 1):
             raise IwaxError(f"Expected level to lie between 0 and 1; got {level!r}.")
         needed = math.ceil(2 * BEYOND / (1 - level) - 1e-6)  # rounding of 1 - level
         if needed > MOST_TABLES:
@@ -142,8 +85,20 @@ class FittedTable:
             self.model, x, key, num_samples=num_samples, num_draws=draws, on_batch=on_batch
         ):
             own = {name: leaf[rows] for name, leaf in x.items()}
+            self._check_density(table, own, found, rows.start)
             parts.append(self._in_values([values[rows] for values in table], own, found, multiple, level))
-        return _joined(parts)
+        return TableImputation.joined(parts)
+
+    def _check_density(self, table: Table, x: dict[str, np.ndarray], found: RowImputations, start: int) -> None:
+        """Raises IwaxError for a row with missing values of whose samples none has a density: nothing weighs them."""
+        without_one = ~np.isfinite(found.log_likelihood) & ~x["mask"].all(axis=1)
+        for row in np.flatnonzero(without_one):
+            j = int(np.abs(x["values"][row]).argmax())
+            raise IwaxError(
+                f"Expected what row {start + row} shows to have a density under the model; got none, with "
+                f"{table[j][start + row]} in column {self.columns[j].name!r}. Make it missing if it is wrong, or train "
+                "on a table that has such values."
+            )
 
     def _in_values(
         self, table: Table, x: dict[str, np.ndarray], found: RowImputations, multiple: int, level: float
@@ -298,20 +253,6 @@ def _merged(values: np.ndarray, seen: np.ndarray, imputed: np.ndarray) -> np.nda
         merged[~seen] = imputed[~seen]
         return merged
     return np.where(seen, values, np.asarray(imputed, np.float64))
-
-
-def _joined(parts: list[TableImputation]) -> TableImputation:
-    def joined(name: str) -> Any:
-        values = [getattr(part, name) for part in parts]
-        if name == "multiple":
-            return [[np.concatenate(c) for c in zip(*tables, strict=True)] for tables in zip(*values, strict=True)]
-        if name == "names":
-            return values[0]
-        if isinstance(values[0], list):
-            return [np.concatenate(column) for column in zip(*values, strict=True)]
-        return np.concatenate(values)
-
-    return TableImputation(**{field.name: joined(field.name) for field in dataclasses.fields(TableImputation)})
 
 
 def observed(table: Table) -> np.ndarray:

@@ -35,6 +35,11 @@ class Frame:
         Raises:
             IwaxError: a column of dates, or of what is neither a number nor text nor a truth value.
         """
+        if hasattr(data, "collect"):
+            raise IwaxTypeError(
+                f"Expected a table to be an array (rows, columns) or a data frame of pandas or Polars; got a "
+                f"{type(data).__name__}. Give what its collect() returns."
+            )
         if hasattr(data, "columns") and hasattr(data, "__getitem__"):
             labels = list(data.columns)
             if repeated := next((label for i, label in enumerate(labels) if label in labels[:i]), None):

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from iwax.checks import is_number
 from iwax.errors import IwaxError
 from iwax.impute.columns import CODED
 from iwax.impute.fitting import FittedTable, Table, observed, without
@@ -49,7 +50,7 @@ def hide(table: Table, fraction: float, key: PRNGKeyArray) -> np.ndarray:
 
     In each column at least two values stay, and all that are the only one of their category.
     """
-    if not 0 <= fraction < 1:
+    if not (is_number(fraction) and 0 <= fraction < 1):
         raise IwaxError(f"Expected held_out to be at least 0 and below 1; got {fraction!r}.")
     seen = observed(table)
     uniform = np.asarray(jax.random.uniform(stream(key, "held-out values"), seen.shape))

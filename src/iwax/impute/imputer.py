@@ -1,5 +1,6 @@
 """`Imputer`: a scikit-learn estimator that fills what is missing in a table."""
 
+import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from iwax.checks import check_positive_integer
 from iwax.errors import IwaxError, NoticeWarning
 from iwax.extras import missing
-from iwax.impute.fitting import FittedTable, TableImputation, fit_table
+from iwax.impute.fitting import FittedTable, fit_table
 from iwax.impute.frames import Frame
 from iwax.impute.heldout import ColumnError, hide, measure
+from iwax.impute.result import TableImputation
 from iwax.impute.settings import Settings
 
 try:
@@ -91,11 +94,10 @@ class Imputer(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> "Imputer":
         """Train on the observed values of a table, (rows, columns)."""
+        check_positive_integer("num_samples", self.num_samples)  # of `transform`, which is after training
         frame = self._frame(X, reset=True)
         key = jax.random.key(self._seed())
-        names = ("kinds", "missingness", "latent_size", "constant_spreads", "train_samples", "epochs", "validation")
-        values = {name: getattr(self, name) for name in (*names, "batch_size", "learning_rate")}
-        settings = Settings(hidden_sizes=tuple(self.hidden_sizes), **values)
+        settings = Settings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)})
         hidden = hide(frame.table, self.held_out, key) if self.held_out else None
         self.fitted_: FittedTable = fit_table(frame.names, frame.table, settings, key, hidden=hidden)
         self.errors_: list[ColumnError] = []
@@ -172,7 +174,8 @@ class Imputer(TransformerMixin, BaseEstimator):
 
     def _frame(self, X: Any, *, reset: bool) -> Frame:
         """The columns of X, checked by scikit-learn as it checks all."""
-        frame = Frame.of(X) if hasattr(X, "columns") else None  # first, as what it refuses is told in one line
+        is_frame = hasattr(X, "collect") or hasattr(X, "columns")  # the first of which is a lazy one's
+        frame = Frame.of(X) if is_frame else None  # first, as what it refuses is told in one line
         checked = validate_data(
             self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1 + reset
         )

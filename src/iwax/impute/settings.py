@@ -2,11 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from iwax.checks import check_positive_integer
-from iwax.errors import IwaxError
+from iwax.checks import check_positive_integer, is_number
+from iwax.errors import IwaxError, IwaxTypeError
 from iwax.impute.columns import CODED
 from iwax.training import Recipe
 
@@ -45,7 +45,7 @@ class Settings:
     kinds: str | Mapping[str, str] | None = None
     missingness: str = "ignorable"
     latent_size: int = 10
-    hidden_sizes: tuple[int, ...] = (128, 128)
+    hidden_sizes: Sequence[int] = (128, 128)
     constant_spreads: bool | None = None
     train_samples: int | None = None
     epochs: int | None = None
@@ -57,9 +57,22 @@ class Settings:
         for name in ("latent_size", "train_samples", "batch_size", "epochs"):
             if getattr(self, name) is not None:
                 check_positive_integer(name, getattr(self, name))
-        if self.validation is not None and not 0 <= self.validation < 1:
+        if not isinstance(self.kinds, str | Mapping | None):
+            raise IwaxTypeError(
+                f"Expected kinds to be one kind for all columns, or kinds by name, such as {{'age': 'count'}}; got "
+                f"{self.kinds!r}."
+            )
+        if not hasattr(self.hidden_sizes, "__len__") or isinstance(self.hidden_sizes, str):
+            raise IwaxTypeError(
+                f"Expected hidden_sizes to be the widths of layers, such as (128, 128); got {self.hidden_sizes!r}."
+            )
+        for size in self.hidden_sizes:
+            check_positive_integer("each of hidden_sizes", size)
+        if self.constant_spreads not in (None, True, False):
+            raise IwaxError(f"Expected constant_spreads to be True, False or None; got {self.constant_spreads!r}.")
+        if self.validation is not None and not (is_number(self.validation) and 0 <= self.validation < 1):
             raise IwaxError(f"Expected validation to be at least 0 and below 1; got {self.validation!r}.")
-        if not 0 < self.learning_rate < math.inf:
+        if not (is_number(self.learning_rate) and 0 < self.learning_rate < math.inf):
             raise IwaxError(f"Expected learning_rate to be positive; got {self.learning_rate!r}.")
 
     @property
