@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 from PIL import Image
 
 from iwax.errors import IwaxError
@@ -52,3 +53,33 @@ def test_only_the_other_data_set_itself_is_judged_across(monkeypatch):
     assert across("mnist", "mnist-sample") is None  # which stands in for another
     assert across("mnist", None) is None
     assert across("tiny", "omniglot") is None
+
+
+def test_the_error_of_iwae_64_is_that_of_64_samples_whichever_k_comes_first(tmp_path):
+    rng = np.random.default_rng(0)
+    eight, sixty_four = rng.normal(size=9), 5 * rng.normal(size=9)
+    expected = np.std(sixty_four, ddof=1) / 3
+    kept = {"iwae": eight, "iwae_8": eight, "iwae_64": sixty_four}
+    for arrays, first, error in (
+        (kept, 8, expected),
+        ({"iwae": sixty_four, "iwae_64": sixty_four}, 64, expected),
+        ({"iwae": sixty_four}, None, expected),  # as former versions kept it, without its K
+        ({"iwae": eight}, 8, None),
+    ):
+        np.savez(tmp_path / "evaluation.npz", **arrays)
+        found = {"iwae_64": -9.0} | ({} if first is None else {"iwae_samples": first})
+        stated = recording._evaluation(RunFolder(tmp_path), found)["data_error"].get("iwae_64")
+        assert stated == (None if error is None else pytest.approx(error))
+
+
+def test_an_evaluation_that_is_not_finite_fails_its_checks_and_nothing_else(tmp_path):
+    """Its means are None, which cannot be compared with numbers."""
+    arrays = {"log_likelihood": np.array([-1.0, -2.0]), "iwae": np.array([-1.5, -2.5]), "elbo": np.array([-3.0, -4.0])}
+    status, means = {"state": "finished"}, {"log_p": -1.5, "iwae_64": -2.0, "elbo": -3.5}
+    np.savez(tmp_path / "evaluation.npz", **arrays)
+    assert all(recording._checks(RunFolder(tmp_path), means, status).values())
+    disordered = recording._checks(RunFolder(tmp_path), means | {"iwae_64": -1.0}, status)
+    assert [name for name, is_met in disordered.items() if not is_met] == ["elbo_below_iwae_64_below_log_p"]
+    np.savez(tmp_path / "evaluation.npz", **arrays | {"elbo": np.array([-3.0, -np.inf])})
+    lost = recording._checks(RunFolder(tmp_path), means | {"elbo": None}, status)
+    assert [name for name, is_met in lost.items() if not is_met] == ["finite", "elbo_below_iwae_64_below_log_p"]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
 import shutil
@@ -87,6 +88,10 @@ def test_the_list_says_what_a_run_was_judged_with(capsys):
         ([], "burda2016-fixed, rainforth2018, audit, speedrun, missing; got none."),
         (["dd243"], "got 'dd243'. Did you mean 'dd2434'?"),
         (["audit", "--scale", "shorter"], "Expected scale to be one of smoke, trial, short, full; got 'shorter'."),
+        (["audit", "--workers", "1"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--list", "--workers", "4", "--cores", "3"], "of an executor together with --executor NAME; got none."),
+        (["audit", "--list", "--executor", "local"], "Expected --list or --executor; got both."),
+        (["--verify", "--executor", "local"], "Expected --verify or --executor; got both."),
         (["audit", "--set", "epochs"], "Expected --set NAME=VALUE; got 'epochs'."),
         (["audit", "--set", "epoch=3"], "Did you mean 'epochs'?"),
         (["audit", "--set", "epochs=many"], "'many' is not a valid integer"),
@@ -271,6 +276,23 @@ def test_a_run_made_again_may_be_as_far_off_as_its_seeds_are_apart():
     assert verification._verdict(seeds[0], off, alone)["verdict"] == "differs"
     kept = verification._allowed(seeds[0], None, off)
     assert kept == pytest.approx(dict.fromkeys(off, judged))
+
+
+def test_a_number_that_is_not_finite_any_more_differs_and_nothing_known_is_said(tmp_path, monkeypatch):
+    """A record whose numbers are all null said `max() arg is an empty sequence`."""
+    record = made.record(RunConfig(objective="elbo"))
+    record.evaluation.update(test_hash="0", seed=0)
+    found = {"test_hash": "0", "log_p": None, "iwae_64": -90.0, "elbo": None, "neg_kl": -1.0}
+    monkeypatch.setattr(verification, "evaluate_run", lambda path, **options: found)
+    off = verification._judgement(record, tmp_path, None, None)
+    assert off == {"log_p": math.inf, "iwae_64": 1.0, "minus_kl": 0.0}
+    assert verification._verdict(record, off, dict.fromkeys(off, 2.0))["verdict"] == "differs"
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "step": 4, "bound": null}\n')
+    assert verification._curve(record, tmp_path) == {"training_bound": math.inf}
+    record.evaluation.update(values={"log_p": None})
+    none = verification._judgement(record, tmp_path, None, None)
+    with pytest.raises(IwaxError, match=f"Expected {record.id} to state a finite number to compare with; got none"):
+        verification._verdict(record, none, {})
 
 
 def test_another_version_of_iwax_is_no_excuse_for_other_bits():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from matplotlib.axes import Axes
 
 import iwax
 from in_process import run_command as run
@@ -67,6 +68,26 @@ def test_a_rerun_neither_trains_nor_measures(study):
     assert again == records
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert measure_run(out / "epochs-1", out, SETTINGS, data=tiny_data()) == records[1:]
+
+
+def test_every_stage_is_drawn_in_a_way_of_its_own_however_many_there_are(tmp_path, monkeypatch):
+    """From the eighth on they were left out of the picture without a word."""
+    snr = {group: {"snr": 1.0, "snr_error": 0.1} for group in ("generative", "inference")}
+    records = [
+        {
+            "point": {"epoch": epoch, "objective": "elbo", "num_replicates": 4},
+            "estimators": {"sticking-the-landing": snr},
+        }
+        for epoch in range(10)
+    ]
+    drawn, errorbar = [], Axes.errorbar
+    monkeypatch.setattr(
+        Axes, "errorbar", lambda *axis, **how: drawn.append((how["fmt"], how["color"])) or errorbar(*axis, **how)
+    )
+    figure(records, tmp_path / "snr.svg")
+    assert len(drawn) == 20
+    assert len(set(drawn)) == 10
+    assert all(f"epoch {epoch}" in (tmp_path / "snr.svg").read_text() for epoch in range(10))
 
 
 def test_a_run_is_measured_at_its_last_checkpoint_though_it_keeps_the_best(tmp_path, monkeypatch):

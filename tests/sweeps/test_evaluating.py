@@ -171,6 +171,12 @@ def test_runs_of_a_sweep_stand_beside_what_tells_them_apart(run, tmp_path, capsy
         (["--executor", "local", "--recompute"], "Expected --recompute or --executor; got both."),
         (["--executor", "local", "--all"], "Expected --all or --executor; got both."),
         (["--workers", "2"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--workers", "1"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--cores", "1"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--gpus", "1"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--time", "1"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--max-failures", "1"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--shards", "1"], "Expected the options of an executor together with --executor NAME; got none."),
         (["--executor", "lokal"], "Did you mean 'local'?"),
     ],
 )

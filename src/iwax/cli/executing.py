@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from iwax.console import ProgressBar, notices
 
-__all__ = ["EXECUTOR", "executor_of", "executor_options", "failed_lines", "watched"]
+__all__ = ["EXECUTOR", "check_no_executor", "executor_of", "executor_options", "failed_lines", "watched"]
 
 EXECUTOR = ("workers", "cores", "gpus", "address", "minutes")
 """What `executor_of` takes of a command's options, beside the executor's name."""
@@ -40,7 +41,7 @@ def executor_options(default: str | None) -> Callable[[Callable], Callable]:
         click.option(
             "--gpus",
             type=click.FloatRange(min=0),
-            help="GPUs of each task, such as 0.25 for a share; if left out 1 on a machine that has some, or else 0.",
+            help="GPUs of each task, such as 0.25 for a share; if left out 1 of `local` where there are some, else 0.",
         ),
         click.option("--address", help="Of a Ray cluster: auto or HOST:PORT; a new one here if left out."),
         click.option(
@@ -61,6 +62,13 @@ def executor_options(default: str | None) -> Callable[[Callable], Callable]:
         return command
 
     return decorate
+
+
+def check_no_executor(*others: str) -> None:
+    """Raises UsageError where options of an executor, or `others` that go with one, are given to a command without."""
+    source = click.get_current_context().get_parameter_source
+    if any(source(name) is ParameterSource.COMMANDLINE for name in (*EXECUTOR, "max_failures", *others)):
+        raise click.UsageError("Expected the options of an executor together with --executor NAME; got none.")
 
 
 def executor_of(folder: Path, options: dict[str, Any]) -> Any:

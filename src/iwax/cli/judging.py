@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from iwax.cli.executing import EXECUTOR, executor_options
+from iwax.cli.executing import EXECUTOR, check_no_executor, executor_options
 from iwax.cli.options import checkpoint_option, data_dir_option, iwae_samples_option, json_option, num_images_option
 from iwax.cli.parts import evaluate_by_executor
 from iwax.cli.seeds import evaluate_seeds
@@ -76,13 +76,11 @@ def evaluate(runs: tuple[Path | str, ...], as_json: bool, shards: int | None, **
         with brought(runs) as folders:
             evaluate_by_executor(folders, as_json, shards, options)
         return
-    for name in (*EXECUTOR, "max_failures"):
-        if options.pop(name) not in (None, 1) or shards is not None:
-            raise click.UsageError("Expected the options of an executor together with --executor NAME; got none.")
-    del options["executor"]
+    check_no_executor("shards")
+    own = {name: value for name, value in options.items() if name not in (*EXECUTOR, "executor", "max_failures")}
     with brought(runs) as folders:
         for run in folders:
-            _evaluate(run, as_json=as_json, **options)
+            _evaluate(run, as_json=as_json, **own)
 
 
 ALONE = {

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from iwax.cli.executing import executor_of, executor_options, failed_lines, watched
+from iwax.cli.executing import check_no_executor, executor_of, executor_options, failed_lines, watched
 from iwax.cli.options import data_dir_option, json_option
 from iwax.console import ProgressBar, notices, print_table
 from iwax.files import dumps
@@ -49,6 +49,11 @@ def reproduce(
 
     if study is not None:
         check_choice("STUDY", study, STUDIES)
+    alone = {"--verify": verify is not None, "--list": listing, "--export": exported is not None}
+    if options["executor"] is None:
+        check_no_executor()
+    elif asked := [flag for flag, is_asked in alone.items() if is_asked]:
+        raise click.UsageError(f"Expected {asked[0]} or --executor; got both.")
     if verify is not None:
         _verify(verify, as_json, options)
     elif listing:

@@ -205,7 +205,8 @@ def _one(name: str, by_name: Mapping[str, RunConfig], how: Reproduction) -> RunR
     keep_per_image(how.results, record, path / "evaluation.npz")
     write_whole(how.results / f"{id}.json", record.to_json())
     value = record.evaluation["values"]["log_p"]
-    return RunReport(name, "made", f"log p {value:.2f} nats, results/{id}.json")
+    shown = "not finite" if value is None else f"{value:.2f} nats"
+    return RunReport(name, "made", f"log p {shown}, results/{id}.json")
 
 
 def _is_finished(path: Path) -> bool:

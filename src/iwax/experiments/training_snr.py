@@ -47,6 +47,7 @@ from iwax.zoo import open_run
 __all__ = ["Settings", "estimators", "figure", "measure_run", "measure_training", "sizes", "table"]
 
 DOUBLY, PLAIN = "doubly-reparameterized", "reparameterized"
+MARKERS = "osD^vPX"
 SYMBOLS = {"generative": "theta", "inference": "phi"}
 
 
@@ -229,11 +230,13 @@ def figure(records: Sequence[dict[str, Any]], path: Path) -> None:
 
         left, right = np.ravel(axes)
         for axis, (group, symbol) in zip((left, right), SYMBOLS.items(), strict=True):
-            for i, (epoch, colour) in enumerate(zip(epochs, COLOURS, strict=False)):
+            for i, epoch in enumerate(epochs):
+                again, kind = divmod(i, len(COLOURS))  # a colour that comes again has another marker
                 snr, error = np.array([mean_snr(stages[epoch], group) for _, stages in found]).T
                 axis.errorbar(
                     snr, np.arange(len(found)), xerr=error,
-                    fmt="osD^vPX"[i], ms=4, color=colour, elinewidth=0.7, label=f"epoch {epoch}",
+                    fmt=MARKERS[(kind + again) % len(MARKERS)], ms=4, color=COLOURS[kind], elinewidth=0.7,
+                    label=f"epoch {epoch}",
                 )  # fmt: skip
             axis.set(xscale="log", xlabel=f"mean SNR of {symbol}", yticks=np.arange(len(found)), yticklabels=[])
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -242,4 +245,4 @@ def figure(records: Sequence[dict[str, Any]], path: Path) -> None:
             axis.invert_yaxis()
             axis.axvline(without_signal, color="black", linestyle=":", lw=1)
         left.set_yticklabels([label for label, _ in found])
-        right.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(epochs))
+        right.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=min(len(epochs), 4))

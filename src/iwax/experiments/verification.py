@@ -1,6 +1,7 @@
 """Makes a committed record again, as far as the time allows, and says plainly what was compared."""
 
 import dataclasses
+import math
 import random
 import tempfile
 from collections.abc import Callable
@@ -153,13 +154,19 @@ def _judgement(
         raise IwaxError(f"Expected the test images of {record.id}; got others (or other random numbers).")
     names = {"log_p": "log_p", "iwae_64": "iwae_64", "elbo": "elbo", "minus_kl": "neg_kl"}
     known = {name: value for name, value in wanted["values"].items() if name in names and value is not None}
-    return {name: found[names[name]] - value for name, value in known.items()}
+    return {name: _difference(found[names[name]], value) for name, value in known.items()}
+
+
+def _difference(ours: float | None, theirs: float) -> float:
+    """Of a number from one that is finite; infinite where ours is not, which files and summaries have as None."""
+    return math.inf if ours is None else ours - theirs
 
 
 def _curve(record: Record, path: Path) -> dict[str, float]:
     """The largest difference of a training bound, over the epochs that both have."""
     bounds = {r["epoch"]: r["bound"] for r in RunFolder(path).metrics()}
-    both = [bounds[epoch] - bound for epoch, bound in record.training["curve"] if epoch in bounds]
+    known = [(epoch, bound) for epoch, bound in record.training["curve"] if epoch in bounds and bound is not None]
+    both = [_difference(bounds[epoch], bound) for epoch, bound in known]
     return {"training_bound": max(both, key=abs)} if both else {}
 
 
@@ -203,6 +210,10 @@ def _range(seeds: list[Record], name: str) -> float:
 
 
 def _verdict(record: Record, differences: dict[str, float], allowed: dict[str, float]) -> dict[str, Any]:
+    if not differences:
+        raise IwaxError(
+            f"Expected {record.id} to state a finite number to compare with; got none. Name another record."
+        )
     others = _others(record)
     largest = max(map(abs, differences.values()))
     within = all(abs(difference) <= allowed[name] for name, difference in differences.items())
