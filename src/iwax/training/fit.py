@@ -104,10 +104,9 @@ def fit(
 
     Returns:
         The trained model and objective, the optimiser's state, and a record per epoch: epoch, step, mean bound in nats
-        (the generative network's, and with `Alternating` also the inference network's), with `early_samples` the
-        number of samples of that bound, learning rate unless
-        `optimizer` is a transformation, the KL weight and the validation numbers where there are any, and beta where
-        there is one.
+        (the generative network's, and with `Alternating` also the inference network's), samples (their number in that
+        bound, of a recipe with `early_samples`), learning rate unless `optimizer` is a transformation, the KL weight
+        and the validation numbers where there are any, and beta where there is one.
 
     Raises:
         NonFiniteLossError: the loss became NaN or infinite.

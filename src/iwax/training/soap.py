@@ -13,8 +13,9 @@ A weight matrix W (m, n) with gradient G_t:
 M rotates along with P and Q. V cannot, and where a basis has just rotated it may be far too small for M; so the entries
 are kept within -1 and 1. Those of what was never rotated are so in any case if beta1 = beta2, as M^ and V^ are then
 means of G~ and of G~^2 with the same weights. A side longer than `max_dimension` is not rotated, nor are vectors, such
-as biases; what is rotated on no side has Adam itself. Compared with the paper, C and D are updated only when the bases
-are.
+as biases, nor what has three axes or more, such as kernels of convolutions; what is rotated on no side has Adam itself.
+Compared with the paper, C and D are updated only when the bases are.
+
 For parameters of half precision all of this, the change included, is single precision.
 
 Reference: Vyas, Morwani, Zhao, Kwun, Shapira, Brandfonbrener, Janson and Kakade, "SOAP: Improving and Stabilizing

@@ -193,7 +193,7 @@ def in_chunks(trainer: Any, state: Any, total_steps: int, seconds: float | None 
     while int(state.step) < total_steps:
         started, first = time.monotonic(), int(state.step)
         state = trainer.advance(state, images, min(chunk, total_steps - first))
-        rate = (int(state.step) - first) / (time.monotonic() - started)
+        rate = (int(state.step) - first) / max(1e-9, time.monotonic() - started)  # of a coarse clock
         # At most twice as long as the last, since the first of all is mostly compilation.
         if seconds is not None:
             chunk = max(1, min(2 * chunk, int(seconds * rate)))
