@@ -106,12 +106,12 @@ def test_named_tuples_are_pytrees_and_plain_tuples_and_lists_are_not():
         (
             {"values": np.zeros((3, 2)), "mask": np.ones((4, 2))},
             {"binarize": "none"},
-            r"Expected every array of images to hold the same number of examples, at least one; got 4 in \[",
+            r"Expected every array of examples to hold the same number of examples, at least one; got 4 in \[",
         ),
         (
             {"values": np.full((3, 2), np.nan)},
             {"binarize": "none"},
-            r"Expected training examples\['values'\] to be finite; got 6 NaN",
+            r"Expected examples\['values'\] to be finite; got 6 NaN",
         ),
         (
             {"values": np.array(["a"])},

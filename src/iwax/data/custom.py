@@ -88,11 +88,8 @@ def load_own(
             "last: (N, height, width, channels). Transpose them if they come first.",
         ]
     if (count := len(parts["train"]) + len(parts["test"])) < FEW:
-        notices = [
-            *notices,
-            f"{count} examples of shape {shape} are few to train and judge a model. One image has "
-            "the shape (1, height, width).",
-        ]
+        of_images = "" if path.suffix.lower() in TABLES else " One image has the shape (1, height, width)."
+        notices = [*notices, f"{count} examples of shape {shape} are few to train and judge a model.{of_images}"]
     return Dataset(
         parts["train"],
         parts["test"],

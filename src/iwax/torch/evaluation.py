@@ -37,7 +37,8 @@ def evaluate(
 
     Arguments:
         log_weights: (batch, S) -> log-weights of S new samples of z for each example of the batch, (S, examples); a
-            function or a module, compiled and wrapped ones (DistributedDataParallel) among them.
+            function or a module, compiled and wrapped ones (DistributedDataParallel) among them. Where a batch has S
+            examples it is asked once more, for S + 1 samples that are not counted: the axes may be in the wrong order.
         loader: an iterable of batches in a fixed order, as a DataLoader without shuffling is, each passed on as it is;
             or a tensor of examples (N, *event).
         num_samples: k, cut down to a multiple of the block sizes, so that every number is from the same samples.
