@@ -294,7 +294,6 @@ def test_a_damaged_run_is_called_damaged(tmp_path, file):
 
 FAULTS_RAISED = {  # (file, exception): raised for iwax's own mistakes, or caught where they are raised
     ("files.py", "TypeError"),
-    ("keys.py", "ValueError"),
 }
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from iwax.checks import check_choice
-from iwax.data import Dataset
+from iwax.data import Dataset, rule_again
 from iwax.errors import IwaxError
 from iwax.files import make_folder, read_json
 from iwax.keys import EvaluationKeys
@@ -228,8 +228,7 @@ def _judged_again(
     """The evaluation of another model on the same images, with the same random numbers."""
     from iwax.evaluation import evaluate
 
-    x, rule = run.test_images(judged["seed"], judged["num_examples"]), run.resolved.test_binarize
-    rule = "fixed" if rule == "threshold" else rule  # images of 0 and 1 stay as they are
+    x, rule = run.test_images(judged["seed"], judged["num_examples"]), rule_again(run.resolved.test_binarize)
     key, num_samples = EvaluationKeys.of_seed(judged["seed"]).key, judged["num_samples"]
     return evaluate(model, x, key, num_samples=num_samples, binarize=rule, on_batch=on_batch).summary()
 

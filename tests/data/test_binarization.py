@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from iwax.data import BINARIZATIONS, binarize, intensities, test_set_hash
+from iwax.data import BINARIZATIONS, binarize, intensities, rule_again, test_set_hash
 
 DRAWS = 20_000
 LEVELS = np.repeat(np.arange(256, dtype=np.uint8)[:, None], DRAWS, axis=1)
@@ -140,3 +140,11 @@ def test_hash_of_a_test_set():
     assert test_set_hash(1 - images) != test_set_hash(images)
     grey = images / 2
     assert test_set_hash(grey) == hashlib.sha256(grey.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("rule", BINARIZATIONS)
+def test_what_was_binarised_once_stays_as_it_is_by_the_rule_for_a_second_time(rule):
+    once = binarize(np.array([0, 1, 7, 128, 200, 255], np.uint8), rule, jax.random.key(0))
+    again = binarize(once, rule_again(rule), jax.random.key(1))
+    np.testing.assert_array_equal(again, once)
+    assert again.dtype == once.dtype

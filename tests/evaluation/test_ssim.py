@@ -296,9 +296,21 @@ def test_images_are_those_of_evaluate(run):
         first_examples(data, rule, seed=3, count=13)
 
 
+def test_ssim_of_data_of_the_same_name_elsewhere_is_not_written_over(run, tmp_path):
+    for i, place in enumerate((tmp_path / "a", tmp_path / "b")):
+        place.mkdir()
+        np.save(place / "faces.npy", tiny_data(seed=i).train)
+    options = {"setting": "pytorch_ssim", "num_images": 2, "data": tiny_data()}
+    ssim_run(run, dataset=str(tmp_path / "a" / "faces.npy"), **options)
+    before = (run / "ssim-faces.json").read_bytes()
+    with pytest.raises(ValueError, match=r"ssim-faces\.json in .* to be of .*b.faces\.npy; it is of .*a.faces"):
+        ssim_run(run, dataset=str(tmp_path / "b" / "faces.npy"), **options)
+    assert (run / "ssim-faces.json").read_bytes() == before
+
+
 def test_ssim_run_refuses(run, tmp_path):
     np.save(tmp_path / "larger.npy", np.linspace(0, 1, 500, dtype=np.float32).reshape(20, 5, 5))
-    with pytest.raises(ValueError, match=r"Expected dataset to have images of 16 pixels, as tiny.*with 25"):
+    with pytest.raises(ValueError, match=r"dataset to have examples of shape \(4, 4\), as the run .*with \(5, 5\)"):
         ssim_run(run, setting="pytorch_ssim", dataset=str(tmp_path / "larger.npy"), data=tiny_data())
     with pytest.raises(ValueError, match="Expected window to be at most the shorter side of the images, 4; got 11"):
         ssim_run(run, setting="wang", data=tiny_data())

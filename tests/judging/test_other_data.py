@@ -117,7 +117,7 @@ def test_results_of_a_model_that_is_no_run_are_printed_and_not_kept_in_the_packa
     judged = ("evaluate", "one-layer-iwae-50", "--num-samples", 64, "--num-images", 2, "--dataset", "digits.npy")
     status, out, err = command(capsys, *judged)
     assert status == 0
-    assert "one-layer-iwae-50: 2 test images" in out
+    assert "one-layer-iwae-50: 2 test examples" in out
     assert "results are not kept" in " ".join(err.split())
     assert [path.name for path in tmp_path.iterdir()] == ["digits.npy"]
     assert command(capsys, *judged, "--out", "kept")[0] == 0

@@ -11,11 +11,13 @@ from in_process import run_command
 from iwax.runs import cohort_session, session
 from iwax.runs import folder as runs
 from iwax.runs.checkpoint import read_checkpoint
-from iwax.runs.cohorts import COHORT, new_cohort, resume_cohort, seeds
+from iwax.runs.cohorts import COHORT, _check_alike, new_cohort, resume_cohort, seeds
 from iwax.runs.folder import RunFolder
 from iwax.runs.launch import new_run, resume_run
 from iwax.runs.listing import list_runs
 from iwax.runs.loading import load_run
+from iwax.runs.resolution import resolve
+from iwax.training.cohort import _numbers
 from iwax.training.fit import NonFiniteLossError
 from tiny import tiny_config, tiny_data
 
@@ -195,6 +197,20 @@ def test_runs_that_cannot_share_a_program_are_refused(tmp_path, fields, message)
     with pytest.raises(ValueError, match=r"Expected the runs of a cohort to differ in seed, .* only; got .*" + message):
         new_cohort(configs, tmp_path / "runs", data=DATA)
     assert not (tmp_path / "runs").exists()
+
+
+def test_runs_may_differ_in_their_learning_rate_which_is_that_of_their_stages_but_not_of_a_cosine():
+    slow, fast, cosine = (
+        resolve(dataclasses.replace(BASE, learning_rate=rate, **more))
+        for rate, more in ((5e-4, {}), (2e-3, {}), (2e-3, {"decay": "cosine"}))
+    )
+    _check_alike({"a": slow.config, "b": fast.config})
+    rates, lengths = _numbers([slow.recipe, fast.recipe])["stages"][0]
+    np.testing.assert_allclose(rates, [5e-4, 2e-3])
+    assert lengths.tolist() == [3, 3]
+    other = dataclasses.replace(cosine.config, learning_rate=1e-3)
+    with pytest.raises(ValueError, match=r"which differ in learning_rate: 0\.002 -> 0\.001"):
+        _check_alike({"a": cosine.config, "b": other})
 
 
 def test_what_else_is_refused(tmp_path, undisturbed):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from iwax.cli.sweeping import sweep
 from iwax.errors import IwaxError
 from iwax.sweeps import BUSY, Task, hardware, planning, process
-from iwax.sweeps.executors import local, slurm
+from iwax.sweeps.executors import local, make_executor, slurm
 from iwax.sweeps.lease import holder, lease
 from iwax.sweeps.process import environment_of, interrupt, run_process, start_process
 
@@ -212,3 +213,14 @@ def test_a_planner_that_was_killed_is_one_line_and_no_fault(monkeypatch):
     monkeypatch.setattr(planning.subprocess, "run", run)
     with pytest.raises(IwaxError, match=r"it was killed by signal 9, as where memory is full\. Give the command again"):
         planning.ask("iwax.sweeps.planning", {})
+
+
+def test_gpus_left_out_are_those_that_the_help_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    local, ray, slurm = (make_executor(name, tmp_path) for name in ("local", "ray", "slurm"))
+    assert (local._resources["gpus"], ray._gpus, slurm._resources["gpus"]) == (1, 0, 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert make_executor("local", tmp_path)._resources["gpus"] == 0
+    (gpus,) = (option for option in sweep.params if option.name == "gpus")
+    assert "if left out 1 of `local` where there are some, else 0" in gpus.help

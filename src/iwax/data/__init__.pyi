@@ -4,6 +4,7 @@ from .adapters import numbers_of as numbers_of
 from .binarization import as_they_are as as_they_are
 from .binarization import binarize as binarize
 from .binarization import intensities as intensities
+from .binarization import rule_again as rule_again
 from .binarization import test_set_hash as test_set_hash
 from .cache import cache_folder as cache_folder
 from .catalog import DATASETS as DATASETS

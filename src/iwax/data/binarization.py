@@ -83,6 +83,16 @@ def binarize(
     )
 
 
+def rule_again(rule: str) -> str:
+    """The rule of `binarize` by which examples that were binarised by `rule` stay as they are.
+
+    >>> rule_again("threshold"), rule_again("intensities")
+    ('fixed', 'intensities')
+    """
+    check_rule(rule)
+    return rule if rule in ("intensities", "none") else "fixed"
+
+
 def test_set_hash(images: PyTree) -> str:
     """SHA-256 of test images as evaluated: of the packed bits if all are 0 or 1, else of the values in float32.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from iwax.checks import LARGEST, check_choice, check_positive_integer
-from iwax.data import Dataset, as_array, positions
+from iwax.data import Dataset, as_array, positions, rule_again
 from iwax.errors import IwaxError
 from iwax.evaluation import encode, first_examples, sample_images, sample_values, shown
 from iwax.files import write_whole
@@ -62,7 +62,7 @@ def encode_run(
     judged, rule = judged_data(run, dataset, data_dir), run.resolved.test_binarize
     examples = judged if part == "test" else dataclasses.replace(judged, test=as_array(judged.train))
     x = first_examples(examples, rule, seed=seed, count=num_images)
-    codes = encode(run.model, x, EvaluationKeys.of_seed(seed).key, binarize=_again(rule), num_samples=num_samples)
+    codes = encode(run.model, x, EvaluationKeys.of_seed(seed).key, binarize=rule_again(rule), num_samples=num_samples)
     index = positions(judged.split, _counts(judged), part)[: len(x)]
     arrays = codes.to_numpy() | {"index": index}
     buffer = io.BytesIO()
@@ -125,11 +125,6 @@ def check_suffix(out: str | Path, suffix: str) -> None:
     """Raises ValueError unless a file has the suffix of what is written to it."""
     if Path(out).suffix != suffix:
         raise IwaxError(f"Expected out to be a file of the suffix {suffix}; got {out}. Name one.")
-
-
-def _again(rule: str) -> str:
-    """The rule that leaves examples as they are that were binarised by `rule` already."""
-    return "none" if rule in ("none", "intensities") else "fixed"
 
 
 def _counts(data: Dataset) -> dict[str, int]:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from iwax import zoo
-from iwax.data import Dataset
+from iwax.data import Dataset, rule_again
 from iwax.errors import IwaxError, MissingExtraError
 from iwax.evaluation import Comparison, Evaluation, compare_evaluations, evaluate
 from iwax.files import make_folder
 from iwax.judging.evaluate import evaluate_run
 from iwax.judging.weights import judge_weights, read_evaluation
+from iwax.keys import EvaluationKeys
 from iwax.numpy_files import open_archive
 from iwax.runs import CONFIG, ENVIRONMENT, SUFFIX, LoadedRun, RunFolder, find_runs, is_on_hub
 
@@ -199,9 +198,9 @@ def _holds_evaluation(path: Path) -> bool:
 def _judge_trained(run: LoadedRun, given: dict[str, Any]) -> Evaluation:
     """A model that is no run on the test images of its data set, binarised as `iwax evaluate` does."""
     seed = given.get("seed", 0)
-    x, rule = run.test_images(seed, given.get("num_images")), run.resolved.test_binarize
-    rule = "fixed" if rule == "threshold" else rule  # images of 0 and 1 stay as they are
-    return evaluate(run.model, x, jax.random.key(seed), num_samples=given.get("num_samples", SAMPLES), binarize=rule)
+    x, rule = run.test_images(seed, given.get("num_images")), rule_again(run.resolved.test_binarize)
+    key = EvaluationKeys.of_seed(seed).key
+    return evaluate(run.model, x, key, num_samples=given.get("num_samples", SAMPLES), binarize=rule)
 
 
 def _name(source: Any, place: int) -> str:

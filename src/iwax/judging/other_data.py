@@ -14,7 +14,7 @@ from iwax.evaluation import is_discrete, standard_error
 from iwax.models import is_own
 from iwax.runs import JUDGED, PARTIAL, LoadedRun, load_data
 
-__all__ = ["ResultFiles", "in_bits", "judged_data", "results_of"]
+__all__ = ["ResultFiles", "in_bits", "judged_data", "name_beside", "results_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +50,29 @@ def results_of(run: LoadedRun, judged: Dataset) -> ResultFiles:
     """Where the evaluation on some data goes: that of others than the run's own is named after them.
 
     Raises:
-        ValueError: the names are taken by an evaluation on data of the same name elsewhere.
+        ValueError: as `name_beside`.
     """
     if judged is run.__dict__.get("data"):
         return ResultFiles()
-    name = f"evaluation-{judged.name if judged.name in DATASETS else Path(judged.name).stem}"
+    name = name_beside("evaluation", run, judged)
+    about = {"dataset": judged.name, "trained_on": run.config.dataset}
+    return ResultFiles(f"{name}.json", f"{name}.npz", f"{name}.partial", about)
+
+
+def name_beside(result: str, run: LoadedRun, judged: Dataset) -> str:
+    """What a result on other data than the run's own is called, without a suffix: it is named after them.
+
+    Raises:
+        ValueError: the name is taken by a result on data of the same name elsewhere.
+    """
+    name = f"{result}-{judged.name if judged.name in DATASETS else Path(judged.name).stem}"
     there = run.folder.json(f"{name}.json").get("dataset", judged.name)
     if there != judged.name:
         raise IwaxError(
             f"Expected {name}.json in {run.folder.path} to be of {judged.name}; it is of {there}. Move it away, or "
             "rename the data."
         )
-    about = {"dataset": judged.name, "trained_on": run.config.dataset}
-    return ResultFiles(f"{name}.json", f"{name}.npz", f"{name}.partial", about)
+    return name
 
 
 def in_bits(run: LoadedRun, judged: Dataset, x: np.ndarray, log_p: np.ndarray) -> dict[str, Any]:

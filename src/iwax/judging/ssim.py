@@ -8,13 +8,13 @@ import numpy as np
 
 from iwax.checks import check_choice
 from iwax.data import Dataset, channels_last
-from iwax.errors import IwaxError
 from iwax.evaluation import RULES, first_examples, get_setting, range_of, reconstruct, shown, ssim, standard_error
 from iwax.extras import beside_numbers, check_installed
 from iwax.figures import about, image_rows, image_shape
 from iwax.files import make_folder
+from iwax.judging.other_data import judged_data, name_beside
 from iwax.keys import EvaluationKeys
-from iwax.runs import LoadedRun, RunFolder, load_data
+from iwax.runs import LoadedRun, RunFolder
 from iwax.zoo import open_run
 
 __all__ = ["ssim_run"]
@@ -54,7 +54,7 @@ def ssim_run(
         data: the run's own data set, if it is loaded already.
 
     Raises:
-        ValueError: no run, an unknown name, or images of another size than the model's.
+        ValueError: no run, an unknown name, images of another shape than the run's, or a name that is taken.
         MissingExtraError: scikit-image is not installed.
     """
     check_installed("skimage", "SSIM")
@@ -65,8 +65,8 @@ def ssim_run(
     check_choice("reconstruction", rule, RULES)
     run = open_run(run, data_dir=data_dir, data=data)
     own, binarized = run.data, run.resolved.test_binarize
-    other = own if dataset in (None, own.name) else load_data(run.config, data_dir, dataset=dataset)
-    _check_size(own, other)
+    other = own if dataset in (None, own.name) else judged_data(run, dataset, data_dir)
+    name = "ssim" if other.name == own.name else name_beside("ssim", run, other)
     x = first_examples(other, binarized, seed=seed, count=num_images)
     shape = (len(x), *_image_shape(other))
     images = channels_last(x.reshape(shape))
@@ -92,19 +92,19 @@ def ssim_run(
     if (what := shown(run.model, x)) != "mean":  # of p(x | z), which has none then
         summary["shown"] = what
     with about(summary["made_from"]):
-        _write(run.folder, summary, images, decoded, values, (low, high))
+        _write(run.folder, name, summary, images, decoded, values, (low, high))
     return summary
 
 
 def _write(
     folder: RunFolder,
+    name: str,
     summary: dict[str, Any],
     images: np.ndarray,
     decoded: np.ndarray,
     values: np.ndarray,
     shades: tuple[float, float],
 ) -> None:
-    name = "ssim" if summary["dataset"] == summary["trained_on"] else f"ssim-{Path(summary['dataset']).stem}"
     folder.write_json(f"{name}.json", summary)
     make_folder(folder.path / "figures")
     rows = {"test": images[:SHOWN], "decoded": decoded[:SHOWN]}
@@ -113,15 +113,6 @@ def _write(
     title = f"Test images of {images_of} and their reconstructions; below, the SSIM of each pair (1: equal)."
     with beside_numbers(f"figures/{name}.png"):
         image_rows(rows, folder.path / "figures" / f"{name}.png", shades=shades, captions=captions, title=title)
-
-
-def _check_size(own: Dataset, other: Dataset) -> None:
-    sizes = [int(np.prod(data.test.shape[1:])) for data in (own, other)]
-    if sizes[0] != sizes[1]:
-        raise IwaxError(
-            f"Expected dataset to have images of {sizes[0]} pixels, as {own.name}, on which the run was trained; got "
-            f"{other.name} with {sizes[1]}."
-        )
 
 
 def _image_shape(data: Dataset) -> tuple[int, ...]:

@@ -32,6 +32,9 @@ from iwax.training import VARYING, NonFiniteLossError, TrainState
 
 __all__ = ["new_cohort", "resume_cohort", "seeds"]
 
+RATES = ("stages", "learning_rate", "schedule_scale")
+"""Fields that decide the rates of a run's steps."""
+
 
 def seeds(config: RunConfig, count: int) -> dict[str, RunConfig]:
     """A configuration with `count` seeds, its own first, by name.
@@ -205,7 +208,7 @@ def _check_alike(configs: Mapping[str, RunConfig]) -> None:
     rows = {name: dataclasses.asdict(config) for name, config in configs.items()}
     for row in rows.values():
         for field in VARYING:
-            if row["decay"] != "cosine" or field not in ("stages", "schedule_scale"):  # its length is the program's
+            if row["decay"] != "cosine" or field not in RATES:  # its rates and length are the program's
                 del row[field]
     (first, began), *others = rows.items()
     for name, row in others:

@@ -29,7 +29,7 @@ from iwax.training.trainer import Trainer, in_chunks
 __all__ = ["VARYING", "Cohort", "CohortState"]
 
 ARRAYS = tuple(option.name for option in every_option(OBJECTIVES).values() if option.is_array)  # beta, alpha
-VARYING = ("seed", *ARRAYS, "protocol", "stages", "schedule_scale", "beta1", "beta2", "epsilon")
+VARYING = ("seed", *ARRAYS, "protocol", "stages", "learning_rate", "schedule_scale", "beta1", "beta2", "epsilon")
 """Fields of RunConfig in which the runs of a cohort may differ; of the recipe this is but the name."""
 ALL, EACH = PartitionSpec(), PartitionSpec("runs")
 

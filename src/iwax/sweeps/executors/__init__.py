@@ -51,7 +51,7 @@ def make_executor(
         name: "local", "ray" or "slurm".
         folder: for what the engine keeps of its own.
         workers: tasks at a time; as many as there is room for if left out.
-        cores, gpus: of each task.
+        cores, gpus: of each task; GPUs left out are 1 of "local" where the machine has some, else 0.
         address: of a Ray cluster.
         minutes: of each Slurm job.
 
