@@ -87,6 +87,16 @@ def test_a_table_that_misses_nothing_is_said_to(tmp_path, capsys, monkeypatch):
     assert "Expected whole.csv to miss a value (an empty cell, NA, NaN, null or ?)" in capsys.readouterr().err
 
 
+def test_a_column_named_as_the_number_of_completed_tables_is_refused_before_anything_is_trained(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("a,imputation\n1,2\n,3.5\n4,1\n")
+    monkeypatch.setattr("iwax.impute.completing.fit_table", None)
+    assert run(["impute", "t.csv", "--out", "done.csv", "--multiple", "2"]) == 2
+    assert "Expected no column to be called 'imputation'" in capsys.readouterr().err
+
+
 def test_parquet_without_its_library_is_one_line_before_anything_is_trained(table, capsys, monkeypatch):
     monkeypatch.chdir(table.parent)
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -70,6 +70,7 @@ def test_the_density_of_values_is_that_of_numbers_times_the_jacobian():
         ([NAN, NAN], None, "Expected column 'v' to hold a value; got none, all are missing. Drop it."),
         ([3.0, 3.0, NAN], None, "Expected column 'v' to hold at least two values; got only 3. Drop it."),
         ([3.0, np.inf], None, "Expected column 'v' to be finite or NaN; got an infinity"),
+        ([1e200, -1e200, 2.5], None, r"to have a finite variance; got 1e\+200. Rescale it"),
         ([3.0, -1.0], "count", "of kind 'count' to hold integers from 0 on; got -1. Choose another kind"),
         ([3.0, -1.0], "positive", "of kind 'positive' to hold positive numbers; got -1"),
         ([3.0, 1.0, 2.0], "binary", "to hold two values for kind 'binary'; got 3"),

@@ -162,7 +162,11 @@ def _fit(name: str, values: np.ndarray, kind: str | None) -> Column:
     if numbers.min() == numbers.max():
         raise IwaxError(f"Expected column {name!r} to hold at least two values; got only {numbers[0]:g}. Drop it.")
     scaled = np.log1p(numbers) if kind in COUNTS else np.log(numbers) if kind == "positive" else numbers
-    return Column(name, kind, float(scaled.mean()), float(scaled.std()) or 1.0)
+    with np.errstate(over="ignore"):
+        shift, scale = float(scaled.mean()), float(scaled.std()) or 1.0
+    if not np.isfinite([shift, scale]).all():
+        raise IwaxError(f"Expected column {name!r} to have a finite variance; got {numbers.max():g}. Rescale it.")
+    return Column(name, kind, shift, scale)
 
 
 def _inferred(name: str, known: np.ndarray) -> str:

@@ -238,11 +238,9 @@ def _within_reach(
     The mean of a log-normal value grows with exp(variance / 2): with large spreads it is that of values that are never
     seen, and averaging over z makes it larger still. Pareto k-hat judges w, and not w m.
     """
-    if column.kind in CODED:
+    if column.kind != "positive":
         return mean, error
-    beyond = ~np.isfinite(mean) | ~np.isfinite(error)
-    if column.kind == "positive":
-        beyond |= mean > column.decode(draws.max(axis=1))
+    beyond = (mean > column.decode(draws.max(axis=1))) | ~np.isfinite(error)
     return np.where(beyond, column.decode(np.median(draws, axis=1)), mean), np.where(beyond, np.inf, error)
 
 

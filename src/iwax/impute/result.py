@@ -51,8 +51,7 @@ class TableImputation:
             return None
         return (
             f"Medians stand in place of means that rest on a tail which no draw reaches, for missing values by column: "
-            f"{found}. Choose another kind for it, such as 'continuous', or constant spreads "
-            "(Imputer(constant_spreads=True))."
+            f"{found}. Choose another kind, such as 'continuous', or Imputer(constant_spreads=True)."
         )
 
     @property
