@@ -19,7 +19,7 @@ from iwax.judging.partial import partial_evaluation
 SOURCE = Path(__file__).parents[1] / "src" / "iwax"
 ELSEWHERE = {  # what may open a file to write, and why
     "files.py": "it is the writer",
-    "runs/folder.py": "the lock",
+    "runs/lock.py": "a lock",
     "judging/partial.py": "appended to while it is locked",
     "runs/hub.py": "a temporary folder that is sent away",
     "sweeps/process.py": "the log of a process, which that writes",
