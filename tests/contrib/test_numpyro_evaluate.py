@@ -219,6 +219,10 @@ def test_what_has_no_weight_is_refused_by_name():
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(local_model, local_guide, {}, X, key=KEY, **options)
+    with pytest.raises(
+        ValueError, match="Expected chunk_size to be an integer of at least 1; got 0"
+    ):  # it went on forever
+        posterior_sample(local_model, local_guide, {"slope": 0.5}, X, key=KEY, chunk_size=0)
 
     def impossible(x):
         with numpyro.plate("data", len(x)):

@@ -151,6 +151,7 @@ def posterior_sample(
     True
     """
     check_positive_integer("num_draws", num_draws)
+    check_positive_integer("chunk_size", chunk_size)
     num_samples = samples_in_blocks(num_samples, (64,))
     program, inputs = Program(model, guide), (params, args, kwargs)
     sites = _read_sites(program, key, inputs, joint)
