@@ -57,6 +57,29 @@ def test_data_of_another_shape_or_of_a_name_that_is_taken_are_refused(run, tmp_p
         evaluate_run(run, dataset=tmp_path / "unlike.npy", **OPTIONS)
 
 
+def write_table(path, names, values):
+    path.write_text("\n".join([",".join(names), *(",".join(f"{v:.6f}" for v in row) for row in values)]) + "\n")
+
+
+def test_columns_of_another_table_are_those_of_the_run_s_by_name(tmp_path):
+    """They were taken by position, whatever their headers said."""
+    values = np.random.default_rng(0).normal(size=(40, 3)) * [1.0, 5.0, 20.0]
+    write_table(tmp_path / "own.csv", "abc", values)
+    write_table(tmp_path / "same.csv", "abc", values[::-1])
+    write_table(tmp_path / "turned.csv", "cab", values[::-1, [2, 0, 1]])
+    write_table(tmp_path / "strange.csv", "abd", values[::-1])
+    config = tiny_config(dataset=str(tmp_path / "own.csv"), epochs=1, likelihood="gaussian", binarize="none")
+    run = new_run(config, tmp_path / "run", command=[]).path
+    assert json.loads((run / "environment.json").read_text())["columns"] == ["a", "b", "c"]
+    same, turned = (evaluate_run(run, dataset=tmp_path / f"{name}.csv", **OPTIONS) for name in ("same", "turned"))
+    assert same["log_p"] == turned["log_p"]
+    assert same["test_hash"] == turned["test_hash"]
+    with pytest.raises(
+        ValueError, match=r"Expected the run's data and .*strange.csv to have columns of the same names"
+    ):
+        evaluate_run(run, dataset=tmp_path / "strange.csv", **OPTIONS)
+
+
 def test_a_new_run_in_the_folder_takes_evaluations_on_other_data_away(run, tmp_path):
     (tmp_path / "run").mkdir()
     folder = RunFolder(tmp_path / "run")

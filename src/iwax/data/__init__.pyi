@@ -25,6 +25,7 @@ from .payload import ChecksumError as ChecksumError
 from .pictures import BACKGROUNDS as BACKGROUNDS
 from .pictures import channels_last as channels_last
 from .splits import positions as positions
+from .table_parts import column_order as column_order
 from .trees import as_examples as as_examples
 from .trees import check_examples as check_examples
 from .trees import is_tree as is_tree

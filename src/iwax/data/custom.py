@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +28,13 @@ COLOURS = (1, 3, 4)  # how many channels an image has
 FEW = 10  # examples, of which it is said how many there are
 KINDS = f"a file of {', '.join(FILES)} or IDX, or a folder of images"
 
-Read = tuple[dict[str, np.ndarray], list[str]]
-"""The arrays that were read, by part, and what must be said of how."""
+
+class Read(NamedTuple):
+    """The arrays that were read, by part, what must be said of how, and the names of a table's columns."""
+
+    arrays: dict[str, np.ndarray]
+    notices: list[str]
+    columns: list[str] | None = None
 
 
 def is_path(name: str | os.PathLike[str]) -> bool:
@@ -69,7 +75,7 @@ def load_own(
     if background is not None:
         check_choice("background", background, BACKGROUNDS)
     path = Path(os.path.abspath(path))
-    found, notices = _read(path, _names(columns), background)
+    found, notices, names = _read(path, _names(columns), background)
     if grey:
         found = {name: made_grey(array) for name, array in found.items()}
     parts = {name: _checked(array, name, path) for name, array in found.items()}
@@ -99,6 +105,7 @@ def load_own(
         f"{'folder' if path.is_dir() else 'file'} {path}",
         " ".join(notices) or None,
         validation=parts.get("validation"),
+        columns=None if names is None else tuple(names),
     )
 
 
@@ -120,21 +127,21 @@ def _read(path: Path, columns: list[str] | None, background: str | None) -> Read
             return _read_files(parts, columns)
     if path.suffix.lower() in TABLES and path.is_file():
         table = read_table(path, columns)
-        return {WHOLE: table.values}, table.notices
+        return Read({WHOLE: table.values}, table.notices, table.names)
     if columns is not None:
         raise IwaxError(
             f"Expected columns with a table only, {' or '.join(TABLES)}; got {','.join(columns)} for {path}."
         )
     if path.suffix.lower() == ".npy" and path.is_file():
-        return {WHOLE: read_npy(path)}, []
+        return Read({WHOLE: read_npy(path)}, [])
     if path.suffix.lower() == ".npz" and path.is_file():
-        return read_npz(path)
+        return Read(*read_npz(path))
     packed = find_idx(path) if path.exists() else None
     if packed is not None:
-        return {part: read_idx(file) for part, file in packed.items()}, []
+        return Read({part: read_idx(file) for part, file in packed.items()}, [])
     if path.is_dir():
         _check_no_files(path)
-        return read_folder(path, background)
+        return Read(*read_folder(path, background))
     if path.exists():
         raise IwaxError(f"Expected dataset to be {KINDS}; got {path}, which is none.")
     near = nearest(path.name, names_beside(path), otherwise="")
@@ -144,9 +151,10 @@ def _read(path: Path, columns: list[str] | None, background: str | None) -> Read
 def _read_files(parts: dict[str, Path], columns: list[str] | None) -> Read:
     """A file for each part, such as train.npy and test.npy, or train.csv and test.csv."""
     if all(file.suffix.lower() in TABLES for file in parts.values()):
-        return read_table_parts({part: parts[part] for part in sorted(parts, key="train".__ne__)}, columns)
+        return Read(*read_table_parts({part: parts[part] for part in sorted(parts, key="train".__ne__)}, columns))
     read = {part: _read(file, columns, None) for part, file in parts.items()}
-    return {part: found[WHOLE] for part, (found, _) in read.items()}, [n for _, said in read.values() for n in said]
+    notices = [notice for one in read.values() for notice in one.notices]
+    return Read({part: one.arrays[WHOLE] for part, one in read.items()}, notices)
 
 
 def _check_no_files(folder: Path) -> None:

@@ -22,6 +22,7 @@ class Dataset:
     `split` is a string that `load` accepts back; `checksums` maps what was verified to its SHA-256 and does
     not depend on the source; `tried` says what came of each source before `source`; `notice` must be shown.
     `validation` are further examples of the same shape, where the files hold them apart: neither trained nor tested on.
+    `columns` are the names of those of a table, where its file has names.
 
     >>> from iwax.data import load
     >>> print(load("mnist-sample"))
@@ -38,6 +39,7 @@ class Dataset:
     notice: str | None = None
     tried: tuple[str, ...] = ()
     validation: np.ndarray | None = None
+    columns: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         counts = [f"{len(self.train):,} training"]

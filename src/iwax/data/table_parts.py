@@ -13,8 +13,8 @@ from iwax.errors import IwaxError
 
 def read_table_parts(
     files: Mapping[str, Path], columns: Sequence[str] | None = None
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The numbers (N, D) of each part, all with the columns of the first in its order; and what must be said.
+) -> tuple[dict[str, np.ndarray], list[str], list[str] | None]:
+    """The numbers (N, D) of each part, all with the columns of the first in its order; what must be said; their names.
 
     Tables without headers are joined by position. Raises ValueError for columns of other names, and for a header in
     one table only.
@@ -23,12 +23,12 @@ def read_table_parts(
     first = next(iter(tables))
     found = {}
     for part, (values, _, names) in tables.items():
-        order = _order(tables[first].names, names, f"{files[first]} and {files[part]}")
+        order = column_order(tables[first].names, names, f"{files[first]} and {files[part]}")
         found[part] = values if order is None else values[:, order]
-    return found, [notice for table in tables.values() for notice in table.notices]
+    return found, [notice for table in tables.values() for notice in table.notices], tables[first].names
 
 
-def _order(wanted: list[str] | None, names: list[str] | None, where: str) -> list[int] | None:
+def column_order(wanted: Sequence[str] | None, names: Sequence[str] | None, where: str) -> list[int] | None:
     """Which columns are those `wanted`, by number; None where they are in their order."""
     if names == wanted:
         return None

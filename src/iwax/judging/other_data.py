@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from iwax.data import DATASETS, Dataset
+from iwax.data import DATASETS, Dataset, column_order
 from iwax.errors import IwaxError
 from iwax.evaluation import is_discrete, standard_error
 from iwax.models import is_own
@@ -31,7 +31,8 @@ def judged_data(run: LoadedRun, dataset: str | Path | None, data_dir: str | Path
     """The run's own data, or others by name or path, read as the run reads its own.
 
     Raises:
-        ValueError: they are not there, or their examples are of another shape.
+        ValueError: they are not there, their examples are of another shape, or their columns have other names; in
+            another order they are put into the run's.
     """
     if dataset is None or run.config.dataset in (str(dataset), os.path.abspath(dataset)):
         return run.data
@@ -43,7 +44,10 @@ def judged_data(run: LoadedRun, dataset: str | Path | None, data_dir: str | Path
             f"Expected dataset to have examples of shape {own}, as the run was trained on; got {other.name} with "
             f"{found}. Resize them, or judge a model that was trained on such."
         )
-    return other
+    if other.columns is None or "columns" not in run.environment:
+        return other
+    order = column_order(run.environment["columns"], list(other.columns), f"the run's data and {other.name}")
+    return other if order is None else dataclasses.replace(other, test=other.test[:, order])
 
 
 def results_of(run: LoadedRun, judged: Dataset) -> ResultFiles:

@@ -34,7 +34,7 @@ __all__ = ["SUFFIX", "export_run", "read_card", "read_exported"]
 
 SUFFIX = ".safetensors"
 NOTES = ("config", "environment", "evaluation", "card", "checkpoint")
-SHARED = ("versions", "commit", "python", "device", "split", "checksums", "example_shape", "example_range")
+SHARED = ("versions", "commit", "python", "device", "split", "checksums", "example_shape", "example_range", "columns")
 """What of a run's environment others get to see; the rest may name folders and people."""
 
 

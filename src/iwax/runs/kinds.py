@@ -105,6 +105,7 @@ class Environment(Sessions, total=False):
     dataset_as_given: str
     example_shape: list[Count]
     example_range: list[float] | None
+    columns: list[str]
     sessions: list[Sessions]
     model: KeptModel
     protocol: dict[str, Any]

@@ -210,10 +210,12 @@ def _examples(data: Dataset, run: ResolvedRun) -> dict[str, Any]:
     """
     if run.validation is not None:
         data = dataclasses.replace(data, test=training_images(run, data))
+    known: dict[str, Any] = {"example_shape": list(data.test.shape[1:])}
+    known |= {} if data.columns is None else {"columns": list(data.columns)}
     try:
-        return {"example_shape": list(data.test.shape[1:]), "example_range": range_of(data, run.test_binarize)}
+        return known | {"example_range": range_of(data, run.test_binarize)}
     except IwaxError:  # values without a range
-        return {"example_shape": list(data.test.shape[1:])}
+        return known
 
 
 def check_own(config: RunConfig) -> OwnModel | None:
