@@ -107,8 +107,7 @@ def test_several_layers_keep_their_draws_together():
     model = iwax.VAE(12, [3, 2], [[6], [5]], key=KEY)
     x = (jax.random.uniform(KEY, (2, 12)) < 0.4).astype(float)
     z = implicit_posterior(model, x, KEY, num_samples=6, num_draws=1)
-    draw_key, _ = jax.random.split(jax.random.split(KEY, 1)[0])
-    pool = model.posterior(x).sample(draw_key, (6,))
+    pool = model.posterior(x).sample(jax.random.split(KEY, 1)[0], (6,))  # the choice has a stream of its own
     for example in range(2):
         kept = [np.all(np.isclose(pool[i][:, example], z[i][0, example]), axis=1) for i in range(2)]
         assert kept[0].sum() == 1
