@@ -20,7 +20,7 @@ from iwax.objectives import VRIWAE, describe
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "add-an-objective.md").read_text()
-NEEDED = ("src", "tests", "scripts", "docs", "results")
+NEEDED = ("src", "tests", "scripts", "docs", "results", "benchmarks", "examples")
 FILES = ("pyproject.toml", "Makefile", "README.md", "conftest.py")
 PYTHON, BASH = (re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) for language in ("python", "bash"))
 STEPS = {block.split("\n")[0].removeprefix("# "): block for block in PYTHON if block.startswith("# ")}
