@@ -5,6 +5,7 @@ device computes log-weights; sums are kept in double precision on the host, for 
 memory that grows with k only as the tail that k-hat is fitted to does (with its square root).
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -170,13 +171,17 @@ def _chunks(
     """(which examples, first sample, log-weights, log-ratios) in float64, every example's samples in order."""
     num_examples = count_examples(x)
     batch, blocks = chunk_shape(num_examples, num_samples, rows)
+    arrays, rest = eqx.partition(model, eqx.is_array)
+    leaves, structure = jax.tree.flatten(rest)
     pending: list[tuple[slice, int, Array, Array | None]] = []
     for begin in range(start, num_examples, batch):
         indices = np.minimum(np.arange(begin, begin + batch), num_examples - 1)  # the last batch repeats its last one
         examples = jax.tree.map(lambda leaf, indices=indices: jnp.asarray(leaf[indices]), x)
         for first in range(0, -(-num_samples // BLOCK), blocks):
             numbers = jnp.arange(first, first + blocks)
-            log_w, log_ratio = _log_weights(model, examples, jnp.asarray(indices), numbers, key, split)
+            log_w, log_ratio = _log_weights(
+                arrays, examples, jnp.asarray(indices), numbers, key, rest=(*leaves,), structure=structure, split=split
+            )
             pending.append((slice(begin, min(begin + batch, num_examples)), first * BLOCK, log_w, log_ratio))
             if len(pending) > 2:  # the device works on while the host sums
                 yield _collect(*pending.pop(0), num_samples)
@@ -193,11 +198,23 @@ def _collect(
     return examples, first, wanted(log_w), None if log_ratio is None else wanted(log_ratio)
 
 
-@eqx.filter_jit
+@functools.partial(jax.jit, static_argnames=("rest", "structure", "split"))  # Equinox's awaits what it has begun
 def _log_weights(
-    model: Model, x: PyTree, indices: Array, blocks: Array, key: PRNGKeyArray, split: bool
+    arrays: PyTree,
+    x: PyTree,
+    indices: Array,
+    blocks: Array,
+    key: PRNGKeyArray,
+    *,
+    rest: tuple[Any, ...],
+    structure: Any,
+    split: bool,
 ) -> tuple[Float[Array, "n samples"], Float[Array, "n samples"] | None]:
-    """Log-weights of `blocks` of samples for each example, keyed by the example's index and the block's number."""
+    """Log-weights of `blocks` of samples for each example, keyed by the example's index and the block's number.
+
+    The model comes as its arrays and, hashable, the rest of it.
+    """
+    model = eqx.combine(arrays, jax.tree.unflatten(structure, rest))
 
     def of_example(x: PyTree, index: Array) -> tuple[Array, Array | None]:
         x = jax.tree.map(lambda leaf: leaf[None], x)
