@@ -25,7 +25,7 @@ __all__ = ["HOW_TO_GO_ON", "Interrupted", "asked", "finishing", "handled", "rais
 
 GRACE = 0.2  # seconds that the main thread has to answer, which it does at once unless it is in a library or a lock
 TOGETHER = 0.5  # seconds within which signals are one
-HOW_TO_GO_ON = "interrupted; `iwax train --resume RUN` goes on where RUN is there, the same command with whatever else."
+HOW_TO_GO_ON = "interrupted; to go on, give the same command again, or `iwax train --resume RUN` for a run."
 STOPPING = "iwax: stopping once the checkpoint is written; the same signal again stops at once.\n"
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 

@@ -15,6 +15,7 @@ from iwax.runs.config import RunConfig
 from iwax.runs.environment import current_environment, differences
 from iwax.runs.extension import extend, extended
 from iwax.runs.folder import ENVIRONMENT, RunFolder
+from iwax.runs.init_from import model_of_run
 from iwax.runs.initial import prepare, training_images, validation_images
 from iwax.runs.loading import check_checkpoint, kept_model, resolved_config
 from iwax.runs.paths import data_of_run, load_data, same_path
@@ -24,7 +25,6 @@ from iwax.training import BY, TrainState
 
 __all__ = ["PlannedRun", "new_run", "plan", "reopen", "resume_run"]
 
-MUST_FIT = ("model", "likelihood", "scale_map")  # for one run to start from the model of another
 VERSIONS = ("versions", "python", "code")  # what must be the same for a run to go on bit for bit
 
 
@@ -105,7 +105,7 @@ def plan(
     if own is not None:
         environment["model"] = {"file": own.path, "function": own.function, "sha256": own.sha256}
     if run.config.init_from is not None:
-        model, environment["init_from"] = _model_of(run.config.init_from, run.config, own, state.model)
+        model, environment["init_from"] = model_of_run(run.config.init_from, run.config, own, state.model)
         state = dataclasses.replace(state, model=model)
     session = Session(folder=RunFolder(path), resolved=run, trainer=trainer, data=data)
     return PlannedRun(session=session, state=state, environment=environment, own=own)
@@ -189,7 +189,7 @@ def _first_state(config: RunConfig, own: OwnModel | None, template: TrainState, 
     if config.init_from is None:
         return template
     recorded = began.get("init_from", {}).get("checkpoint")
-    model, _ = _model_of(config.init_from, config, own, template.model, recorded)
+    model, _ = model_of_run(config.init_from, config, own, template.model, recorded)
     return dataclasses.replace(template, model=model)
 
 
@@ -229,33 +229,6 @@ def check_own(config: RunConfig) -> OwnModel | None:
     own = OwnModel.read(config.model)
     own.load()
     return own
-
-
-def _model_of(
-    run: str, config: RunConfig, own: OwnModel | None, template: Any, sha256: str | None = None
-) -> tuple[Any, dict[str, Any]]:
-    """The model of another run, of the checkpoint that is judged or that of a checksum; and the record of it."""
-    folder = RunFolder(run)
-    other = folder.config()
-    there = folder.checkpoints(best=True) if sha256 else iter([folder.to_judge()])
-    checkpoint = next((one for one in there if sha256 in (None, one.sha256)), None)
-    if checkpoint is None:
-        raise IwaxError(
-            f"Expected {run} to hold the checkpoint that this run starts from, {sha256}; it has gone on since. Start a "
-            "new run."
-        )
-    check_checkpoint(folder, other, checkpoint)
-    unfit = differences(_form(other, kept_model(folder, other)), _form(config, own))
-    if unfit:
-        raise IwaxError(f"Expected init_from to be a run of the same model; these differ: {', '.join(unfit)}.")
-    record = {"run": str(run), "objective": other.objective, "seed": other.seed, "checkpoint": checkpoint.sha256}
-    return checkpoint.fill(template, ".model"), record
-
-
-def _form(config: RunConfig, own: OwnModel | None) -> dict[str, Any]:
-    """What must be the same for one run to start from the model of another; of one's own, the code and not its path."""
-    form = {name: getattr(config, name) for name in MUST_FIT}
-    return form if own is None else form | {"model": own.function, "model.py": own.sha256}
 
 
 def _check_options(folder: RunFolder, config: RunConfig, options: dict[str, Any]) -> None:
