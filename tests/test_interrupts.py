@@ -84,7 +84,8 @@ def test_a_signal_elsewhere_ends_the_process_with_one_line(ended, capfd):
         with handled(), pytest.raises(Ended, match=str(status)):
             signal.raise_signal(signum)
         (line,) = capfd.readouterr().err.splitlines()
-        assert line.startswith("iwax: interrupted; to go on, ") and "`iwax train --resume RUN`" in line
+        assert line.startswith("iwax: interrupted; to go on, ")
+        assert "`iwax train --resume RUN`" in line
 
 
 @POSIX
