@@ -170,13 +170,20 @@ def test_runs_of_a_sweep_stand_beside_what_tells_them_apart(run, tmp_path, capsy
     [
         (["--executor", "local", "--recompute"], "Expected --recompute or --executor; got both."),
         (["--executor", "local", "--all"], "Expected --all or --executor; got both."),
-        (["--workers", "2"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--workers", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--cores", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--gpus", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--time", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--max-failures", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--shards", "1"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--workers", "2"], "Expected --workers together with --executor NAME; got it without. Add --executor local"),
+        (["--workers", "1"], "Expected --workers together with --executor NAME; got it without. Add --executor local"),
+        (["--cores", "1"], "Expected --cores together with --executor NAME; got it without. Add --executor local"),
+        (["--gpus", "1"], "Expected --gpus together with --executor NAME; got it without. Add --executor local"),
+        (["--time", "1"], "Expected --time together with --executor slurm; got it without. Add --executor slurm"),
+        (
+            ["--max-failures", "1"],
+            "Expected --max-failures together with --executor NAME; got it without. Add --executor local",
+        ),
+        (
+            ["--address", "auto"],
+            "together with --executor ray; got it without. Add --executor ray, or leave --address out.",
+        ),
+        (["--shards", "1"], "Expected --shards together with --executor NAME; got it without. Add --executor local"),
         (["--executor", "lokal"], "Did you mean 'local'?"),
     ],
 )
