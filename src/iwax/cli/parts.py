@@ -116,7 +116,7 @@ def _print(summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     where = f" of {first['dataset']}" if "dataset" in first else ""
     title = f"{' or '.join(map(str, counts))} test examples{where}, k = {first['num_samples']} (nats)"
     print_table(title, [*["run", "options"][:texts], *COLUMNS, "k-hat > 0.7"], cells, texts)
-    for note in [f"{run.name}: {far}" for run in summaries if (far := RunFolder(run).unfinished)]:
+    for note in [f"{run.name}: {far}" for run in summaries if (far := RunFolder(run).how_far)]:
         notices.print(note, markup=False)
     for advice in khat_advice(shares):
         notices.print(advice, style="bold yellow", markup=False)

@@ -224,7 +224,7 @@ class RunFolder(CheckpointFiles):
         return found if made_from.get("checkpoint") in checkpoints and same_data else {}
 
     @property
-    def unfinished(self) -> str:
+    def how_far(self) -> str:
         """How far the run came, in words, where it is not finished; a damaged status keeps nobody from the model."""
         status: dict[str, Any] = {}
         with contextlib.suppress(IwaxError):

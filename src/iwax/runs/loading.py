@@ -66,7 +66,7 @@ class LoadedRun:
     @property
     def words(self) -> str:
         """Which checkpoint it is, where there is more than one; and how far the run came, where it is not finished."""
-        said = [self.folder.unfinished] if self.folder.unfinished else []
+        said = [self.folder.how_far] if self.folder.how_far else []
         if self.selected:
             said.insert(
                 0,
