@@ -310,9 +310,9 @@ def test_an_evaluation_that_runs_out_of_time(trained, capsys):
     options = ("--num-samples", 2048, "--test-images", 5, "--time-limit", 1e-9)
     status, out, err = run(capsys, "evaluate", trained, *options)
     assert status == 0, err
-    assert "stopped after 1 of 5 test images" in out
+    assert "stopped after 1 of 5 test examples" in out
     status, out, err = run(capsys, "evaluate", trained, *options[:4], "--figures", "--json")
     assert json.loads(out)["found_finished"] == 1
-    assert "1 images are finished" in err
+    assert "1 example is finished" in err
     assert (trained / "figures" / "trust.pdf").exists()
     assert "Expected time_limit to be positive" in refused(capsys, "evaluate", trained, "--time-limit", 0)

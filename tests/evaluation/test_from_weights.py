@@ -252,6 +252,12 @@ def command(capsys, *arguments):
     return exit_.value.code, *capsys.readouterr()
 
 
+def test_one_example_is_no_plural():
+    log_w = np.random.default_rng(0).normal(size=(64, 2))
+    assert str(judge_log_weights(log_w[:, :1])).startswith("1 example, k = 64 (nats)")
+    assert str(judge_log_weights(log_w)).startswith("2 examples, k = 64 (nats)")
+
+
 def test_iwax_judge_prints_and_writes_what_the_function_returns(judged, tmp_path, capsys):
     _, x, _, log_w = judged
     np.save(tmp_path / "a.npy", log_w[:1000])

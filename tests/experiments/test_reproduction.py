@@ -88,8 +88,11 @@ def test_the_list_says_what_a_run_was_judged_with(capsys):
         ([], "burda2016-fixed, rainforth2018, audit, speedrun, missing; got none."),
         (["dd243"], "got 'dd243'. Did you mean 'dd2434'?"),
         (["audit", "--scale", "shorter"], "Expected scale to be one of smoke, trial, short, full; got 'shorter'."),
-        (["audit", "--workers", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--list", "--workers", "4", "--cores", "3"], "of an executor together with --executor NAME; got none."),
+        (
+            ["audit", "--workers", "1"],
+            "Expected --workers together with --executor NAME; got it without. Add --executor l",
+        ),
+        (["--list", "--workers", "4", "--cores", "3"], "got it without. Add --executor local, ray or slurm, or leave "),
         (["audit", "--list", "--executor", "local"], "Expected --list or --executor; got both."),
         (["--verify", "--executor", "local"], "Expected --verify or --executor; got both."),
         (["audit", "--set", "epochs"], "Expected --set NAME=VALUE; got 'epochs'."),

@@ -71,7 +71,7 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_bits(judged):
         evaluate_run(run, data=tiny_data(), on_progress=interrupt_after(6), **OPTIONS)
     assert not (run / "evaluation.json").exists()
     assert steps_of(run, said) == [8, 10, 12]  # finished images are not computed again
-    assert "6 images are finished" in said[0]
+    assert "6 examples are finished" in said[0]
     assert (run / "evaluation.npz").read_bytes() == arrays
     assert summary(run) == numbers
     assert not (run / PARTIAL).exists()

@@ -90,7 +90,7 @@ def test_such_a_model_is_trained_and_meets_the_contract():
 
 
 def test_a_backward_pass_of_few_samples_is_refused_as_its_masks_would_be_others():
-    with pytest.raises(ValueError, match=r"Expected backward='all' for a model whose posterior take a key"):
+    with pytest.raises(ValueError, match=r"Expected backward='all' for a model whose posterior takes a key"):
         iwax.loss(model(), iwax.IWAE(num_samples=4, backward="resampled"), X, KEY)
 
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from sweeps_here import Here, iwax
 
+from iwax.cli.parts import _print
 from iwax.errors import IwaxError
 from iwax.experiments import STUDIES, executing, reproduce_by_executor
 from iwax.judging import evaluate_run
@@ -162,7 +163,26 @@ def test_runs_of_a_sweep_stand_beside_what_tells_them_apart(run, tmp_path, capsy
     assert "beta1=default" in shown["ba9876543210"]
     assert "beta1" not in plain
     assert "options" not in plain
-    assert "test examples, k = 128" in told
+    assert "12 test examples, k = 128" in told
+
+
+def test_a_table_of_runs_says_which_numbers_are_not_to_be_trusted(tmp_path, capsys):
+    """The share of examples with high k-hat, the runs that are not trained to the end, and examples of several data."""
+    numbers = {"log_p": -1.0, "log_p_mc_error": 0.1, "log_p_test_error": 0.2, "elbo": -2.0, "num_samples": 64}
+    own = {"good": (0.04, 30, "finished"), "bad": (0.5, 60, "stopped"), "none": (None, 30, "finished")}
+    for name, (_, _, state) in own.items():
+        (tmp_path / name).mkdir()
+        status = {"state": state, "epoch": 1, "epochs": 2, "step": 5, "seconds": 3.0}
+        (tmp_path / name / "status.json").write_text(json.dumps(status))
+    _print({tmp_path / n: {**numbers, "khat_above_0.7": k, "num_examples": e} for n, (k, e, _) in own.items()})
+    out, err = capsys.readouterr()
+    err = " ".join(err.split())
+    shown = {line.split()[0]: line.split()[-1] for line in out.splitlines() if line.strip()}
+    assert (shown["good"], shown["bad"], shown["none"]) == ("4.0%", "50.0%", "unknown")
+    assert "30 or 60 test examples, k = 64" in out
+    assert "bad: Trained for 1 of 2 epochs so far (stopped)" in err
+    assert "of bad: its log p lies below the truth" in err
+    assert "good" not in err
 
 
 @pytest.mark.parametrize(
@@ -170,13 +190,20 @@ def test_runs_of_a_sweep_stand_beside_what_tells_them_apart(run, tmp_path, capsy
     [
         (["--executor", "local", "--recompute"], "Expected --recompute or --executor; got both."),
         (["--executor", "local", "--all"], "Expected --all or --executor; got both."),
-        (["--workers", "2"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--workers", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--cores", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--gpus", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--time", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--max-failures", "1"], "Expected the options of an executor together with --executor NAME; got none."),
-        (["--shards", "1"], "Expected the options of an executor together with --executor NAME; got none."),
+        (["--workers", "2"], "Expected --workers together with --executor NAME; got it without. Add --executor local"),
+        (["--workers", "1"], "Expected --workers together with --executor NAME; got it without. Add --executor local"),
+        (["--cores", "1"], "Expected --cores together with --executor NAME; got it without. Add --executor local"),
+        (["--gpus", "1"], "Expected --gpus together with --executor NAME; got it without. Add --executor local"),
+        (["--time", "1"], "Expected --time together with --executor slurm; got it without. Add --executor slurm"),
+        (
+            ["--max-failures", "1"],
+            "Expected --max-failures together with --executor NAME; got it without. Add --executor local",
+        ),
+        (
+            ["--address", "auto"],
+            "together with --executor ray; got it without. Add --executor ray, or leave --address out.",
+        ),
+        (["--shards", "1"], "Expected --shards together with --executor NAME; got it without. Add --executor local"),
         (["--executor", "lokal"], "Did you mean 'local'?"),
     ],
 )

@@ -11,9 +11,9 @@ from sweeps_here import OPTIONS, TINY, Here, iwax, rows
 
 from faults import Killed, full_from, killed_before
 from iwax.cli import main
-from iwax.errors import IwaxError
+from iwax.errors import IwaxError, NoticeWarning
 from iwax.runs import RunConfig, RunFolder, identifier, list_runs, new_run, non_default_fields
-from iwax.sweeps import SweepFolder, executors, plan, train_member
+from iwax.sweeps import SweepFolder, cost, executors, plan, train_member
 from iwax.sweeps.planning import PlannedRun
 
 SEEDS = ["--seeds", "2"]
@@ -216,3 +216,15 @@ def test_an_engine_that_is_not_installed_is_named_with_the_extra_that_brings_it(
         monkeypatch.setitem(sys.modules, module, None)
         status, _, err = iwax(capsys, "sweep", *TINY, "--executor", name, "--out", tmp_path / "out")
         assert (status, f'pip install "iwax[{name}]" brings it.' in err) == (2, True), err
+
+
+def test_what_a_run_will_cost_is_counted_for_the_batches_that_it_trains_on(monkeypatch):
+    """Forty images are fewer than two batches of `fast`: a tenth of them is a batch, and an epoch has ten steps."""
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    monkeypatch.setattr(cost, "SECONDS", 0.0)
+    options = {"dataset": "mnist-sample", "train_images": 40, "objective": "elbo", "epochs": 2}
+    runs = [PlannedRun(id=str(size), options={**options, "batch_size": size}) for size in (None, 4)]
+    with pytest.warns(NoticeWarning, match="Batches of 4 examples"):
+        (run, given), _ = cost.priced(runs, cores=1, data_dir=None, began=0.0)
+    assert run.steps == given.steps == 20
+    assert run.flop == given.flop

@@ -1,5 +1,6 @@
 """`iwax compare` and `iwax table`: models, and runs, beside each other."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from iwax.cli.stores import FOLDER
 from iwax.console import notices, number, print_table
 from iwax.files import dumps
 
-__all__ = ["compare", "table"]
+__all__ = ["compare", "khat_advice", "table"]
 
 COLUMNS = ["model", "log p", "less the first", "± over examples", "± Monte Carlo", "95 %, t", "95 %, bootstrap"]
 COLUMNS += ["better", "worse", "undecided", "k-hat > 0.7"]
@@ -76,11 +77,13 @@ def _rows(models: list[dict[str, Any]]) -> list[list[str]]:
 
 def _advice(found: Any) -> list[str]:
     """What a difference within the bias of its parts is worth."""
-    doubtful = [
-        name
-        for name, one in zip(found.names, found.evaluations, strict=True)
-        if one.khat_above_limit > 0.05  # of the examples
-    ]
+    named = zip(found.names, found.evaluations, strict=True)
+    return khat_advice({name: one.khat_above_limit for name, one in named})
+
+
+def khat_advice(shares: Mapping[str, float | None]) -> list[str]:
+    """What is to be said of those that are not to be trusted: name -> the share of examples with k-hat above 0.7."""
+    doubtful = [name for name, share in shares.items() if share is not None and share > 0.05]
     if not doubtful:
         return []
     return [

@@ -14,6 +14,9 @@ __all__ = ["EXECUTOR", "check_no_executor", "executor_of", "executor_options", "
 EXECUTOR = ("workers", "cores", "gpus", "address", "minutes")
 """What `executor_of` takes of a command's options, beside the executor's name."""
 
+OWNERS = {"address": "ray", "minutes": "slurm"}
+"""The options of one executor alone."""
+
 
 def executor_options(default: str | None) -> Callable[[Callable], Callable]:
     """The options that say where tasks run; without a `default`, none runs anywhere unless --executor asks for it."""
@@ -66,9 +69,16 @@ def executor_options(default: str | None) -> Callable[[Callable], Callable]:
 
 def check_no_executor(*others: str) -> None:
     """Raises UsageError where options of an executor, or `others` that go with one, are given to a command without."""
-    source = click.get_current_context().get_parameter_source
-    if any(source(name) is ParameterSource.COMMANDLINE for name in (*EXECUTOR, "max_failures", *others)):
-        raise click.UsageError("Expected the options of an executor together with --executor NAME; got none.")
+    context = click.get_current_context()
+    names = {*EXECUTOR, "max_failures", *others}
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            owner, flag = OWNERS.get(option.name, "NAME"), option.opts[0]
+            where = "local, ray or slurm" if owner == "NAME" else owner
+            raise click.UsageError(
+                f"Expected {flag} together with --executor {owner}; got it without. "
+                f"Add --executor {where}, or leave {flag} out."
+            )
 
 
 def executor_of(folder: Path, options: dict[str, Any]) -> Any:
@@ -76,9 +86,9 @@ def executor_of(folder: Path, options: dict[str, Any]) -> Any:
     from iwax.sweeps import make_executor
 
     name = options["executor"]
-    for option, owner, flag in (("address", "ray", "--address"), ("minutes", "slurm", "--time")):
-        if options[option] is not None and name != owner:
-            raise click.UsageError(f"Expected {flag} together with --executor {owner}; got it with {name}.")
+    for option, flag in (("address", "--address"), ("minutes", "--time")):
+        if options[option] is not None and name != OWNERS[option]:
+            raise click.UsageError(f"Expected {flag} together with --executor {OWNERS[option]}; got it with {name}.")
     return make_executor(name, folder, **{option: options[option] for option in EXECUTOR})
 
 

@@ -133,9 +133,9 @@ def _evaluate(
             f"{evaluation['seconds']:.0f} s; the same command goes on."
         )
         return
-    where = f" of {evaluation['dataset']}" if "dataset" in evaluation else ""
+    where, count = f" of {evaluation['dataset']}" if "dataset" in evaluation else "", evaluation["num_examples"]
     print_table(
-        f"{run}: {evaluation['num_examples']} test examples{where}, k = {evaluation['num_samples']} (nats)",
+        f"{run}: {count} test example{'s' * (count != 1)}{where}, k = {evaluation['num_samples']} (nats)",
         ["quantity", "value", "error"],
         evaluation_rows(evaluation),
     )

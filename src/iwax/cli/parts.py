@@ -2,12 +2,13 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from iwax.cli.comparing import khat_advice
 from iwax.cli.executing import executor_of, failed_lines, watched
 from iwax.console import notices, number, print_table
 from iwax.files import dumps, loads, write_whole
@@ -72,7 +73,7 @@ def _place(part: str) -> tuple[int, int] | None:
 def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None, options: dict[str, Any]) -> None:
     """Judge runs, in parts, wherever the executor runs them; and print a line for each."""
     from iwax.sweeps import evaluate_by_executor as evaluate
-    from iwax.sweeps import labels, runs_of
+    from iwax.sweeps import runs_of
 
     folders = runs_of(runs)
     own = {name: options[name] for name in OPTIONS} | {"iwae_samples": list(options["iwae_samples"])}
@@ -88,15 +89,7 @@ def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None
     if as_json:
         click.echo(dumps([{"run": str(run), **summary} for run, summary in summaries.items()], indent=2))
     elif summaries:
-        first = next(iter(summaries.values()))
-        title = f"{first['num_examples']} test examples, k = {first['num_samples']} (nats)"
-        told = {folder: labels(folder) for folder in {run.parent for run in summaries}}
-        names = {run: [run.name, told[run.parent].get(run.name, "")] for run in summaries}
-        texts = 2 if any(told.values()) else 1
-        cells = [
-            [*names[run][:texts], *(number(one[name]) for name in COLUMNS.values())] for run, one in summaries.items()
-        ]
-        print_table(title, [*["run", "options"][:texts], *COLUMNS], cells, texts)
+        _print(summaries)
         if len(summaries) > 1:
             where = " ".join(str(run) for run in runs)
             notices.print(f"iwax table {where} has the means and spreads over the seeds.", markup=False)
@@ -104,3 +97,26 @@ def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None
     if bad:
         click.echo("\n".join([f"{len(folders) - len(summaries)} of {len(folders)} runs are not judged:", *bad]))
         sys.exit(1)
+
+
+def _print(summaries: Mapping[Path, Mapping[str, Any]]) -> None:
+    """A line for each run that is judged, and what keeps it from being taken at its word."""
+    from iwax.runs import RunFolder
+    from iwax.sweeps import labels
+
+    told = {folder: labels(folder) for folder in {run.parent for run in summaries}}
+    texts = 2 if any(told.values()) else 1
+    shares = {run.name: one["khat_above_0.7"] for run, one in summaries.items()}
+    cells = []
+    for run, one in summaries.items():
+        share = "unknown" if shares[run.name] is None else f"{shares[run.name]:.1%}"
+        words = [run.name, told[run.parent].get(run.name, "")][:texts]
+        cells.append([*words, *(number(one[name]) for name in COLUMNS.values()), share])
+    counts, first = sorted({one["num_examples"] for one in summaries.values()}), next(iter(summaries.values()))
+    where = f" of {first['dataset']}" if "dataset" in first else ""
+    title = f"{' or '.join(map(str, counts))} test examples{where}, k = {first['num_samples']} (nats)"
+    print_table(title, [*["run", "options"][:texts], *COLUMNS, "k-hat > 0.7"], cells, texts)
+    for note in [f"{run.name}: {far}" for run in summaries if (far := RunFolder(run).how_far)]:
+        notices.print(note, markup=False)
+    for advice in khat_advice(shares):
+        notices.print(advice, style="bold yellow", markup=False)

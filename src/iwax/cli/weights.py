@@ -51,8 +51,9 @@ def judge(
     elif as_csv:
         _print_csv(evaluation)
     else:
+        count = result["num_examples"]
         print_table(
-            f"{weights[0].name}: {result['num_examples']} examples, k = {result['num_samples']} (nats)",
+            f"{weights[0].name}: {count} example{'s' * (count != 1)}, k = {result['num_samples']} (nats)",
             ["quantity", "value", "error"],
             evaluation_rows(result),
         )

@@ -47,7 +47,8 @@ def as_text(evaluation: Evaluation) -> str:
     if evaluation.unit_variances:
         rows.append(("active units", " + ".join(map(str, evaluation.active_units)), "A_u above 0.01"))
     wide = max(len(value) for _, value, _ in rows)
-    title = f"{found['num_examples']} examples, k = {found['num_samples']} (nats)"
+    count = found["num_examples"]
+    title = f"{count} example{'s' * (count != 1)}, k = {found['num_samples']} (nats)"
     lines = [f"{label:18} {value:>{wide}}  {note}".rstrip() for label, value, note in rows]
     return "\n".join([title, *lines, *evaluation.notes, *filter(None, [evaluation.advice])])
 

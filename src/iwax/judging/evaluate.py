@@ -121,7 +121,7 @@ def evaluate_run(
             seconds = time.monotonic() - begin
             if on_progress is not None:
                 rate = (examples.stop - before) / max(seconds, 1e-9)
-                on_progress(Progress(examples.stop, these.stop, f"{examples.stop}/{these.stop} images, {rate:.1f}/s"))
+                on_progress(Progress(examples.stop, these.stop, f"{examples.stop}/{these.stop} examples, {rate:.1f}/s"))
             if time_limit is not None and seconds > time_limit and examples.stop < these.stop:
                 return {"state": "stopped", "num_examples": examples.stop, "total_examples": len(x), "seconds": seconds}
         if part is not None:
@@ -178,7 +178,7 @@ def _take_up(finished: PartialEvaluation, batch: int, recompute: bool, log: Call
     if finished.differences:
         log(f"A partial evaluation had other settings ({', '.join(finished.differences)}): starting again.")
     elif whole:
-        log(f"Going on with a partial evaluation: {whole} images are finished.")
+        log(f"Going on with a partial evaluation: {whole} example{'s are' if whole != 1 else ' is'} finished.")
     return whole
 
 

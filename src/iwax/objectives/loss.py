@@ -63,9 +63,10 @@ def in_training(model: Model, objective: AbstractObjective, key: PRNGKeyArray) -
     """
     given = with_key(model, stream(key, "dropout")) if takes_key(model) else model
     if given is not model and objective.backward != "all":
+        takers = takes_key(model)
         raise IwaxError(
-            f"Expected backward='all' for a model whose {' and '.join(takes_key(model))} take a key, which would drop "
-            f"other units backward than forward; got {objective.backward!r}. Leave it out."
+            f"Expected backward='all' for a model whose {' and '.join(takers)} take{'s' * (len(takers) == 1)} a key, "
+            f"which would drop other units backward than forward; got {objective.backward!r}. Leave it out."
         )
     return given
 

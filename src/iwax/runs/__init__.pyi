@@ -37,6 +37,7 @@ from .identity import identifier as identifier
 from .identity import non_default_fields as non_default_fields
 from .index import RunIndex as RunIndex
 from .initial import build_model as build_model
+from .initial import fitted as fitted
 from .initial import prepare as prepare
 from .initial import training_images as training_images
 from .kinds import Evaluated as Evaluated

@@ -224,6 +224,19 @@ class RunFolder(CheckpointFiles):
         return found if made_from.get("checkpoint") in checkpoints and same_data else {}
 
     @property
+    def how_far(self) -> str:
+        """How far the run came, in words, where it is not finished; a damaged status keeps nobody from the model."""
+        status: dict[str, Any] = {}
+        with contextlib.suppress(IwaxError):
+            status = self.json(STATUS)
+        if status.get("state") in (None, "finished"):
+            return ""
+        return (
+            f"Trained for {status.get('epoch', 0)} of {status.get('epochs', 'unknown')} epochs so far "
+            f"({status['state']}); iwax train --resume {self.path} goes on."
+        )
+
+    @property
     def has_begun(self) -> bool:
         """Whether there is a configuration, and a checkpoint, whole or not: as of step 0 there always is one."""
         names = (NEW, CHECKPOINT, PREVIOUS)

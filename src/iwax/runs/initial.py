@@ -24,7 +24,7 @@ from iwax.runs.config import RunConfig
 from iwax.runs.resolution import ResolvedRun
 from iwax.training import Trainer, TrainState, WarmUp
 
-__all__ = ["architecture", "build_model", "prepare", "training_images", "validation_images"]
+__all__ = ["architecture", "build_model", "fitted", "prepare", "training_images", "validation_images"]
 
 CHECKED = 4  # training examples on which a model of one's own is checked
 
@@ -36,6 +36,16 @@ def training_images(run: ResolvedRun, data: Dataset) -> np.ndarray:
         ValueError: more images than there are, or images that do not fit the likelihood or the binarisation.
     """
     return _training_and_validation(run, data)[0]
+
+
+def fitted(run: ResolvedRun, data: Dataset) -> ResolvedRun:
+    """The run on these data: named after them, and with a batch size that fits its training images if it was left out.
+
+    Raises:
+        ValueError: as `training_images`.
+    """
+    run = run.on(data)
+    return run.fitting(len(training_images(run, data)))
 
 
 def validation_images(run: ResolvedRun, data: Dataset) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from iwax.runs.environment import current_environment, differences
 from iwax.runs.extension import extend, extended
 from iwax.runs.folder import ENVIRONMENT, RunFolder
 from iwax.runs.init_from import model_of_run
-from iwax.runs.initial import prepare, training_images, validation_images
+from iwax.runs.initial import fitted, prepare, training_images, validation_images
 from iwax.runs.loading import check_checkpoint, kept_model, resolved_config
 from iwax.runs.paths import data_of_run, load_data, same_path
 from iwax.runs.resolution import ResolvedRun, resolve
@@ -89,8 +89,7 @@ def plan(
 ) -> PlannedRun:
     """A new run in the folder `path`, with `more` for its environment; raises as `new_run` for what cannot be."""
     own, given = check_own(run.config), run.config.dataset
-    run = run.on(data)
-    run = run.fitting(len(training_images(run, data)))
+    run = fitted(run, data)
     trainer, state = prepare(run, data, own, check=True)
     environment = current_environment(data, command) | _examples(data, run) | (more or {})
     environment |= _validation(data, run)

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from iwax.runs.checkpoint import Checkpoint
 from iwax.runs.config import RunConfig
 from iwax.runs.environment import differences, what_computes
 from iwax.runs.extension import before_extensions
-from iwax.runs.folder import CONFIG, ENVIRONMENT, MODEL, STATUS, RunFolder
+from iwax.runs.folder import CONFIG, ENVIRONMENT, MODEL, RunFolder
 from iwax.runs.initial import architecture, build_model, training_images
 from iwax.runs.kinds import selected_of
 from iwax.runs.paths import check_same, data_of_run
@@ -67,20 +66,12 @@ class LoadedRun:
     @property
     def words(self) -> str:
         """Which checkpoint it is, where there is more than one; and how far the run came, where it is not finished."""
-        said: list[str] = []
-        status: dict[str, Any] = {}
+        said = [self.folder.how_far] if self.folder.how_far else []
         if self.selected:
-            said.append(
+            said.insert(
+                0,
                 f"The checkpoint of epoch {self.selected['epoch']}, the best by {self.selected['by']} "
-                f"({self.selected['value']:.3f} nats); --checkpoint last takes the last."
-            )
-        with suppress(IwaxError):  # damaged, it keeps nobody from the model
-            status = self.folder.json(STATUS)
-        if status.get("state") not in (None, "finished"):
-            path = self.folder.path
-            said.append(
-                f"Trained for {status.get('epoch', 0)} of {status.get('epochs', 'unknown')} epochs so far "
-                f"({status['state']}); iwax train --resume {path} goes on."
+                f"({self.selected['value']:.3f} nats); --checkpoint last takes the last.",
             )
         return " ".join(said)
 

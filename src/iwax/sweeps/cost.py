@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from iwax.data import Dataset
 from iwax.diagnostics import training_flop, update_flop
 from iwax.models import Model
-from iwax.runs import ResolvedRun, RunConfig, check_own, load_data, prepare, resolve
+from iwax.runs import ResolvedRun, RunConfig, check_own, fitted, load_data, prepare, resolve
 from iwax.sweeps.planning import PlannedRun, Rate
 from iwax.training import Trainer, TrainState
 
@@ -97,7 +97,7 @@ def _prepared(config: RunConfig, data: dict[Any, Dataset], data_dir: str | None)
     source = (config.dataset, config.split, config.columns, config.grey, config.background)
     if source not in data:
         data[source] = load_data(config, data_dir)
-    run = run.on(data[source])
+    run = fitted(run, data[source])
     trainer, state = prepare(run, data[source], check_own(run.config))
     shape, total = tuple(trainer.images.shape[1:]), run.epochs * trainer.steps_per_epoch
     early = run.early_steps(total, trainer.steps_per_epoch)
