@@ -1220,6 +1220,19 @@ BUGS = [
     Bug("columns of another table are the run's by position", "judging/other_data.py",
         "    return other if order is None else dataclasses.replace(other, test=other.test[:, order])", "    return other",
         "columns_of_another_table", "issue 40", where=("tests/judging/test_other_data.py",)),
+    Bug("the cost of a sweep is counted in the recipe's batches, whatever the data", "sweeps/cost.py",
+        "    run = fitted(run, data[source])", "    run = run.on(data[source])",
+        "will_cost", "issue 40", where=("tests/sweeps/test_sweep_command.py",)),
+    Bug("an executor's table says nothing of k-hat", "cli/parts.py",
+        "for advice in khat_advice(shares):", "for advice in khat_advice({}):",
+        "table_of_runs", "issue 40", where=("tests/sweeps/test_evaluating.py",)),
+    Bug("an executor's table has the first run's number of examples for all", "cli/parts.py",
+        'sorted({one["num_examples"] for one in summaries.values()})',
+        'list({next(iter(summaries.values()))["num_examples"]})',
+        "table_of_runs", "issue 40", where=("tests/sweeps/test_evaluating.py",)),
+    Bug("an executor's table says nothing of runs that are half trained", "cli/parts.py",
+        "if (far := RunFolder(run).how_far)", 'if (far := "")',
+        "table_of_runs", "issue 40", where=("tests/sweeps/test_evaluating.py",)),
 ]  # fmt: skip
 
 
