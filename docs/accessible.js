@@ -7,4 +7,13 @@ function nameRegions() {
   document.querySelectorAll("th:empty").forEach((one) => one.replaceWith(document.createElement("td")));
   document.querySelectorAll(".md-typeset__scrollwrap, p:has(> img[src$='.svg'])").forEach((one) => one.setAttribute("tabindex", "0"));
 }
+// Cells with a line of more letters than this are not squeezed; styled in tables.css.
+const LONG = 32;
+function widenLongCells() {
+  document.querySelectorAll(".md-typeset td").forEach((cell) => {
+    const lines = cell.innerHTML.split(/<br\s*\/?>/).map((line) => line.replace(/<[^>]*>/g, "").trim().length);
+    if (Math.max(...lines) > LONG) cell.classList.add("long");
+  });
+}
+document.addEventListener("DOMContentLoaded", widenLongCells);
 window.addEventListener("load", () => { nameRegions(); setTimeout(nameRegions, 500); });

@@ -75,6 +75,7 @@ def test_the_best_model_is_the_best_on_average_and_not_the_luckiest_seed(tmp_pat
     sheet = best_models([Run(one, tmp_path) for one in made], [study(Cell("r", "c", IWAE, "nll", (PAPER,)))])
     first, second = (dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows)
     assert (first["objective"].text, first["log p"].text, first["runs"].text) == ("VAE(1)", "−84.00", "1")
+    assert sheet.columns[:3] == ("data", "objective", "log p")  # what a phone shows
     assert (first["published"].text, first["difference"].text) == ("−86.00", "+2.00")
     assert (second["log p"].text, second["runs"].text) == ("−85.00 ± 7.07", "2")
     assert (first["log p"].kind, second["log p"].kind) == ("best", "")
@@ -85,7 +86,7 @@ def test_no_model_is_best_where_another_was_judged_with_other_samples(tmp_path):
     made = [record(IWAE, log_p=-80.0), record(ELBO, log_p=-84.0)]
     made[1] = dataclasses.replace(made[1], evaluation=made[1].evaluation | {"num_samples": 640})
     sheet = best_models([Run(one, tmp_path) for one in made])
-    assert [row[3].text for row in sheet.rows] == ["−80.00", "−84.00"]
+    assert [row[2].text for row in sheet.rows] == ["−80.00", "−84.00"]
     assert not any(datum.kind == "best" for row in sheet.rows for datum in row)
 
 
@@ -178,4 +179,4 @@ def test_a_run_of_a_biased_backward_pass_is_no_best_model_once_there_is_another(
     mended = dataclasses.replace(mended, evaluation=mended.evaluation | {"keys": "EvaluationKeys"})
     assert biased.has_biased_backward
     for shown, best in (([biased], "−82.00"), ([biased, mended], "−83.00")):
-        assert [row[3].text for row in best_models([Run(one, tmp_path) for one in shown]).rows] == [best]
+        assert [row[2].text for row in best_models([Run(one, tmp_path) for one in shown]).rows] == [best]

@@ -24,7 +24,9 @@ COMPARED = (
     "ours minus published. {}."
 )
 UNTOLD = ("smoke", "trial")  # scales whose numbers are not compared
-COLUMNS = ("data", "model", "objective", "log p", "± images", "published", "difference", "epochs", "runs")
+COLUMNS = (  # in the order of their weight: a phone shows the first three
+    *("data", "objective", "log p", "published", "difference", "± images", "model", "epochs", "runs"),
+)
 
 
 def answers(studies: Sequence[Study], runs: Sequence[Run], parts: Parts) -> dict[str, Any]:
@@ -65,9 +67,9 @@ def best_models(runs: Sequence[Run], studies: Sequence[Study] = ()) -> Sheet | N
         "Log p of test images in nats, higher is better; ± is the standard deviation over seeds, if there are several. "
         "± images: the standard error over test images; most of it cancels in a difference of two models.",
         *([COMPARED.format("; ".join(f"{name}: {one.source}" for name, one in compared.items()))] if compared else []),
-        *filter(None, [legend(row[2].text for row in rows)]),
+        *filter(None, [legend(row[1].text for row in rows)]),
     )
-    return Sheet("best-models", "The best models of each data set", COLUMNS, tuple(rows), notes, 3) if rows else None
+    return Sheet("best-models", "The best models of each data set", COLUMNS, tuple(rows), notes, 2) if rows else None
 
 
 def _kind(record: Record) -> tuple[Any, ...]:
@@ -88,12 +90,12 @@ def _row(group: Sequence[Record], published: Published | None, *, is_best: bool)
     error = first.evaluation.get("data_error", {}).get("log_p")
     theirs = None if published is None else -float(published.value)  # type: ignore[arg-type]
     return (
-        *(Datum(data_name(first.config)), Datum(Path(first.config["model"]).name)),
-        Datum(objective_name(first.config)),
+        *(Datum(data_name(first.config)), Datum(objective_name(first.config))),
         Datum(nats(value) + spread, value, kind="best" if is_best else ""),
-        Datum("—") if error is None else Datum(f"{error:.2f}", error),
         Datum("—") if theirs is None else Datum(nats(theirs), theirs),
         Datum("—") if theirs is None else Datum(signed(value - theirs), value - theirs),
+        Datum("—") if error is None else Datum(f"{error:.2f}", error),
+        Datum(Path(first.config["model"]).name),
         Datum(f"{first.training['epochs']:,}", first.training["epochs"]),
         Datum(str(len(group)), len(group)),
     )

@@ -48,7 +48,8 @@ def cost_figure(records: Sequence[Record], path: Paths) -> None:
     over seeds.
     """
     drawn = _drawn(records)
-    objectives, models = (list(dict.fromkeys(r.config[name] for r in records)) for name in ("objective", "model"))
+    there = [record for here in drawn.values() for record in here]  # in the legend, too
+    objectives, models = (list(dict.fromkeys(r.config[name] for r in there)) for name in ("objective", "model"))
     with plot(path, columns=len(drawn), width=5.2 * len(drawn), height=4.4) as axes:
         for axis, here in zip(np.ravel(axes), drawn.values(), strict=True):
             for alike in _alike(here):

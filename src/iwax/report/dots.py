@@ -21,6 +21,7 @@ def dots_figure(found: Sequence[Comparison], path: Paths) -> None:
     nobody knows.
     """
     with plot(path, width=3.4, height=REST + ROW * len(found)) as axis:
+        axis.use_sticky_edges = False  # a tolerance, of nothing too, ends the axis at its edge, and cuts a dot there
         for y, one in enumerate(reversed(found)):
             colour, marker = LOOKS[one.verdict]
             tolerance, single = one.published.tolerance or 0.0, len(one.found.records) == 1

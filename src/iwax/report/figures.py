@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Runs = dict[str, list[Record]]
 """Name of a line -> its runs, one for each seed."""
 LEGEND = {"fontsize": 7, "handlelength": 2.4}
 SHEET = 2.7  # inches, the width of one
+LETTERS = 42  # that fit above a sheet
 
 
 def training_figure(runs: Runs, path: Paths) -> None:
@@ -25,15 +27,17 @@ def training_figure(runs: Runs, path: Paths) -> None:
     Of a run with an early part of fewer samples, from its end on: another bound is no part of the same line.
     """
     panels = _panels(runs)
-    with plot(path, columns=len(panels), width=max(4.6, 3.5 * len(panels)), height=3.2) as axes:
+    width = max(4.6, 3.5 * len(panels))
+    columns, below = _below(list(runs), width)
+    with plot(path, columns=len(panels), width=width, height=3.0 + below) as axes:
         for axis, (title, lines) in zip(np.ravel(axes), panels.items(), strict=True):
             for name, records in lines.items():
                 curves = [np.array(record.curve, float) for record in records]
                 _line(axis, list(runs).index(name), name, [(curve[:, 0], -curve[:, 1]) for curve in curves])
             axis.set(title=title, xlabel="epoch")
             _scale(axis)
-            axis.legend(**LEGEND)
         np.ravel(axes)[0].set(ylabel="training loss, −bound (nats)")
+        _legend(axes, columns)
 
 
 def along_figure(runs: Runs, path: Paths) -> None:
@@ -42,7 +46,9 @@ def along_figure(runs: Runs, path: Paths) -> None:
     runs = {name: records for name, records in runs.items() if records}
     recorded = {metric for records in runs.values() for r in records for metric in r.along[0][1]}
     metrics = [metric for metric in ("log_p", "iwae_64", "minus_kl") if metric in recorded]
-    with plot(path, columns=len(metrics), width=3.2 * len(metrics), height=3.0) as axes:
+    width = 3.2 * len(metrics)
+    columns, below = _below(list(runs), width)
+    with plot(path, columns=len(metrics), width=width, height=2.8 + below) as axes:
         for axis, metric in zip(np.ravel(axes), metrics, strict=True):
             for i, (name, records) in enumerate(runs.items()):
                 points = [[(epoch, values[metric]) for epoch, values in r.along if metric in values] for r in records]
@@ -50,7 +56,7 @@ def along_figure(runs: Runs, path: Paths) -> None:
             axis.set(title=METRICS[metric], xlabel="epoch")
             _scale(axis)
         np.ravel(axes)[0].set(ylabel="test images (nats)")
-        np.ravel(axes)[0].legend(**LEGEND)
+        _legend(axes, columns)
 
 
 def betas_figure(runs: Runs, path: Paths) -> None:
@@ -59,7 +65,9 @@ def betas_figure(runs: Runs, path: Paths) -> None:
     for records in runs.values():
         config = records[0].config
         rules.setdefault(str(config["beta_rule"]), {})[f"β {config['beta']:g}"] = records
-    with plot(path, rows=2, columns=len(rules), width=3.2 * len(rules), height=4.8) as axes:
+    width = 3.2 * len(rules)
+    columns, below_all = _below(sorted({name for lines in rules.values() for name in lines}), width)
+    with plot(path, rows=2, columns=len(rules), width=width, height=4.6 + below_all) as axes:
         for (above, below), (rule, lines) in zip(np.transpose(axes), rules.items(), strict=True):
             for i, (name, records) in enumerate(sorted(lines.items())):
                 points = [[(epoch, values["iwae_64"]) for epoch, values in record.along] for record in records]
@@ -74,7 +82,7 @@ def betas_figure(runs: Runs, path: Paths) -> None:
         tenth = [y[len(y) // 10] for axis in axes[0] for y in (line.get_ydata() for line in axis.get_lines())]
         axes[0, 0].set(ylabel="IWAE-64, test images (nats)", ylim=(min(tenth), None))  # after the steep rise
         axes[1, 0].set(ylabel="beta")
-        axes[0, 0].legend(**LEGEND)
+        _legend(axes, columns)
 
 
 def sheets_figure(sheets: dict[str, np.ndarray], path: Paths) -> None:
@@ -82,12 +90,14 @@ def sheets_figure(sheets: dict[str, np.ndarray], path: Paths) -> None:
     columns = min(len(sheets), min((4, 3), key=lambda n: -len(sheets) % n))  # as few empty places as can be
     rows = -(-len(sheets) // columns)
     tallest = max(picture.shape[0] / picture.shape[1] for picture in sheets.values())
-    with plot(path, rows=rows, columns=columns, width=SHEET * columns, height=(SHEET * tallest + 0.7) * rows) as axes:
+    titles = ["\n".join(fill(line, LETTERS) for line in name.split("\n")) for name in sheets]
+    height = SHEET * tallest + 0.25 + 0.15 * (1 + max(title.count("\n") for title in titles))
+    with plot(path, rows=rows, columns=columns, width=SHEET * columns, height=height * rows) as axes:
         for axis in np.ravel(axes):
             axis.axis("off")
-        for axis, (name, picture) in zip(np.ravel(axes), sheets.items(), strict=False):
+        for axis, title, picture in zip(np.ravel(axes), titles, sheets.values(), strict=False):
             axis.imshow(picture, cmap="gray", interpolation="nearest")
-            axis.set_title(name, fontsize=8)
+            axis.set_title(title, fontsize=8)
 
 
 def snr_figure(rows: Sequence[Sequence[int | float]], path: Paths) -> None:
@@ -130,6 +140,21 @@ def _line(axis: Any, i: int, name: str, curves: list[tuple[np.ndarray, np.ndarra
     axis.plot(x, y.mean(axis=0), lw=1.2, label=name, **style)
     if len(y) > 1:
         axis.fill_between(x, y.min(axis=0), y.max(axis=0), color=style["color"], alpha=0.2, lw=0)
+
+
+def _below(names: Sequence[str], width: float) -> tuple[int, float]:
+    """In how many columns a legend of those names fits a figure of that width, and how high it is; both in inches."""
+    letters = max(map(len, names), default=0)
+    columns = max(1, min(len(names), int(width / (0.55 + 0.055 * letters))))
+    return columns, 0.2 + 0.15 * -(-len(names) // columns)
+
+
+def _legend(axes: Any, columns: int) -> None:
+    """One legend of all panels, below them, where it lies on no line."""
+    figure = np.ravel(axes)[0].figure
+    labelled = [axis.get_legend_handles_labels() for axis in np.ravel(axes)]
+    named = {name: handle for handles, names in labelled for handle, name in zip(handles, names, strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns, **LEGEND)
 
 
 def _scale(axis: Any) -> None:

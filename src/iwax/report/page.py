@@ -22,6 +22,7 @@ __all__ = ["inline_svg", "picture_data", "render", "sheet_data"]
 
 WHITE = 255
 LONGEST = 200  # lines of a table on the page: more make a browser slow, and are not read
+SHRUNK = 0.72  # of a figure's size is the least it is shown at: where there is less room it scrolls, and can be read
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -61,7 +62,7 @@ def inline_svg(path: Path, name: str, alt: str = "") -> Markup:
     width = re.search(r'width="([\d.]+)pt"', text)
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
     pixels = round(float(width[1]) * 4 / 3) if width else 0
-    style = f' style="width: {pixels}px; min-width: min({pixels}px, 30rem)" aria-label="{escape(alt or name)}"'
+    style = f' style="width: {pixels}px; min-width: {round(SHRUNK * pixels)}px" aria-label="{escape(alt or name)}"'
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL).replace("<svg", f'<svg{style} role="img"', 1)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(url\(#|href="#)', rf"\1{name}-", text)

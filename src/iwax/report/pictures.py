@@ -38,7 +38,7 @@ PICTURED = {
 SHOWN = {
     "samples": "samples from the prior",
     "reconstructions": "test images, and below each row its reconstructions",
-    "across": "another data set's images, and below each row their reconstructions",
+    "across": "test images of {}, and below each row its reconstructions",
 }
 NOT_IN_LINE_NAMES = (  # elsewhere than in the name of a line, or of no effect on it
     *("seed", "dataset", "model", "split", "batch_size", "held_out", "backward", "num_resampled"),
@@ -142,13 +142,17 @@ class Parts:
 
 def caption(record: Record, kind: str) -> str:
     """Of a sheet: what made it, on which images, and its SSIM with them ± the standard deviation over images."""
-    trained_on = record.config["dataset"]
-    judged_on = next((name for name in record.ssim if name != trained_on), "") if kind == "across" else trained_on
+    judged_on = _other(record) if kind == "across" else record.config["dataset"]
     shown = f"{judged_on} reconstructed" if kind == "across" else kind
-    place = f"{record.config['model']}, {trained_on}, {counted(record.training['epochs'], 'epoch')}"
+    place = f"{record.config['model']}, {record.config['dataset']}, {counted(record.training['epochs'], 'epoch')}"
     measured = record.ssim.get(judged_on, {}) if kind != "samples" else {}
     similarity = f", SSIM {measured['ssim']:.3f} ± {measured['ssim_std']:.3f}" if measured else ""
     return "\n".join([objective_name(record.config), place, shown + similarity])
+
+
+def _other(record: Record) -> str:
+    """The data set that a run was judged on beside its own; "" if there is none."""
+    return next((name for name in record.ssim if name != record.config["dataset"]), "")
 
 
 def line_names(groups: Sequence[Sequence[Record]]) -> dict[str, list[Record]]:
@@ -183,7 +187,7 @@ def _shown(run: Run) -> list[dict[str, Any]]:
         {
             "data": sheet_data(path),
             "alt": f"{kind}: {run.title}",
-            "label": SHOWN.get(kind, kind),
+            "label": SHOWN.get(kind, kind).format(_other(run.record) or "another data set"),
             "wide": _is_wide(path),
         }
         for kind, path in found

@@ -10,6 +10,7 @@ from iwax.files import make_folder, write_whole
 from iwax.judging import group_judged
 from iwax.report.against import comparisons, tally
 from iwax.report.answers import answers
+from iwax.report.cell_runs import cells_done
 from iwax.report.cells import numbers, overview
 from iwax.report.demonstrations import shown, unshown
 from iwax.report.effects import effects
@@ -109,13 +110,19 @@ def _study(study: Study, records: Sequence[Record], parts: Parts, pairing: Pairi
             {"overview": overview(study, table, records, pairing), "numbers": numbers(study, table, records)}
             for table in study.tables
         ],
-        "tally": tally(comparisons(study, records)),
+        "tally": tally(comparisons(study, records)) or _filled(study, records),
         "effects": effects(study, records),
         "shown": shown(study, parts.results),
         "unshown": unshown(study, parts.results),
         "figures": [picture for _, picture in figures if picture],
         "missing": [title for title, picture in figures if not picture],
     }
+
+
+def _filled(study: Study, records: Sequence[Record]) -> str:
+    """How many of its numbers have a run, of a study none of which compares with what was published."""
+    done, total = cells_done(study, records)
+    return f"{done or 'None'} of its {total} numbers {'has' if done < 2 else 'have'} a run." if total else ""
 
 
 def _tables(content: Mapping[str, Any]) -> list[Sheet]:

@@ -27,7 +27,7 @@ HEAD = f"""# Speed run
 
 The published recipe makes 3,280 passes over the data. The question here: which recipe reaches its log p with a tenth of
 its arithmetic, to within 0.3 nat? The arithmetic is that of matrix products, forward and backward and in the
-optimiser, two operations for each multiply-add. log p is in nats, of whole test sets with k = 5000 where nothing else
+optimiser, two operations for each multiply-add. −log p is in nats, of whole test sets with k = 5000 where nothing else
 is said; lower is better. Seconds are of one core of a shared machine, whose other core mostly trained another such run.
 They compare within one kind of processor: Intel's has matrix units for bfloat16, AMD's has not.
 
@@ -101,12 +101,12 @@ def recipe_sheet(records: Sequence[Record], recipe: str = SHORT) -> Sheet:
             key = (*(str(config[name]) for name in ALIKE), objective_name(config))
             groups.setdefault(key, []).append(record)
     columns = (
-        *("objective", "model", "data", "precision", "rate", "passes", "FLOP", "of the published", "seconds"),
-        *("processor", "−log p", "± seeds", "± Monte Carlo", "± images", "Burda et al.", "ours less theirs"),
+        *("objective", "model", "data", "−log p", "Burda et al.", "ours less theirs", "FLOP", "of the published"),
+        *("passes", "rate", "precision", "seconds", "processor", "± seeds", "± Monte Carlo", "± images"),
         *("active units", "seeds"),
     )
     found = [Found(tuple(sorted(group, key=lambda r: r.config["seed"])), "nll") for _, group in sorted(groups.items())]
-    return Sheet("recipe", "", columns, tuple(map(_line, found)), labels=4)
+    return Sheet("recipe", "", columns, tuple(map(_line, found)), labels=3)
 
 
 def _line(found: Found) -> tuple[Datum, ...]:
@@ -114,13 +114,11 @@ def _line(found: Found) -> tuple[Datum, ...]:
     theirs = _published(config)
     return (
         Datum(objective_name(config)),
-        *(Datum(config[name]) for name in ("model", "dataset", "precision")),
-        Datum(f"{_rate(config):g}"),
-        *(count(training["epochs"]), flop(found.average("training", "flop"))),
-        _share(found),
-        *(*seconds(found), number(found.value, "nll")),
-        *(small(error) for error in (found.spread, found.error("mc_error"), found.error("data_error"))),
+        *(Datum(config["model"]), Datum(config["dataset"]), number(found.value, "nll")),
         *((Datum("—"), Datum("—")) if theirs is None else (number(theirs, "nll"), _difference(found.value - theirs))),
+        *(flop(found.average("training", "flop")), _share(found)),
+        *(count(training["epochs"]), Datum(f"{_rate(config):g}"), Datum(config["precision"]), *seconds(found)),
+        *(small(error) for error in (found.spread, found.error("mc_error"), found.error("data_error"))),
         *(_units(found), _seeds(found)),
     )
 
@@ -158,20 +156,21 @@ def _published(config: Mapping[str, Any]) -> float | None:
 def attempts_sheet(records: Sequence[Record], table: Table) -> Sheet:
     """A line for each recipe of a table that has a record, in the order of their dates."""
     columns = (
-        *("date", "idea", "recipe", "passes", "FLOP", "seconds", "processor", "−log p", "± Monte Carlo"),
+        *("idea", "recipe", "−log p", "± Monte Carlo", "FLOP", "passes", "seconds", "processor", "date"),
         *("active units", "training bound", "seeds"),
     )
     trials = [record for record in records if record.scale == "trial"]
     found = [(cell, one) for cell in table.cells if (one := find(study.STUDY, cell, trials))]
-    rows = sorted((_attempt(cell, one) for cell, one in found), key=lambda row: row[0].text)
-    return Sheet(table.name, "", columns, tuple(rows), labels=3)
+    rows = sorted((_attempt(cell, one) for cell, one in found), key=lambda row: row[columns.index("date")].text)
+    return Sheet(table.name, "", columns, tuple(rows), labels=2)
 
 
 def _attempt(cell: Cell, found: Found) -> tuple[Datum, ...]:
     return (
-        *(Datum(min(record.date for record in found.records)[:10]), Datum(cell.row), Datum(_recipe(found.records[0]))),
-        *(count(found.average("training", "epochs")), flop(found.average("training", "flop"))),
-        *(*seconds(found), number(found.value, "nll"), small(found.error("mc_error"))),
+        *(Datum(cell.row), Datum(_recipe(found.records[0]))),
+        *(number(found.value, "nll"), small(found.error("mc_error"))),
+        *(flop(found.average("training", "flop")), count(found.average("training", "epochs")), *seconds(found)),
+        Datum(min(record.date for record in found.records)[:10]),
         *(_units(found), Datum(nats(found.average("training", "final_bound") or 0.0)), _seeds(found)),
     )
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def made_by(runs: Sequence[Run]) -> list[str]:
     records = [run.record for run in runs]
     dates = sorted(record.date[:10] for record in records if record.date)
     versions = {f"{name} {version}" for record in records for name, version in record.versions.items()}
-    machines = {", ".join(_part(*part) for part in record.machine.items() if part[1]) for record in records}
+    machines = {", ".join(_part(*part) for part in _telling(record.machine)) for record in records}
     commits = {record.commit[:12] for record in records if record.commit}
     lines = {
         "Made": " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "",
@@ -97,6 +97,13 @@ def made_by(runs: Sequence[Run]) -> list[str]:
         "Commits": ", ".join(sorted(commits)),
     }
     return [f"{what}: {text}." for what, text in lines.items() if text]
+
+
+def _telling(machine: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What a machine is; of a processor with a name not that it is one, "cpu (cpu)"."""
+    named = {name: value for name, value in machine.items() if value}
+    silent = ("device", "cpu (cpu)") if len(named) > 1 else None
+    return [part for part in named.items() if part != silent]
 
 
 def _part(name: str, value: Any) -> str:

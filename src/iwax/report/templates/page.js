@@ -54,6 +54,7 @@ function explore() {
 
   const gaussian = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
   const vectors = (draw) => model.layers.map(({ size }) => Float64Array.from({ length: size }, draw));
+  const signed = (value, digits) => value.toFixed(digits).replace("-", "−");
   const name = (l) => model.layers.length === 1 ? "z" : "z" + SUBSCRIPT[l + 1];
 
   function element(tag, properties, ...children) {
@@ -100,7 +101,7 @@ function explore() {
   function settle() {
     for (const { unit, input, output } of sliders) {
       input.value = z[layer][unit];
-      output.textContent = z[layer][unit].toFixed(2);
+      output.textContent = signed(z[layer][unit], 2);
     }
     show();
   }
@@ -109,11 +110,11 @@ function explore() {
     const { activity, low, high } = model.layers[layer];
     const input = element("input", { type: "range", min: low[i], max: high[i], step: (high[i] - low[i]) / 200 });
     const output = element("output"), canvas = element("canvas", { ariaHidden: "true" });
-    const ends = element("span", { className: "ends" }, ...[low[i], (low[i] + high[i]) / 2, high[i]].map((value) => element("span", {}, value.toFixed(1))));
+    const ends = element("span", { className: "ends" }, ...[low[i], (low[i] + high[i]) / 2, high[i]].map((value) => element("span", {}, signed(value, 1))));
     const label = element("label", {}, `unit ${unit} of ${name(layer)}, A = ${Math.max(activity[i], 0).toFixed(2)}${activity[i] > ACTIVE ? "" : ", dead"}`, output, canvas, ends, input);
     input.addEventListener("input", () => {
       z[layer][unit] = Number(input.value);
-      output.textContent = z[layer][unit].toFixed(2);
+      output.textContent = signed(z[layer][unit], 2);
       show();
     });
     at("sliders").append(label);
