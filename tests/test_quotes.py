@@ -123,8 +123,8 @@ def of_full_length(output_bias):
 
 
 def two_layers_of_five():
-    (found,) = WHICH["log_p"](records(), ("elbo", None, 5, None), ("two-layer", "mnist", 160)).values()
-    return f"{-found:.2f}"
+    found = WHICH["log_p"](records(), ("elbo", None, 5, None), ("two-layer", "mnist", 160)).values()
+    return f"{-statistics.fmean(found):.2f}"
 
 
 def audited():
@@ -160,7 +160,7 @@ def audited():
         f"it is worth {worth['output_bias']} nats on average of eight settings, and Adam's beta1 {worth['beta1']}; the "
         f"initial weights, {worth['init']}, and epsilon, {worth['epsilon']}, are worth nothing that can be told.",
         f"Three seeds of one such setting end {seeds_of_a_plateau()} nats apart.",
-        f"two layers and five samples reach {two_layers_of_five()}.",
+        f"two layers and five samples reach {two_layers_of_five()} (the mean of three seeds).",
         f"its {printed('dd2434', 'DD2434', **omniglot)[0]:.2f} and the paper's "
         f"{printed('dd2434', 'Burda', **omniglot)[0]:.2f} are of other images.",
     ]
@@ -237,7 +237,7 @@ def pairs():
 
 
 def test_what_the_page_says_of_ties_is_what_is_bold():
-    """MNIST, one layer: PIWAE and the groups of 16 tie; Omniglot: none; the larger model: all but the VAE."""
+    """MNIST, one layer: PIWAE and the groups of 16 tie; Omniglot: none; the larger model: all but the VAE and IWAE."""
     bold = {}
     for setting, values in WHICH["means"](records(), "log_p").items():
         less = {row: WHICH["difference"](pairs(), records(), row, setting) for row in values if row != "PIWAE(8, 8)"}
@@ -248,7 +248,7 @@ def test_what_the_page_says_of_ties_is_what_is_bold():
         "MIWAE(4, 16)",
     }
     assert bold[OMNIGLOT] == {"VAE, one sample", "IWAE(64)", "MIWAE(8, 8)", "CIWAE(64), beta 0.5"}
-    assert bold[LARGER] == {"VAE, one sample"}
+    assert bold[LARGER] == {"VAE, one sample", "IWAE(64)"}
 
 
 def test_the_error_of_a_difference_is_that_of_seeds_and_of_images():

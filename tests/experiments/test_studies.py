@@ -1,5 +1,6 @@
 """Studies as values: their numbers, their runs, and which records are theirs."""
 
+import collections
 import dataclasses
 import importlib
 from types import SimpleNamespace
@@ -139,6 +140,9 @@ def test_how_runs_of_many_samples_are_made_at_short():
 def test_seeds():
     counts = [len(plan(STUDIES["rainforth2018"], "full", seeds)) for seeds in (1, 4, None)]
     assert counts == [8, 32, 24]
+    seeds = collections.Counter((run.dataset, run.model, run.num_samples) for run in plan(STUDIES["dd2434"], "short"))
+    cells = {(data, model) for data in ("mnist", "omniglot") for model in ("one-layer", "two-layer")}
+    assert {cell: [seeds[(*cell, k)] for k in (1, 5, 50)] for cell in cells} == {key: [3, 6, 2] for key in cells}
 
 
 def test_an_id_is_that_of_the_meaning():

@@ -15,6 +15,7 @@ __all__ = ["SCALES", "SHORT", "SHORT_OF_MANY", "Scale", "is_planned", "plan"]
 
 MANY = 8  # samples per image, from which a run is long on two cores
 SHORT = "fast"  # the recipe of the scale "short"
+OF_BURDA = ("one-layer", "two-layer")  # of few samples an hour at most, and so three seeds
 POINTS = 20  # at most twice as many evaluations along training
 FIGURE = {"epochs": 30}  # there, from MANY samples, of the 25 runs of a figure beside a table of methods
 EPOCHS_OF_LARGE_MODELS = {
@@ -99,7 +100,7 @@ def _seeds(study: Study, scale: str, pair: tuple[RunConfig, RunConfig | None]) -
     """How many seeds of a run, and of what it starts from."""
     if study.seeds is not None:
         return study.seeds
-    small = all(config is None or (config.model == "one-layer" and _samples(config) < MANY) for config in pair)
+    small = all(config is None or (config.model in OF_BURDA and _samples(config) < MANY) for config in pair)
     return 3 if scale == "full" or (scale == "short" and small and not study.keeps_recipe) else 1
 
 
