@@ -170,7 +170,7 @@ def _draw(
                 axis.imshow(density, origin="lower", extent=extent, aspect="auto", cmap="Blues")
                 axis.contour(densities[-1], [level], origin="lower", extent=extent, colors=COLOURS[1], linewidths=1)
                 text = f"{facts['bounds'][k]:.2f} nats" if k in facts["bounds"] else f"{facts['log_p']:.2f} nats"
-                text += f"\n{facts['ess']:.0f} effective" if k == ks[-1] and not facts["exact"] else ""
+                text += f"\n{facts['ess']:.0f} effective samples" if k == ks[-1] and not facts["exact"] else ""
                 paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # above lines
                 axis.text(0.04, 0.96, text, transform=axis.transAxes, fontsize=7, va="top", bbox=paper)
                 axis.grid(False)
