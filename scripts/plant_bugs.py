@@ -1235,16 +1235,16 @@ BUGS = [
         "table_of_runs", "issue 40", where=("tests/sweeps/test_evaluating.py",)),
     Bug("the legend of prices names what is not drawn", "report/cost.py",
         "dict.fromkeys(r.config[name] for r in there)", "dict.fromkeys(r.config[name] for r in records)",
-        "legend_of_prices", "issue 40", where=("tests/report/test_figures.py",)),
+        "legend_of_prices", "issue 40", where=("tests/report/test_report_figures.py",)),
     Bug("a dot of the first screen is cut by its axis", "report/dots.py",
         "axis.use_sticky_edges = False", "axis.use_sticky_edges = True",
-        "no_dot_is_cut", "issue 40", where=("tests/report/test_figures.py",)),
+        "no_dot_is_cut", "issue 40", where=("tests/report/test_report_figures.py",)),
     Bug("titles of sheets run into each other", "report/figures.py",
         "fill(line, LETTERS)", "line",
-        "titles_of_sheets", "issue 40", where=("tests/report/test_figures.py",)),
+        "titles_of_sheets", "issue 40", where=("tests/report/test_report_figures.py",)),
     Bug("a sheet does not say whose images it reconstructs", "report/pictures.py",
         '.format(_other(run.record) or "another data set")', '.format("another data set")',
-        "pictures_of_other_data", "issue 40", where=("tests/report/test_figures.py",)),
+        "pictures_of_other_data", "issue 40", where=("tests/report/test_report_figures.py",)),
 ]  # fmt: skip
 
 
