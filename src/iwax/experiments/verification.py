@@ -228,7 +228,7 @@ def _verdict(record: Record, differences: dict[str, float], allowed: dict[str, f
 def _others(record: Record) -> list[str]:
     """What is not here as it was there, or was not recorded: any of it may round otherwise.
 
-    The version of iwax is none of it: iwax is what is verified. Where its sums are rounded in another order than when the
+    The version of iwax is none of it: iwax is what is verified. Where it rounds its sums in another order than when the
     record was made, as its changelog says, the verdict is "within the error".
     """
     versions, _ = versions_and_commit()
