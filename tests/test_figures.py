@@ -74,3 +74,4 @@ def test_rows_have_a_title_above_them(tmp_path):
     plain, titled = shown
     assert len(titled) > len(plain)
     assert titled[: len(titled) - len(plain)].min() < 100  # words in what was added
+    assert titled[:3].min() > 200  # and air above them

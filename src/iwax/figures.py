@@ -54,6 +54,7 @@ STYLE: dict[Any, Any] = {
 }
 GREY = 0.35  # of the lines between images
 SCALE = 3  # screen pixels per image pixel
+AIR = 0.08  # inches above and below a title, together
 CAPTION, LEAST_WIDTH = 15, 420  # of the letters below a sheet, and of a sheet with words, in pixels
 ABOUT = "iwax"  # the entry of a .png that says what it was made from
 
@@ -239,11 +240,11 @@ def image_rows(
     caption_height = 0.22 if captions else 0
     across = max(width / 40 + label_width, LEAST_WIDTH / 120 if title else 0)  # inches
     lines = textwrap.wrap(title, round(14 * across))
-    size = (across, height / 40 + caption_height + 0.17 * len(lines))
+    size = (across, height / 40 + caption_height + (0.17 * len(lines) + AIR if lines else 0))
     figure = Figure(figsize=size)
     left, bottom = label_width / size[0], caption_height / size[1]
     axis = figure.add_axes((left, bottom, width / 40 / size[0], height / 40 / size[1]))
-    figure.text(0.01, 1, "\n".join(lines), fontsize=8, va="top", linespacing=1.1)
+    figure.text(0.01, 1 - AIR / 2 / size[1], "\n".join(lines), fontsize=8, va="top", linespacing=1.1)
     axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     columns = max(map(len, rows.values()))
     axis.set_xticks((np.arange(len(captions)) + 0.5) * width / columns - 0.5, captions, fontsize=9)

@@ -72,5 +72,7 @@ def reconstruction_sheet(
 def _words(run: LoadedRun) -> str:
     """What made a picture, and what its shades are."""
     config = run.config
-    names = [config.objective.upper(), Path(config.model).name, Path(config.dataset).name, f"seed {config.seed}"]
+    sizes = ", ".join(str(size) for size in (config.num_groups, config.num_samples) if size is not None)
+    objective = f"{config.objective.upper()}({sizes})"
+    names = [objective, Path(config.model).name, Path(config.dataset).name, f"seed {config.seed}"]
     return f"{', '.join(names)}. Black is {run.shades[0]:g}, white is {run.shades[1]:g}."
