@@ -11,7 +11,7 @@ from iwax.cli.stores import FOLDER
 from iwax.console import notices, number, print_table
 from iwax.files import dumps
 
-__all__ = ["compare", "khat_advice", "table"]
+__all__ = ["compare", "khat_advice", "khat_share", "table"]
 
 COLUMNS = ["model", "log p", "less the first", "± over examples", "± Monte Carlo", "95 %, t", "95 %, bootstrap"]
 COLUMNS += ["better", "worse", "undecided", "k-hat > 0.7"]
@@ -70,8 +70,7 @@ def _rows(models: list[dict[str, Any]]) -> list[list[str]]:
             row += [*numbers, *intervals, *counts]
         else:
             row += [""] * 8
-        share = model["khat_above_0.7"]
-        rows.append([*row, "unknown" if share is None else f"{share:.1%}"])
+        rows.append([*row, khat_share(model)])
     return rows
 
 
@@ -79,6 +78,12 @@ def _advice(found: Any) -> list[str]:
     """What a difference within the bias of its parts is worth."""
     named = zip(found.names, found.evaluations, strict=True)
     return khat_advice({name: one.khat_above_limit for name, one in named})
+
+
+def khat_share(found: Mapping[str, Any]) -> str:
+    """The share of an evaluation's examples with k-hat above 0.7, in words."""
+    share = found["khat_above_0.7"]
+    return "unknown" if share is None else f"{share:.1%}"
 
 
 def khat_advice(shares: Mapping[str, float | None]) -> list[str]:

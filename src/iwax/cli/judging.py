@@ -102,6 +102,7 @@ def _evaluate(
     trust_code: bool,
     **options: Any,
 ) -> None:
+    from iwax.evaluation import heading
     from iwax.judging import evaluate_run, holds_runs, judge_run, plot_evaluation
 
     if everything and options["dataset"] is not None:
@@ -133,9 +134,8 @@ def _evaluate(
             f"{evaluation['seconds']:.0f} s; the same command goes on."
         )
         return
-    where, count = f" of {evaluation['dataset']}" if "dataset" in evaluation else "", evaluation["num_examples"]
     print_table(
-        f"{run}: {count} test example{'s' * (count != 1)}{where}, k = {evaluation['num_samples']} (nats)",
+        f"{run}: {heading([evaluation], 'test example')}",
         ["quantity", "value", "error"],
         evaluation_rows(evaluation),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from iwax.cli.comparing import khat_advice
+from iwax.cli.comparing import khat_advice, khat_share
 from iwax.cli.executing import executor_of, failed_lines, watched
 from iwax.console import notices, number, print_table
 from iwax.files import dumps, loads, write_whole
@@ -101,6 +101,7 @@ def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None
 
 def _print(summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     """A line for each run that is judged, and what keeps it from being taken at its word."""
+    from iwax.evaluation import heading
     from iwax.runs import RunFolder
     from iwax.sweeps import labels
 
@@ -109,12 +110,9 @@ def _print(summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     shares = {run.name: one["khat_above_0.7"] for run, one in summaries.items()}
     cells = []
     for run, one in summaries.items():
-        share = "unknown" if shares[run.name] is None else f"{shares[run.name]:.1%}"
         words = [run.name, told[run.parent].get(run.name, "")][:texts]
-        cells.append([*words, *(number(one[name]) for name in COLUMNS.values()), share])
-    counts, first = sorted({one["num_examples"] for one in summaries.values()}), next(iter(summaries.values()))
-    where = f" of {first['dataset']}" if "dataset" in first else ""
-    title = f"{' or '.join(map(str, counts))} test examples{where}, k = {first['num_samples']} (nats)"
+        cells.append([*words, *(number(one[name]) for name in COLUMNS.values()), khat_share(one)])
+    title = heading([*summaries.values()], "test example")
     print_table(title, [*["run", "options"][:texts], *COLUMNS, "k-hat > 0.7"], cells, texts)
     for note in [f"{run.name}: {far}" for run in summaries if (far := RunFolder(run).how_far)]:
         notices.print(note, markup=False)

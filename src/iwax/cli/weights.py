@@ -41,6 +41,7 @@ def judge(
     """
     if as_json and as_csv:
         raise click.UsageError("Expected --json or --csv; got both.")
+    from iwax.evaluation import heading
     from iwax.judging import judge_weights, write_evaluation
 
     evaluation = judge_weights(weights, data=data, iwae_samples=iwae_samples)
@@ -51,9 +52,8 @@ def judge(
     elif as_csv:
         _print_csv(evaluation)
     else:
-        count = result["num_examples"]
         print_table(
-            f"{weights[0].name}: {count} example{'s' * (count != 1)}, k = {result['num_samples']} (nats)",
+            f"{weights[0].name}: {heading([result])}",
             ["quantity", "value", "error"],
             evaluation_rows(result),
         )

@@ -15,7 +15,7 @@ from iwax.evaluation.evaluate import (
     test_examples,
 )
 from iwax.evaluation.examples import first_examples
-from iwax.evaluation.exports import from_arrays, unit_variances_of
+from iwax.evaluation.exports import from_arrays, heading, unit_variances_of
 from iwax.evaluation.from_weights import judge_log_weights
 from iwax.evaluation.implicit import implicit_log_density, implicit_posterior, implicit_weights
 from iwax.evaluation.joining import join_evaluations
@@ -61,6 +61,7 @@ __all__ = [
     "gather",
     "get_setting",
     "has_tail",
+    "heading",
     "implicit_log_density",
     "implicit_posterior",
     "implicit_weights",

@@ -1,7 +1,7 @@
 """An evaluation in other forms: a small table in text, NumPy arrays, pandas, ArviZ; and back from arrays."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from iwax.errors import IwaxError, MissingExtraError
 from iwax.evaluation.result import Evaluation, why_no_divergence
 
-__all__ = ["as_arrays", "as_frame", "as_inference_data", "as_text", "from_arrays", "unit_variances_of"]
+__all__ = ["as_arrays", "as_frame", "as_inference_data", "as_text", "from_arrays", "heading", "unit_variances_of"]
 
 FIELDS = ("log_likelihood", "iwae", "neg_kl", "mc_error", "bias", "ess", "khat", "elbo", "elbo_error")
 JACKKNIFE = ("jackknife_bias", "jackknife_error")
@@ -47,10 +47,20 @@ def as_text(evaluation: Evaluation) -> str:
     if evaluation.unit_variances:
         rows.append(("active units", " + ".join(map(str, evaluation.active_units)), "A_u above 0.01"))
     wide = max(len(value) for _, value, _ in rows)
-    count = found["num_examples"]
-    title = f"{count} example{'s' * (count != 1)}, k = {found['num_samples']} (nats)"
     lines = [f"{label:18} {value:>{wide}}  {note}".rstrip() for label, value, note in rows]
-    return "\n".join([title, *lines, *evaluation.notes, *filter(None, [evaluation.advice])])
+    return "\n".join([heading([found]), *lines, *evaluation.notes, *filter(None, [evaluation.advice])])
+
+
+def heading(found: Sequence[Mapping[str, Any]], noun: str = "example") -> str:
+    """Of a table of evaluations: how many examples they have, of which data if not their own, and their samples.
+
+    >>> heading([{"num_examples": 1, "num_samples": 64}])
+    '1 example, k = 64 (nats)'
+    """
+    counts = sorted({one["num_examples"] for one in found})
+    examples = f"{' or '.join(map(str, counts))} {noun}{'s' * (counts != [1])}"
+    where = f" of {found[0]['dataset']}" if "dataset" in found[0] else ""
+    return f"{examples}{where}, k = {found[0]['num_samples']} (nats)"
 
 
 def as_arrays(evaluation: Evaluation) -> dict[str, np.ndarray]:

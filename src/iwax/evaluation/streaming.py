@@ -173,15 +173,14 @@ def _chunks(
     batch, blocks = chunk_shape(num_examples, num_samples, rows)
     arrays, rest = eqx.partition(model, eqx.is_array)
     leaves, structure = jax.tree.flatten(rest)
+    static = {"rest": (*leaves,), "structure": structure, "split": split}
     pending: list[tuple[slice, int, Array, Array | None]] = []
     for begin in range(start, num_examples, batch):
         indices = np.minimum(np.arange(begin, begin + batch), num_examples - 1)  # the last batch repeats its last one
         examples = jax.tree.map(lambda leaf, indices=indices: jnp.asarray(leaf[indices]), x)
         for first in range(0, -(-num_samples // BLOCK), blocks):
             numbers = jnp.arange(first, first + blocks)
-            log_w, log_ratio = _log_weights(
-                arrays, examples, jnp.asarray(indices), numbers, key, rest=(*leaves,), structure=structure, split=split
-            )
+            log_w, log_ratio = _log_weights(arrays, examples, jnp.asarray(indices), numbers, key, **static)
             pending.append((slice(begin, min(begin + batch, num_examples)), first * BLOCK, log_w, log_ratio))
             if len(pending) > 2:  # the device works on while the host sums
                 yield _collect(*pending.pop(0), num_samples)

@@ -61,14 +61,13 @@ def in_training(model: Model, objective: AbstractObjective, key: PRNGKeyArray) -
         ValueError: an objective that takes some of the samples backward asks log p(x, z) of fewer z than it drew, and
             a network would drop other units there.
     """
-    given = with_key(model, stream(key, "dropout")) if takes_key(model) else model
-    if given is not model and objective.backward != "all":
-        takers = takes_key(model)
+    takers = takes_key(model)
+    if takers and objective.backward != "all":
         raise IwaxError(
             f"Expected backward='all' for a model whose {' and '.join(takers)} take{'s' * (len(takers) == 1)} a key, "
             f"which would drop other units backward than forward; got {objective.backward!r}. Leave it out."
         )
-    return given
+    return with_key(model, stream(key, "dropout")) if takers else model
 
 
 def as_differentiable_as(

@@ -66,14 +66,13 @@ class LoadedRun:
     @property
     def words(self) -> str:
         """Which checkpoint it is, where there is more than one; and how far the run came, where it is not finished."""
-        said = [self.folder.how_far] if self.folder.how_far else []
+        said: list[str] = []
         if self.selected:
-            said.insert(
-                0,
+            said.append(
                 f"The checkpoint of epoch {self.selected['epoch']}, the best by {self.selected['by']} "
-                f"({self.selected['value']:.3f} nats); --checkpoint last takes the last.",
+                f"({self.selected['value']:.3f} nats); --checkpoint last takes the last."
             )
-        return " ".join(said)
+        return " ".join(filter(None, [*said, self.folder.how_far]))
 
     @functools.cached_property
     def data(self) -> Dataset:
