@@ -544,7 +544,7 @@ BUGS = [
         "keys = jax.numpy.stack([key] * len(jax.tree.leaves(argument)[0]))", "key_of_its_own",
         where=("tests/models/test_keyed.py",)),
     Bug("no key in training", "objectives/loss.py",
-        'given = with_key(model, stream(key, "dropout")) if takes_key(model) else model', "given = model",
+        'return with_key(model, stream(key, "dropout")) if takers else model', "return model",
         "training_gives_a_key", where=("tests/models/test_keyed.py",)),
     Bug("batch statistics taken for parameters", "models/check.py", "    if found:\n        path, kind = found[0]",
         "    if False:\n        path, kind = found[0]", "batch_statistics", where=("tests/models/test_keyed.py",)),
