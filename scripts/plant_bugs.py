@@ -1230,7 +1230,7 @@ BUGS = [
         'sorted({one["num_examples"] for one in found})', '[found[0]["num_examples"]]',
         "table_of_runs", "issue 40", where=("tests/sweeps/test_evaluating.py",)),
     Bug("an executor's table says nothing of runs that are half trained", "cli/parts.py",
-        "if (far := RunFolder(run).how_far)", 'if (far := "")',
+        ", RunFolder(run).how_far]", "]",
         "table_of_runs", "issue 40", where=("tests/sweeps/test_evaluating.py",)),
     Bug("the legend of prices names what is not drawn", "report/cost.py",
         "dict.fromkeys(r.config[name] for r in there)", "dict.fromkeys(r.config[name] for r in records)",
@@ -1244,6 +1244,18 @@ BUGS = [
     Bug("a sheet does not say whose images it reconstructs", "report/pictures.py",
         '.format(_other(run.record) or "another data set")', '.format("another data set")',
         "pictures_of_other_data", "issue 40", where=("tests/report/test_report_figures.py",)),
+    Bug("a sweep starts all its runs on data that are not there", "cli/sweeping.py",
+        '    if options["executor"] == "local":\n        _check_data', '    if False:\n        _check_data',
+        "data_that_are_not_there", "issue 39", where=("tests/sweeps/test_sweep_command.py",)),
+    Bug("a sweep that is done asks for its data again", "cli/sweeping.py",
+        "for run in runs if not folder.is_done(run.id))", "for run in runs)",
+        "data_that_are_not_there", "issue 39", where=("tests/sweeps/test_sweep_command.py",)),
+    Bug("an executor's table does not say that the best checkpoint was taken", "cli/parts.py",
+        'which_checkpoint(one.get("selected", {}))', 'which_checkpoint({})',
+        "table_of_runs", "issue 39", where=("tests/sweeps/test_evaluating.py",)),
+    Bug("a folder of runs does not say whose k-hat is high", "cli/seeds.py",
+        "for advice in khat_advice({Path(run).name", "for advice in khat_advice({Path(run).parent",
+        "folder_of_seeds", "issue 39", where=("tests/judging/test_other_data.py",)),
 ]  # fmt: skip
 
 

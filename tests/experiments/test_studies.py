@@ -135,6 +135,9 @@ def test_how_runs_of_many_samples_are_made_at_short():
     assert of("tightiwae", "iwae", 64) == of("tightiwae", "miwae", 8) == (160, None, "bfloat16")
     assert of("tightiwae", "iwae", 64, "larger") == (96, None, "bfloat16")
     assert of("tightiwae", "ciwae", 8) == (30, None, "bfloat16")
+    for model in ("one-layer", "two-layer"):
+        made = [of("burda2016-fixed", objective, k, model) for objective in ("elbo", "iwae") for k in (5, 50)]
+        assert made == [(160, None, "float32")] * 3 + [(160, 8, "float32")]
 
 
 def test_seeds():

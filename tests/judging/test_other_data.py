@@ -183,7 +183,16 @@ def test_a_folder_of_seeds_is_judged_run_by_run_with_mean_and_standard_deviation
     assert status == 0, err
     assert f"{mean:.3f}" in out.partition("mean of 3")[2].partition("\n")[0]
     assert f"{found.means['log_p'].sd:.3f}" in out.partition("standard deviation")[2].partition("\n")[0]
-    assert "holds this evaluation already" in " ".join(err.split())  # nothing is judged twice
+    said = " ".join(err.split())
+    assert "holds this evaluation already" in said  # nothing is judged twice
+    doubtful = [f"seed{i}" for i in range(3) if mostly_high(seeds / f"seed{i}" / "evaluation.npz")]
+    assert doubtful
+    assert f"of {', '.join(doubtful)}: its log p lies below the truth" in said  # once, not for each run
+
+
+def mostly_high(path):
+    """Whether k-hat is above 0.7 for more than one in twenty examples."""
+    return np.mean(np.load(path)["khat"] > 0.7) > 0.05
 
 
 def test_seeds_of_a_sweep_stand_beside_their_options(seeds, tmp_path, capsys):
@@ -196,8 +205,12 @@ def test_seeds_of_a_sweep_stand_beside_their_options(seeds, tmp_path, capsys):
     lines = out.splitlines()
     shown = {id: line for line in lines for id in ids if id in line}
     assert all(f"seed={seed} " in shown[id] for seed, id in enumerate(ids))
-    widths = {len(line.rstrip()) for line in lines if "mean of 2" in line or ids[0] in line}
-    assert len(widths) == 1  # the numbers of both are in the same columns
+    (means,) = (points(line) for line in lines if "mean of 2" in line)
+    assert means[:4] == points(shown[ids[0]])[:4]  # the nats of both are in the same columns
+
+
+def points(line):
+    return [i for i, letter in enumerate(line) if letter == "."]
 
 
 def test_a_single_run_of_its_kind_is_no_mean(seeds, tmp_path, capsys):

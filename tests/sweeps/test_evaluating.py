@@ -174,7 +174,9 @@ def test_a_table_of_runs_says_which_numbers_are_not_to_be_trusted(tmp_path, caps
         (tmp_path / name).mkdir()
         status = {"state": state, "epoch": 1, "epochs": 2, "step": 5, "seconds": 3.0}
         (tmp_path / name / "status.json").write_text(json.dumps(status))
-    _print({tmp_path / n: {**numbers, "khat_above_0.7": k, "num_examples": e} for n, (k, e, _) in own.items()})
+    found = {tmp_path / n: {**numbers, "khat_above_0.7": k, "num_examples": e} for n, (k, e, _) in own.items()}
+    found[tmp_path / "none"] |= {"selected": {"epoch": 7, "by": "IWAE-64", "value": -81.25}}
+    _print(found)
     out, err = capsys.readouterr()
     err = " ".join(err.split())
     shown = {line.split()[0]: line.split()[-1] for line in out.splitlines() if line.strip()}
@@ -182,6 +184,7 @@ def test_a_table_of_runs_says_which_numbers_are_not_to_be_trusted(tmp_path, caps
     assert "30 or 60 test examples, k = 64" in out
     assert "bad: Trained for 1 of 2 epochs so far (stopped)" in err
     assert "of bad: its log p lies below the truth" in err
+    assert "none: The checkpoint of epoch 7, the best by IWAE-64 (-81.250 nats); --checkpoint last takes" in err
     assert "good" not in err
 
 

@@ -116,6 +116,23 @@ def test_a_full_disk_in_one_folder_fails_that_run_alone_and_the_same_command_the
     assert (status, "1 done, 1 found done, 0 failed" in said) == (0, True)
 
 
+def test_data_that_are_not_there_start_no_run(swept, tmp_path, capsys, monkeypatch):
+    """Of runs that are still to be made: those that are done need no data."""
+    executor = Here()
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda folder, **options: executor)
+    (tmp_path / "flowers.csv").write_text("1,2\n3,4\n")
+    command = ["sweep", "--seeds", 3, "--out", tmp_path / "out", "--dataset"]
+    for dataset, said in (("flower.csv", "got {}: there is nothing. Did you mean"), ("mnits", "mean 'mnist'?")):
+        place = tmp_path / dataset if "." in dataset else dataset
+        status, _, err = iwax(capsys, *command, place)
+        assert (status, said.format(place) in " ".join(err.split())) == (2, True), err
+    assert executor.started == []
+    assert not (tmp_path / "out").exists()
+    out = shutil.copytree(swept[0], tmp_path / "done")
+    monkeypatch.setattr("iwax.data.catalog.DATASETS", {})
+    assert "2 found done" in iwax(capsys, "sweep", *TINY, *SEEDS, "--out", out)[1]
+
+
 @pytest.mark.parametrize(
     "operation", [pytest.param(n, marks=[] if n in (1, 5) else [pytest.mark.slow]) for n in range(1, 9)]
 )

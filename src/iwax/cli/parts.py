@@ -102,7 +102,7 @@ def evaluate_by_executor(runs: Sequence[Path], as_json: bool, shards: int | None
 def _print(summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     """A line for each run that is judged, and what keeps it from being taken at its word."""
     from iwax.evaluation import heading
-    from iwax.runs import RunFolder
+    from iwax.runs import RunFolder, which_checkpoint
     from iwax.sweeps import labels
 
     told = {folder: labels(folder) for folder in {run.parent for run in summaries}}
@@ -114,7 +114,8 @@ def _print(summaries: Mapping[Path, Mapping[str, Any]]) -> None:
         cells.append([*words, *(number(one[name]) for name in COLUMNS.values()), khat_share(one)])
     title = heading([*summaries.values()], "test example")
     print_table(title, [*["run", "options"][:texts], *COLUMNS, "k-hat > 0.7"], cells, texts)
-    for note in [f"{run.name}: {far}" for run in summaries if (far := RunFolder(run).how_far)]:
-        notices.print(note, markup=False)
+    for run, one in summaries.items():
+        for words in filter(None, [which_checkpoint(one.get("selected", {})), RunFolder(run).how_far]):
+            notices.print(f"{run.name}: {words}", markup=False)
     for advice in khat_advice(shares):
         notices.print(advice, style="bold yellow", markup=False)

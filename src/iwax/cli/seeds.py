@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from iwax.cli.comparing import khat_advice, khat_share
 from iwax.console import ProgressBar, notices, number, print_table
 from iwax.files import dumps
 
@@ -28,9 +29,10 @@ def evaluate_seeds(folder: Path, as_json: bool, options: dict[str, Any]) -> None
         where = f" of {first['dataset']}" if "dataset" in first else ""
         title = f"{first['num_examples']} test examples{where}, k = {first['num_samples']} (nats)"
         texts = 2 if told else 1
-        heads = [*["run", "options"][:texts], *map(_heading, group.means)]
+        heads = [*["run", "options"][:texts], *map(_heading, group.means), "k-hat > 0.7"]
         print_table(f"{folder}: {title}", heads, _rows(group, told, texts), texts)
-    for advice in dict.fromkeys(one["advice"] for group in groups for one in group.summaries if one["advice"]):
+    judged = [pair for group in groups for pair in zip(group.runs, group.summaries, strict=True)]
+    for advice in khat_advice({Path(run).name: one["khat_above_0.7"] for run, one in judged}):
         notices.print(advice, style="bold yellow", markup=False)
 
 
@@ -41,13 +43,17 @@ def _rows(group: Any, told: Mapping[str, str], texts: int) -> list[list[str]]:
     """
     names = list(group.means)
     rows = [
-        [*[run, told.get(Path(run).name, "")][:texts], *(_shown(name, summary.get(name)) for name in names)]
+        [
+            *[run, told.get(Path(run).name, "")][:texts],
+            *(_shown(name, summary.get(name)) for name in names),
+            khat_share(summary),
+        ]
         for run, summary in zip(group.runs, group.summaries, strict=True)
     ]
     means = [group.means[name] for name in names]
 
     def line(label: str, numbers: Iterable[float | None]) -> list[str]:
-        return [*[label, ""][:texts], *("" if value is None else number(value) for value in numbers)]
+        return [*[label, ""][:texts], *("" if value is None else number(value) for value in numbers), ""]
 
     if len(rows) > 1:
         rows.append(line(f"mean of {len(rows)}", (mean.mean for mean in means)))

@@ -97,6 +97,8 @@ def _sweep(runs: Any, options: dict[str, Any], as_json: bool) -> None:
     from iwax.sweeps import MIRROR, run_sweep
 
     store = options["store"]
+    if options["executor"] == "local":
+        _check_data(runs, options)
     executor = executor_of(options["out"] / "sweep", options)
     bar, log = watched("sweep")
     with _put(runs, options["out"], store), bar as on_progress:
@@ -119,6 +121,16 @@ def _sweep(runs: Any, options: dict[str, Any], as_json: bool) -> None:
             click.echo(line)
     if outcome.failed or outcome.left:
         sys.exit(1)
+
+
+def _check_data(runs: Any, options: dict[str, Any]) -> None:
+    """Raises ValueError for data of this machine that are not there, before all runs fail by them one by one."""
+    from iwax.data import check_there
+    from iwax.sweeps import SweepFolder
+
+    folder, default = SweepFolder(options["out"]), RunConfig().dataset
+    for dataset in dict.fromkeys(run.options.get("dataset", default) for run in runs if not folder.is_done(run.id)):
+        check_there(dataset, options["data_dir"])
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from .binarization import rule_again as rule_again
 from .binarization import test_set_hash as test_set_hash
 from .cache import cache_folder as cache_folder
 from .catalog import DATASETS as DATASETS
+from .catalog import check_there as check_there
 from .catalog import describe as describe
 from .catalog import fetch as fetch
 from .catalog import load as load

@@ -11,7 +11,7 @@ from typing import Any
 
 from iwax.checks import check_choice, names_beside, nearest
 from iwax.data import mnist, omniglot
-from iwax.data.custom import KINDS, is_path, load_own
+from iwax.data.custom import KINDS, is_path, load_own, nothing_at
 from iwax.data.dataset import Dataset, DatasetInfo, DataWarning
 from iwax.errors import IwaxError, IwaxTypeError
 
@@ -108,6 +108,16 @@ def load(
         if value:
             raise IwaxError(f"Expected {option} with a file or folder of your own only; got {value!r} for {name}.")
     return entry.load(_split(str(name), entry, split), data_dir)
+
+
+def check_there(name: str, data_dir: DataDir = None) -> None:
+    """Raises ValueError, as `load` does, for what is no name of DATASETS and no path of anything; reads nothing."""
+    path = _moved(name, data_dir)
+    if name in DATASETS or Path(path).exists():
+        return
+    if is_path(path):
+        raise nothing_at(Path(os.path.abspath(path)))
+    _entry(name)
 
 
 def fetch(name: str, data_dir: DataDir = None, *, source: str | None = None) -> Dataset:

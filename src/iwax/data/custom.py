@@ -144,8 +144,13 @@ def _read(path: Path, columns: list[str] | None, background: str | None) -> Read
         return Read(*read_folder(path, background))
     if path.exists():
         raise IwaxError(f"Expected dataset to be {KINDS}; got {path}, which is none.")
+    raise nothing_at(path)
+
+
+def nothing_at(path: Path) -> IwaxError:
+    """What to raise where there is no file and no folder, absolute; with the name beside it that is nearest."""
     near = nearest(path.name, names_beside(path), otherwise="")
-    raise IwaxError(f"Expected dataset to be {KINDS}; got {path}: there is nothing.{near}")
+    return IwaxError(f"Expected dataset to be {KINDS}; got {path}: there is nothing.{near}")
 
 
 def _read_files(parts: dict[str, Path], columns: list[str] | None) -> Read:

@@ -131,14 +131,18 @@ def _recipe(study: Study, config: RunConfig, scale: str) -> dict[str, Any]:
         return own
     many = _samples(config) >= MANY
     compares = any(table.ranked for table in study.tables)  # methods: as long, and with gradients as they are
-    fewer = config.objective == "iwae" and _samples(config) >= RESAMPLED_FROM and not compares
+    dozens = _samples(config) >= RESAMPLED_FROM
+    if study.equal_epochs and dozens:  # an ELBO has five first, too: its samples change nothing but the noise
+        of_iwae = RESAMPLED if config.objective == "iwae" else {}
+        return {"protocol": SHORT_OF_MANY, "epochs": resolve(RunConfig(protocol=SHORT)).epochs} | of_iwae
+    fewer = config.objective == "iwae" and dozens and not compares
     lighter: dict[str, Any] = ({"precision": "bfloat16"} if many else {}) | (RESAMPLED if fewer else {})
     if config.stages is not None:  # of the study's own, in batches of the recipe
         return own | lighter | {"schedule_scale": SECOND_STAGE}
     if fewer:
         return lighter | {"protocol": SHORT} | OF_MANY.get(config.model, {})
     if many and compares:
-        lighter |= EPOCHS_OF_LARGE_MODELS.get(config.model, {}) if _samples(config) >= RESAMPLED_FROM else FIGURE
+        lighter |= EPOCHS_OF_LARGE_MODELS.get(config.model, {}) if dozens else FIGURE
     return lighter | {"protocol": SHORT}
 
 

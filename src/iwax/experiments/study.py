@@ -125,6 +125,7 @@ class Study:
     Attributes:
         recipe: fields that say how, as the document has it; used at the scale "full".
         keeps_recipe: whether other scales keep them, too, as where the recipe is what is studied.
+        equal_epochs: whether all runs have as many epochs at the scale "short", those of dozens of samples, too.
         seeds: how many of every run, at any scale; None leaves it to the scale.
     """
 
@@ -137,6 +138,7 @@ class Study:
     claims: tuple[Claim, ...] = ()
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     keeps_recipe: bool = False
+    equal_epochs: bool = False
     seeds: int | None = None
 
     @property

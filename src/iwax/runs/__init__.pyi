@@ -51,6 +51,7 @@ from .listing import list_runs as list_runs
 from .loading import LoadedRun as LoadedRun
 from .loading import data_size_of as data_size_of
 from .loading import load_run as load_run
+from .loading import which_checkpoint as which_checkpoint
 from .lock import BusyError as BusyError
 from .lock import is_free as is_free
 from .lock import locked as locked

@@ -27,7 +27,15 @@ from iwax.runs.paths import check_same, data_of_run
 from iwax.runs.resolution import ResolvedRun, resolve
 from iwax.runs.stated import Stated
 
-__all__ = ["LoadedRun", "check_checkpoint", "data_size_of", "kept_model", "load_run", "resolved_config"]
+__all__ = [
+    "LoadedRun",
+    "check_checkpoint",
+    "data_size_of",
+    "kept_model",
+    "load_run",
+    "resolved_config",
+    "which_checkpoint",
+]
 
 FIRST = ".model.inference[0].trunk.layers[0].weight"  # of one of iwax's own models: (values of an example, width)
 
@@ -66,13 +74,7 @@ class LoadedRun:
     @property
     def words(self) -> str:
         """Which checkpoint it is, where there is more than one; and how far the run came, where it is not finished."""
-        said: list[str] = []
-        if self.selected:
-            said.append(
-                f"The checkpoint of epoch {self.selected['epoch']}, the best by {self.selected['by']} "
-                f"({self.selected['value']:.3f} nats); --checkpoint last takes the last."
-            )
-        return " ".join(filter(None, [*said, self.folder.how_far]))
+        return " ".join(filter(None, [which_checkpoint(self.selected), self.folder.how_far]))
 
     @functools.cached_property
     def data(self) -> Dataset:
@@ -125,6 +127,16 @@ class LoadedRun:
         if shape is None and self.config.dataset in DATASETS:
             shape = DATASETS[self.config.dataset].shape
         return tuple(self.data.test.shape[1:] if shape is None else shape)
+
+
+def which_checkpoint(selected: dict[str, Any]) -> str:
+    """In words, that it is not a run's last one, but the best by what `selected` says; "" where that is empty."""
+    if not selected:
+        return ""
+    return (
+        f"The checkpoint of epoch {selected['epoch']}, the best by {selected['by']} ({selected['value']:.3f} nats); "
+        "--checkpoint last takes the last."
+    )
 
 
 def load_run(

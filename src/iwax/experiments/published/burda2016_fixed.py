@@ -80,5 +80,6 @@ STUDY = Study(
     ),
     claims=_claims(),
     recipe={"protocol": "burda-code"},
+    equal_epochs=True,  # its claims compare all columns, and what is binarised once is overfitted by long runs
     seeds=1,
 )
