@@ -1256,6 +1256,19 @@ BUGS = [
     Bug("a folder of runs does not say whose k-hat is high", "cli/seeds.py",
         "for advice in khat_advice({Path(run).name", "for advice in khat_advice({Path(run).parent",
         "folder_of_seeds", "issue 39", where=("tests/judging/test_other_data.py",)),
+    Bug("so many factors are multiplied that they overflow", "models/distributions.py",
+        "TOGETHER, LANES = 16, 8", "TOGETHER, LANES = 1600, 8",
+        "overflows", "issue 39", where=("tests/models/test_bernoulli.py",)),
+    Bug("the derivative of the Bernoulli's logarithms is counted twice", "models/distributions.py",
+        "terms = jnp.exp(-jnp.abs(jax.lax.stop_gradient(x)))", "terms = jnp.exp(-jnp.abs(x))",
+        "derivatives", "issue 39", where=("tests/models/test_bernoulli.py",)),
+    Bug("the Bernoulli's ramp has the derivative of a ramp", "models/distributions.py",
+        "return _ramp(primals[0]), jax.nn.sigmoid(primals[0]) * tangents[0]",
+        "return _ramp(primals[0]), (primals[0] > 0) * tangents[0]",
+        "derivatives", "issue 39", where=("tests/models/test_bernoulli.py",)),
+    Bug("factors that lie beside each other stand for those of all groups", "models/distributions.py",
+        "jnp.log(jnp.prod(factors, axis=-2))", "jnp.log(jnp.prod(factors[..., :1], axis=-2))",
+        "double_precision", "issue 39", where=("tests/models/test_bernoulli.py",)),
 ]  # fmt: skip
 
 
