@@ -73,7 +73,7 @@ COMPARED: dict[str, RunConfig] = {
 }
 """Lines of the figure that compares recipes at equal arithmetic."""
 
-DAY = "2026-11-22"
+DAY, LATER = "2026-11-22", "2026-11-30"
 TRIED: tuple[tuple[str, str, str], ...] = (
     (DAY, "SOAP on the shorter side of each matrix only, 30 epochs at 4e-3",
      "91.1 with a square matrix's side of outputs, 90.3 with that of inputs, against 89.7 with both."),
@@ -94,6 +94,9 @@ TRIED: tuple[tuple[str, str, str], ...] = (
     (DAY, "Averaged weights beside a cosine that falls to zero", "Made no difference: 94.5 with Adam, 90.0 with SOAP."),
     ("2026-11-23", "SOAP on sides up to 256 only: those of 400 of the larger model are left to Adam, at SOAP's rates",
      "VAE(1): 87.24 at 3e-3 and 89.15 at 6e-3, 160 epochs; with them turned, 85.42 at 3e-3."),
+    (LATER, "Muon of optax.contrib, with steps of the size of Adam's, and Adam for vectors; IWAE(5), 30 epochs",
+     "87.57 at 6e-3 in 452 s, where SOAP has 87.94 in 345 s; 103.1 at 2e-2. To be tried in long runs."),
+    (LATER, "Schedule-free AdamW of optax.contrib at 5e-3, the same", "90.15 of the averaged weights, in 224 s."),
 )  # fmt: skip
 """(date, idea, what came of it): what was tried in scratch code only and never became an option, so has no record."""
 
