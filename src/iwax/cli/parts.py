@@ -115,7 +115,7 @@ def _print(summaries: Mapping[Path, Mapping[str, Any]]) -> None:
     title = heading([*summaries.values()], "test example")
     print_table(title, [*["run", "options"][:texts], *COLUMNS, "k-hat > 0.7"], cells, texts)
     for run, one in summaries.items():
-        for words in filter(None, [which_checkpoint(one.get("selected", {})), RunFolder(run).how_far]):
-            notices.print(f"{run.name}: {words}", markup=False)
+        for note in filter(None, [which_checkpoint(one.get("selected", {})), RunFolder(run).how_far]):
+            notices.print(f"{run.name}: {note}", markup=False)
     for advice in khat_advice(shares):
         notices.print(advice, style="bold yellow", markup=False)
