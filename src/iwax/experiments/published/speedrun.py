@@ -95,7 +95,8 @@ TRIED: tuple[tuple[str, str, str], ...] = (
     ("2026-11-23", "SOAP on sides up to 256 only: those of 400 of the larger model are left to Adam, at SOAP's rates",
      "VAE(1): 87.24 at 3e-3 and 89.15 at 6e-3, 160 epochs; with them turned, 85.42 at 3e-3."),
     (LATER, "Muon of optax.contrib, with steps of the size of Adam's, and Adam for vectors; IWAE(5), 30 epochs",
-     "87.57 at 6e-3 in 452 s, where SOAP has 87.94 in 345 s; 103.1 at 2e-2. To be tried in long runs."),
+     "88.31, 87.57, 87.34 and 103.1 at 4e-3, 6e-3, 8e-3 and 2e-2, in 432 to 474 s, where SOAP has 87.94 at 6e-3 in "
+     "345 s; 89.00 at 12e-3 with three iterations, in 403 s. To be tried in long runs."),
     (LATER, "Schedule-free AdamW of optax.contrib at 5e-3, the same", "90.15 of the averaged weights, in 224 s."),
 )  # fmt: skip
 """(date, idea, what came of it): what was tried in scratch code only and never became an option, so has no record."""
