@@ -188,6 +188,16 @@ def test_a_table_of_runs_says_which_numbers_are_not_to_be_trusted(tmp_path, caps
     assert "good" not in err
 
 
+def test_runs_of_one_name_in_several_folders_are_told_apart(tmp_path, capsys):
+    numbers = {"log_p": -1.0, "log_p_mc_error": 0.1, "log_p_test_error": 0.2, "elbo": -2.0, "num_samples": 64}
+    shares = {"a": 0.5, "b": 0.01}
+    _print({tmp_path / n / "seed0": {**numbers, "khat_above_0.7": k, "num_examples": 3} for n, k in shares.items()})
+    out, err = capsys.readouterr()
+    assert "a/seed0" in out
+    assert "b/seed0" in out
+    assert "of a/seed0: its log p lies below" in " ".join(err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,5 +1,6 @@
 """`iwax evaluate RUNS... --executor NAME`, and the hidden `iwax evaluate-part` that its tasks are."""
 
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -107,15 +108,16 @@ def _print(summaries: Mapping[Path, Mapping[str, Any]]) -> None:
 
     told = {folder: labels(folder) for folder in {run.parent for run in summaries}}
     texts = 2 if any(told.values()) else 1
-    shares = {run.name: one["khat_above_0.7"] for run, one in summaries.items()}
+    above = os.path.commonpath([run.parent for run in summaries])
+    names = {run: os.path.relpath(run, above) for run in summaries}
     cells = []
     for run, one in summaries.items():
-        words = [run.name, told[run.parent].get(run.name, "")][:texts]
+        words = [names[run], told[run.parent].get(run.name, "")][:texts]
         cells.append([*words, *(number(one[name]) for name in COLUMNS.values()), khat_share(one)])
     title = heading([*summaries.values()], "test example")
     print_table(title, [*["run", "options"][:texts], *COLUMNS, "k-hat > 0.7"], cells, texts)
     for run, one in summaries.items():
         for note in filter(None, [which_checkpoint(one.get("selected", {})), RunFolder(run).how_far]):
-            notices.print(f"{run.name}: {note}", markup=False)
-    for advice in khat_advice(shares):
+            notices.print(f"{names[run]}: {note}", markup=False)
+    for advice in khat_advice({names[run]: one["khat_above_0.7"] for run, one in summaries.items()}):
         notices.print(advice, style="bold yellow", markup=False)

@@ -1,5 +1,6 @@
 """`iwax evaluate FOLDER`: several runs judged, one line each, and the mean over those that differ in the seed only."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def evaluate_seeds(folder: Path, as_json: bool, options: dict[str, Any]) -> None
         heads = [*["run", "options"][:texts], *map(_heading, group.means), "k-hat > 0.7"]
         print_table(f"{folder}: {title}", heads, _rows(group, told, texts), texts)
     judged = [pair for group in groups for pair in zip(group.runs, group.summaries, strict=True)]
-    for advice in khat_advice({Path(run).name: one["khat_above_0.7"] for run, one in judged}):
+    for advice in khat_advice({os.path.relpath(run, folder): one["khat_above_0.7"] for run, one in judged}):
         notices.print(advice, style="bold yellow", markup=False)
 
 
