@@ -8,6 +8,7 @@ import pytest
 
 import iwax
 from iwax.diagnostics.flops import count_flop, evaluation_flop, training_flop, update_flop
+from iwax.training.muon import muon
 from iwax.training.soap import soap
 
 # Multiply-adds of the one-layer model: 784-200-200-(50, 50) and 50-200-200-784.
@@ -71,12 +72,18 @@ def test_evaluation_encodes_once(model):
 
 
 def test_what_an_optimiser_adds():
-    """SOAP on a (7, 3) matrix: into the bases and back; every tenth step C, D, C P, D Q, and M from basis to basis."""
+    """SOAP on a (7, 3) matrix: into the bases and back; every tenth step C, D, C P, D Q, and M from basis to basis.
+
+    Muon's five turns are of three products each, or of a long matrix four products of short sides after the first.
+    """
     weight = jnp.ones((7, 3))
     turn = 7 * 7 * 3 + 7 * 3 * 3
     tenth = turn + (7**3 + 3**3) + 2 * turn
     assert update_flop(soap(optax.constant_schedule(1e-3)), weight) == 2 * (2 * turn) + 2 * tenth // 10
     assert update_flop(optax.adam(1e-3), weight) == 0
+    square, long = 6 * 6 * 6, 6 * 6 * 20
+    assert update_flop(muon(optax.constant_schedule(1e-3)), jnp.ones((6, 6))) == 2 * 5 * 3 * square
+    assert update_flop(muon(optax.constant_schedule(1e-3)), jnp.ones((20, 6))) == 2 * (2 * long + (1 + 4 * 4) * square)
 
 
 def test_loops_choices_and_convolutions():

@@ -274,9 +274,10 @@ def test_a_cosine_rises_falls_to_zero_and_is_as_long_as_the_run():
     np.testing.assert_allclose([without(t) for t in (0, 4, 8)], [0.01, 0.005, 0], atol=1e-9)
 
 
-def test_soap_is_a_recipes_algorithm():
-    """Two images, one weight without a matrix: SOAP's steps are Adam's there, with SOAP's own numbers."""
-    recipe = cosine(algorithm="soap", decay="stages", warm_up=0.0, beta1=0.95, beta2=0.95)
+@pytest.mark.parametrize("algorithm", ["soap", "muon"])
+def test_others_are_a_recipes_algorithm(algorithm):
+    """Two images, one weight without a matrix: steps of SOAP and Muon are Adam's there, with their own numbers."""
+    recipe = cosine(algorithm=algorithm, decay="stages", warm_up=0.0, beta1=0.95, beta2=0.95)
     assert three_updates(recipe) == pytest.approx(
         three_updates(dataclasses.replace(recipe, algorithm="adam")), rel=1e-5
     )
@@ -288,9 +289,10 @@ def test_soap_is_a_recipes_algorithm():
         ({"warm_up": 1.0}, r"Expected warm_up to be at least 0 and below 1, and 0 unless decay is cosine; got 1\.0"),
         ({"decay": "stages"}, r"and 0 unless decay is cosine; got 0\.25"),
         ({"algorithm": "soap", "epsilon_hat": True}, "Expected no epsilon_hat with soap; got True"),
+        ({"algorithm": "muon", "second_moment": 1.0}, "Expected no second_moment with muon; got 1.0"),
         ({"decay": "linear"}, "Expected decay to be one of stages, cosine; got 'linear'"),
         ({"clip": 0.5}, r"Expected clip to be 0, or finite and at least 1; got 0\.5"),
-        ({"algorithm": "sgd"}, "Expected algorithm to be one of adam, soap; got 'sgd'"),
+        ({"algorithm": "sgd"}, "Expected algorithm to be one of adam, soap, muon; got 'sgd'"),
     ],
 )
 def test_what_a_recipe_cannot_be(changes, message):

@@ -83,7 +83,7 @@ def training_flop(model: Model, objective: AbstractObjective, x: PyTree, update:
 
 
 def update_flop(optimiser: optax.GradientTransformation, parameters: PyTree) -> int:
-    """The operations of an optimiser in one step: none for Adam; SOAP's turns, of which some are made every tenth step.
+    """The operations of an optimiser in one step: none for Adam, turns for Muon and SOAP, whose bases turn every tenth.
 
     Arguments:
         optimiser: from gradients to steps.

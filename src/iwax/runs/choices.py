@@ -18,7 +18,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "binarize": ('dynamic', 'fixed', 'threshold', 'intensities', 'none'),
     "protocol": ('burda-paper', 'burda-code', 'dd2434', 'tightiwae', 'fast', 'fast-many', 'demo'),
     "decay": ('stages', 'cosine'),
-    "algorithm": ('adam', 'soap'),
+    "algorithm": ('adam', 'soap', 'muon'),
     "gradient_scale": ('mean', 'sum'),
     "init": ('glorot', 'glorot-123', 'uniform', 'torch'),
     "output_bias": ('data-mean', 'zero', 'init'),

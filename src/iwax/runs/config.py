@@ -55,7 +55,7 @@ class RunConfig(ObjectiveOptions):
     schedule_scale: float | None = _field(None, "Stretch the schedule to this many times its epochs.")
     decay: str | None = _field(None, "Of the rate: stages, or cosine (from the first stage's to zero over all epochs).")
     warm_up: float | None = _field(None, "Part of the epochs in which a cosine's rate rises first.")
-    algorithm: str | None = _field(None, "What turns gradients into steps: adam or soap.")
+    algorithm: str | None = _field(None, "What turns gradients into steps: adam, soap or muon.")
     clip: float | None = _field(None, "Clip gradients of more than this many times the usual norm; 0: none.")
     early_samples: int | None = _field(
         None,

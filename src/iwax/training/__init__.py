@@ -3,6 +3,7 @@
 from iwax.training.cohort import VARYING, Cohort, CohortState
 from iwax.training.early import EarlyPart, with_fewer
 from iwax.training.fit import FitResult, NonFiniteLossError, Trainer, fit
+from iwax.training.muon import muon
 from iwax.training.recipe import Recipe, Stages
 from iwax.training.recipes import RECIPES, get_recipe
 from iwax.training.selection import BY, Selection
@@ -32,6 +33,7 @@ __all__ = [
     "ascended",
     "fit",
     "get_recipe",
+    "muon",
     "phases",
     "soap",
     "with_fewer",

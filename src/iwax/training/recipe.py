@@ -16,6 +16,7 @@ from iwax.errors import IwaxError, IwaxTypeError, NoticeWarning
 from iwax.objectives import AbstractObjective
 from iwax.training.clipping import clip_outliers
 from iwax.training.early import EarlyPart
+from iwax.training.muon import muon
 from iwax.training.optimisers import adam
 from iwax.training.soap import soap
 
@@ -24,8 +25,9 @@ __all__ = ["Optimizer", "Recipe", "Stages", "check_optimizer"]
 GRADIENT_SCALES = ("mean", "sum")
 SHUFFLES = ("epoch", "never", "once")
 DECAYS = ("stages", "cosine")
-ALGORITHMS = ("adam", "soap")
-ADAM_ONLY = {"epsilon_hat": False, "second_moment": 0.0, "previous_moments": False}  # as they are in SOAP
+ADAM_ONLY = {"epsilon_hat": False, "second_moment": 0.0, "previous_moments": False}  # as they are in the others
+OTHERS: dict[str, Callable[..., optax.GradientTransformation]] = {"soap": soap, "muon": muon}
+ALGORITHMS = ("adam", *OTHERS)
 OUTPUT_BIASES = ("data-mean", "zero", "init")
 PERMUTATION_SEED = 123  # of "once"
 
@@ -39,8 +41,8 @@ Overrides = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 class Recipe:
     """How a model is initialised and trained; everything but the model, the objective and the data.
 
-    The optimiser is Adam in one of the forms of `iwax.training.optimisers`, or SOAP (`iwax.training.soap`), applied to
-    every parameter alike.
+    The optimiser is Adam in one of the forms of `iwax.training.optimisers`, SOAP (`iwax.training.soap`) or
+    Muon (`iwax.training.muon`), applied to every parameter alike.
     """
 
     name: str
@@ -56,7 +58,7 @@ class Recipe:
     warm_up: float = 0.0
     """Part of the epochs in which a cosine's rate first rises from zero, linearly."""
     algorithm: str = "adam"
-    """What turns gradients into steps: "adam", or "soap"."""
+    """What turns gradients into steps: "adam", "soap" or "muon"."""
     clip: float = 0.0
     """A gradient of more than this many times the usual norm is clipped to it (`iwax.training.clipping`); 0: none."""
     early_samples: int | None = None
@@ -162,7 +164,7 @@ class Recipe:
         return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
 
     def optimiser(self, steps_per_epoch: int, given: Optimizer | None = None) -> optax.GradientTransformation:
-        """Adam or SOAP with this recipe's numbers, of clipped gradients if it clips them.
+        """Adam, SOAP or Muon with this recipe's numbers, of clipped gradients if it clips them.
 
         A transformation that is `given` takes the place of all that, a rate or schedule that of the rates.
         """
@@ -172,8 +174,8 @@ class Recipe:
         return optax.chain(clip_outliers(self.clip), rule) if self.clip else rule
 
     def _rule(self, rate: optax.Schedule) -> optax.GradientTransformation:
-        if self.algorithm == "soap":
-            return soap(rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
+        if self.algorithm in OTHERS:
+            return OTHERS[self.algorithm](rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon)
         return adam(
             rate,
             beta1=self.beta1,

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-__all__ = ["soap"]
+__all__ = ["soap", "wide"]
 
 SHARE = 0.8  # s: of the old second moments at each update
 
@@ -94,7 +94,7 @@ def soap(
         rate = learning_rate(state.step)
         gradients, tree = jax.tree.flatten(gradient)
         moved, kept = [], []
-        for g, moments in zip(map(_wide, gradients), state.moments, strict=True):
+        for g, moments in zip(map(wide, gradients), state.moments, strict=True):
             moments = _renewed(moments, g, step, preconditioning_frequency)
             rotated = _rotate(g, moments.sides)
             first = beta1 * moments.first + (1 - beta1) * rotated
@@ -109,13 +109,13 @@ def soap(
     return optax.GradientTransformation(init, update)
 
 
-def _wide(array: Array) -> Array:
+def wide(array: Array) -> Array:
     """In single precision at least: there are no eigenvectors in half, and sums of squares leave its range."""
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def _start(parameter: Array, max_dimension: int) -> Moments:
-    zeros = jnp.zeros_like(_wide(parameter))
+    zeros = jnp.zeros_like(wide(parameter))
     lengths = parameter.shape if parameter.ndim == 2 else (max_dimension + 1, max_dimension + 1)
     rows, columns = (
         Side(jnp.zeros((n, n), zeros.dtype), jnp.eye(n, dtype=zeros.dtype)) if n <= max_dimension else None
