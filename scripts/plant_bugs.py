@@ -1269,6 +1269,15 @@ BUGS = [
     Bug("factors that lie beside each other stand for those of all groups", "models/distributions.py",
         "jnp.log(jnp.prod(factors, axis=-2))", "jnp.log(jnp.prod(factors[..., :1], axis=-2))",
         "double_precision", "issue 39", where=("tests/models/test_bernoulli.py",)),
+    # Muon.
+    Bug("Muon does not look ahead", "training/muon.py",
+        "ahead = beta1 * first + (1 - beta1) * g", "ahead = first", "as_by_optax"),
+    Bug("Muon's long matrices have but the last turn", "training/muon.py",
+        "factor = last @ factor", "factor = last", "brought_near_one"),
+    Bug("Muon's step of a long matrix is that of its short side", "training/muon.py",
+        "SIZE * max(g.shape) ** 0.5", "SIZE * min(g.shape) ** 0.5", "as_by_optax"),
+    Bug("Muon's Adam forgets that its moments start at zero", "training/muon.py",
+        "corrections = 1 - beta1**step, 1 - beta2**step", "corrections = 1.0, 1.0", "no_matrix_has_adam"),
 ]  # fmt: skip
 
 

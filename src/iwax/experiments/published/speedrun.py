@@ -62,6 +62,15 @@ OF_SIXTY_FOUR = (
     _attempt("PIWAE(8, 8), the first 24 epochs PIWAE(8, 1)", "piwae", 8, num_groups=8, **EARLY | {"early_samples": 8}),
     _attempt("PIWAE(8, 8), the first 24 epochs PIWAE(8, 2)", "piwae", 8, num_groups=8, **EARLY | {"early_samples": 16}),
 )
+MUON: dict[str, Any] = {"algorithm": "muon", "batch_size": 500}
+OF_MUON = (
+    _attempt("SOAP, the recipe fast, 30 epochs", "iwae", 5, epochs=30),
+    _attempt("Muon in its place, at the same rate", "iwae", 5, algorithm="muon", epochs=30),
+    _attempt("the same, at a higher rate", "iwae", 5, algorithm="muon", epochs=30, stages="0.008:30"),
+    _attempt("the same, in larger batches at a rate yet higher", "iwae", 5, **MUON, epochs=30, stages="0.011:30"),
+    _attempt("Muon, larger batches, 160 epochs", "iwae", 5, **MUON, epochs=160, stages="0.011:160"),
+    _attempt("the same, at a lower rate", "iwae", 5, **MUON, epochs=160, stages="0.008:160"),
+)
 AS_PUBLISHED = RunConfig(objective="elbo", num_samples=1, **PUBLISHED, epochs=3280)  # made by the study "audit"
 COMPARED: dict[str, RunConfig] = {
     "burda-paper, 101 epochs": ATTEMPTS[0].config,
@@ -108,6 +117,7 @@ STUDY = Study(
     tables=(
         Table("attempts", "ELBO(1), one layer, MNIST: recipes tried", ATTEMPTS),
         Table("attempts-50", "IWAE(50), one layer, MNIST: recipes tried", OF_FIFTY),
+        Table("attempts-muon", "IWAE(5), one layer, MNIST: Muon", OF_MUON),
         Table("attempts-64", "64 samples and more, one layer, MNIST: recipes tried", OF_SIXTY_FOUR),
     ),
     keeps_recipe=True,
