@@ -74,7 +74,7 @@ def test_evaluation_encodes_once(model):
 def test_what_an_optimiser_adds():
     """SOAP on a (7, 3) matrix: into the bases and back; every tenth step C, D, C P, D Q, and M from basis to basis.
 
-    Muon's five turns are of three products each, or of a long matrix four products of short sides after the first.
+    Muon's three turns are of three products each, or of a long matrix four products of short sides after the first.
     """
     weight = jnp.ones((7, 3))
     turn = 7 * 7 * 3 + 7 * 3 * 3
@@ -82,8 +82,8 @@ def test_what_an_optimiser_adds():
     assert update_flop(soap(optax.constant_schedule(1e-3)), weight) == 2 * (2 * turn) + 2 * tenth // 10
     assert update_flop(optax.adam(1e-3), weight) == 0
     square, long = 6 * 6 * 6, 6 * 6 * 20
-    assert update_flop(muon(optax.constant_schedule(1e-3)), jnp.ones((6, 6))) == 2 * 5 * 3 * square
-    assert update_flop(muon(optax.constant_schedule(1e-3)), jnp.ones((20, 6))) == 2 * (2 * long + (1 + 4 * 4) * square)
+    assert update_flop(muon(optax.constant_schedule(1e-3)), jnp.ones((6, 6))) == 2 * 3 * 3 * square
+    assert update_flop(muon(optax.constant_schedule(1e-3)), jnp.ones((20, 6))) == 2 * (2 * long + (1 + 2 * 4) * square)
 
 
 def test_loops_choices_and_convolutions():
