@@ -64,12 +64,8 @@ OF_SIXTY_FOUR = (
 )
 MUON: dict[str, Any] = {"algorithm": "muon", "batch_size": 500}
 OF_MUON = (
-    _attempt("SOAP, the recipe fast, 30 epochs", "iwae", 5, epochs=30),
-    _attempt("Muon in its place, at the same rate", "iwae", 5, algorithm="muon", epochs=30),
-    _attempt("the same, at a higher rate", "iwae", 5, algorithm="muon", epochs=30, stages="0.008:30"),
-    _attempt("the same, in larger batches at a rate yet higher", "iwae", 5, **MUON, epochs=30, stages="0.011:30"),
-    _attempt("Muon, larger batches, 160 epochs", "iwae", 5, **MUON, epochs=160, stages="0.011:160"),
-    _attempt("the same, at a lower rate", "iwae", 5, **MUON, epochs=160, stages="0.008:160"),
+    _attempt("Muon in place of SOAP, in larger batches", "iwae", 5, **MUON, epochs=160, stages="0.011:160"),
+    _attempt("the same, at a lower rate, in three turns", "iwae", 5, **MUON, epochs=160, stages="0.008:160"),
 )
 AS_PUBLISHED = RunConfig(objective="elbo", num_samples=1, **PUBLISHED, epochs=3280)  # made by the study "audit"
 COMPARED: dict[str, RunConfig] = {
@@ -105,7 +101,13 @@ TRIED: tuple[tuple[str, str, str], ...] = (
      "VAE(1): 87.24 at 3e-3 and 89.15 at 6e-3, 160 epochs; with them turned, 85.42 at 3e-3."),
     (LATER, "Muon of optax.contrib, with steps of the size of Adam's, and Adam for vectors; IWAE(5), 30 epochs",
      "88.31, 87.57, 87.34 and 103.1 at 4e-3, 6e-3, 8e-3 and 2e-2, in 432 to 474 s, where SOAP has 87.94 at 6e-3 in "
-     "345 s; 89.00 at 12e-3 with three iterations, in 403 s. To be tried in long runs."),
+     "345 s; 89.00 at 12e-3 with three iterations, in 403 s."),
+    (LATER, "The same by this project's Muon in batches of 500 and 1,000",
+     "87.35 at 11e-3 in 284 s and 87.82 at 16e-3 in 216 s of a faster machine; 87.92 at 15e-3 in batches of 500."),
+    (LATER, "Muon's other polynomials, the same",
+     "87.36 by the five of Polar Express at 8e-3 in batches of 250; 87.61 by three of the authors' five turns; in "
+     "batches of 500 at 11e-3, 87.24 by three turns from the norm of order eight, which became the rule."),
+    (LATER, "The rows of Muon's steps scaled to be of one size on average, the same", "87.45 instead of 87.35."),
     (LATER, "Schedule-free AdamW of optax.contrib at 5e-3, the same", "90.15 of the averaged weights, in 224 s."),
 )  # fmt: skip
 """(date, idea, what came of it): what was tried in scratch code only and never became an option, so has no record."""
