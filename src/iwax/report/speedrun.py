@@ -21,7 +21,7 @@ from iwax.runs import RunConfig, resolve
 __all__ = ["attempts_sheet", "compared", "equal_arithmetic_figure", "recipe_sheet", "speedrun_page"]
 
 PUBLISHED_EPOCHS, BATCH, DATA_SIZE = 3280, 20, 784
-ALIKE = ("dataset", "model", "objective", "num_samples", "precision", "stages", "epochs")  # beside a name
+ALIKE = ("dataset", "model", "objective", "num_samples", "precision", "algorithm", "stages", "epochs")  # beside a name
 
 HEAD = f"""# Speed run
 
@@ -102,8 +102,8 @@ def recipe_sheet(records: Sequence[Record], recipe: str = SHORT) -> Sheet:
             groups.setdefault(key, []).append(record)
     columns = (
         *("objective", "model", "data", "−log p", "Burda et al.", "ours less theirs", "FLOP", "of the published"),
-        *("passes", "rate", "precision", "seconds", "processor", "± seeds", "± Monte Carlo", "± images"),
-        *("active units", "seeds"),
+        *("passes", "algorithm", "batch", "rate", "precision", "seconds", "processor"),
+        *("± seeds", "± Monte Carlo", "± images", "active units", "seeds"),
     )
     found = [Found(tuple(sorted(group, key=lambda r: r.config["seed"])), "nll") for _, group in sorted(groups.items())]
     return Sheet("recipe", "", columns, tuple(map(_line, found)), labels=3)
@@ -117,7 +117,8 @@ def _line(found: Found) -> tuple[Datum, ...]:
         *(Datum(config["model"]), Datum(config["dataset"]), number(found.value, "nll")),
         *((Datum("—"), Datum("—")) if theirs is None else (number(theirs, "nll"), _difference(found.value - theirs))),
         *(flop(found.average("training", "flop")), _share(found)),
-        *(count(training["epochs"]), Datum(f"{_rate(config):g}"), Datum(config["precision"]), *seconds(found)),
+        *(count(training["epochs"]), Datum(config["algorithm"]), count(config["batch_size"])),
+        *(Datum(f"{_rate(config):g}"), Datum(config["precision"]), *seconds(found)),
         *(small(error) for error in (found.spread, found.error("mc_error"), found.error("data_error"))),
         *(_units(found), _seeds(found)),
     )
