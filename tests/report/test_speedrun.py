@@ -50,6 +50,18 @@ def test_the_recipe_for_many_samples_has_a_table_of_its_own_and_takes_the_place_
     assert len(recipe_sheet([biased, new, other]).rows) == 1
 
 
+def test_what_muon_trained_is_none_of_soaps_however_it_was_asked_for():
+    asked = {"objective": "iwae", "num_samples": 5}
+    soap, turned = whole(RunConfig(**asked), log_p=-86.0), whole(RunConfig(**asked, algorithm="muon"), log_p=-85.0)
+    named = whole(RunConfig(**asked, protocol="fast-muon", seed=1), log_p=-85.0)
+    (of_soap,), of_muon = (
+        recipe_sheet([soap, turned, named]).rows,
+        recipe_sheet([soap, turned, named], "fast-muon").rows,
+    )
+    assert of_soap[3].text == "86.00"
+    assert [row[3].text for row in of_muon] == ["85.00", "85.00"]  # at two rates
+
+
 def test_seeds_of_another_beta_are_another_line():
     halves = [RunConfig(objective="ciwae", num_samples=8, beta=beta) for beta in (0.1, 0.5)]
     assert len(recipe_sheet([whole(config) for config in halves]).rows) == 2

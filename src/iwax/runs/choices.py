@@ -16,7 +16,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dataset": ('mnist', 'mnist-sample', 'omniglot'),
     "background": ('white', 'black'),
     "binarize": ('dynamic', 'fixed', 'threshold', 'intensities', 'none'),
-    "protocol": ('burda-paper', 'burda-code', 'dd2434', 'tightiwae', 'fast', 'fast-many', 'demo'),
+    "protocol": ('burda-paper', 'burda-code', 'dd2434', 'tightiwae', 'fast', 'fast-many', 'fast-muon', 'demo'),
     "decay": ('stages', 'cosine'),
     "algorithm": ('adam', 'soap', 'muon'),
     "gradient_scale": ('mean', 'sum'),

@@ -112,6 +112,17 @@ _RECIPES = (
         early_part=0.8,
         by_model=_only(**{"one-layer": {"stages": ((4e-3, 300),), "clip": 0.0}}),
     ),
+    dataclasses.replace(
+        _FAST,
+        name="fast-muon",
+        source="This project's own, docs/speedrun.md: the recipe fast with Muon in place of SOAP, and larger batches. "
+        "IWAE(5), one layer, MNIST: 0.4 nat better in as many epochs. For other models the rate is that of trials "
+        "over 30 epochs.",
+        batch_size=500,
+        stages=((6e-3, 160),),
+        algorithm="muon",
+        by_model=_only(**{"one-layer": {"stages": ((8e-3, 160),), "clip": 0.0}}),
+    ),
     Recipe(
         name="demo",
         source="This project's demonstration: as far as a few thousand images and half a minute go. Not for results.",
