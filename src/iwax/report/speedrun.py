@@ -48,9 +48,10 @@ below show: `--early-samples 16` suits four and eight groups.
 """
 OF_MUON = f"""## The recipe `{BY_MUON}`
 
-`{SHORT}` with [Muon](https://arxiv.org/abs/2502.16982) in place of SOAP, and batches twice as large: the orthogonal factor of the
-momentum takes more arithmetic a step than SOAP's turns, and bears a larger batch. `iwax train --recipe {BY_MUON}`. Among the
-recipes here it goes furthest in as many passes; it is not the default, since long runs are but of what stands in the table.
+`{SHORT}` with [Muon](https://arxiv.org/abs/2502.16982) in place of SOAP, and batches twice as large: the orthogonal
+factor of the momentum takes more arithmetic a step than SOAP's turns, and bears a larger batch. `iwax train --recipe
+{BY_MUON}`. Of the recipes here it goes furthest in as many passes; it is not the default, since what it does in long
+runs is known of the lines below only.
 
 """
 ATTEMPTS = """## Recipes tried
