@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import iwax.data
-from iwax.data import DATASETS, describe, fetch, load
+from iwax.data import DATASETS, check_there, describe, fetch, load
 
 
 def test_public_names():
@@ -27,7 +27,7 @@ def test_listing_and_loading_do_not_import_jax():
     [("mnits", "Did you mean 'mnist'?"), ("Omniglot", "Did you mean 'omniglot'?"), ("", "Choose one of these.")],
 )
 def test_an_unknown_data_set_is_refused_with_the_nearest(name, remedy):
-    for act in (load, fetch):
+    for act in (load, fetch, check_there):
         with pytest.raises(
             ValueError, match=r"^Expected dataset to be one of mnist, mnist-sample, omniglot, "
         ) as caught:

@@ -113,7 +113,7 @@ def load(
 def check_there(name: str, data_dir: DataDir = None) -> None:
     """Raises ValueError, as `load` does, for what is no name of DATASETS and no path of anything; reads nothing."""
     path = _moved(name, data_dir)
-    if name in DATASETS or Path(path).exists():
+    if name in DATASETS or (name and Path(path).exists()):  # of no name the path is that of this folder
         return
     if is_path(path):
         raise nothing_at(Path(os.path.abspath(path)))
