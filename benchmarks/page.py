@@ -246,7 +246,7 @@ def _nearest(entry: Entry) -> str:
 def _targets(entries: list[Entry]) -> str:
     columns: dict[str, Callable[[Any], str]] = {
         "target": lambda t: t.what,
-        "measured": lambda t: f"{t.measured:.2f}x",
+        "measured": lambda t: t.shown,
         "asked": lambda t: ("at most " if t.is_cost else "at least ") + f"{t.asked:.2f}x",
         "": lambda t: "met" if t.is_met else "**not met**",
     }

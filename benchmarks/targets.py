@@ -1,6 +1,7 @@
 """What a step and a likelihood ought to take, beside what they do: only what a program in float32 could reach."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 from benchmarks.case import ESTIMATOR
@@ -31,6 +32,14 @@ class Target:
     @property
     def is_met(self) -> bool:
         return self.measured <= self.asked if self.is_cost else self.measured >= self.asked
+
+    @property
+    def shown(self) -> str:
+        """What was measured, with as many digits as tell whether that is enough: 1.049x and not 1.05x of 1.05x."""
+        rounded = (f"{self.measured:.{digits}f}" for digits in itertools.count(2))
+        return next(
+            f"{text}x" for text in rounded if dataclasses.replace(self, measured=float(text)).is_met == self.is_met
+        )
 
 
 def targets(entries: list[Entry]) -> list[Target]:

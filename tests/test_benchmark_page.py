@@ -9,7 +9,7 @@ import pytest
 from benchmarks.__main__ import started
 from benchmarks.distances import distances, nearest_peer
 from benchmarks.page import RESULTS, write_page
-from benchmarks.targets import targets
+from benchmarks.targets import Target, targets
 
 ROOT = Path(__file__).parents[1]
 SLOW = np.array([1.0, 1.0, 3.0])  # the machine in each round, of which ratios within a round know nothing
@@ -74,6 +74,14 @@ def test_a_target_that_the_bare_products_would_miss_is_none(tmp_path):
     assert said["iwae(5), 1 layer, batch 20: the nearest peer, NumPyro, takes"].asked == 1.05
     text = write_page({"cases": [STEP], "machine": machine()}, tmp_path / "page.md")
     assert "| iwae(5), 1 layer, batch 20 | 1.00 | 2.00 | 2.10 | 3.00 | 2.90 | 1.90 | 4.00 | 5.00 |" in text
+
+
+@pytest.mark.parametrize(
+    ("measured", "is_cost", "shown"),
+    [(1.0493, False, "1.049x"), (1.05, False, "1.05x"), (1.0504, True, "1.0504x"), (1.204, False, "1.20x")],
+)
+def test_a_target_just_missed_is_not_shown_as_what_was_asked(measured, is_cost, shown):
+    assert Target("", measured, 1.05, is_cost).shown == shown
 
 
 def test_a_likelihood_ought_to_take_no_more_than_a_quarter_above_its_products():
