@@ -82,6 +82,21 @@ def test_the_best_model_is_the_best_on_average_and_not_the_luckiest_seed(tmp_pat
     assert best_models([]) is None
 
 
+@pytest.mark.parametrize("other", [{"binarize": "fixed"}, {"algorithm": "muon"}, {"batch_size": 500}], ids=str)
+def test_the_mean_of_a_model_is_of_runs_that_differ_by_their_seed_alone(other, tmp_path):
+    asked = [IWAE, dataclasses.replace(IWAE, seed=1), dataclasses.replace(IWAE, seed=2, **other)]
+    made = [record(one, log_p=-80.0 - i) for i, one in enumerate(asked)]
+    made = [
+        dataclasses.replace(one, config=one.config | dataclasses.asdict(c)) for one, c in zip(made, asked, strict=True)
+    ]
+    sheet = best_models([Run(one, tmp_path) for one in made])
+    shown = [
+        (line["log p"].text, line["runs"].text)
+        for line in (dict(zip(sheet.columns, r, strict=True)) for r in sheet.rows)
+    ]
+    assert shown == [("−80.50 ± 0.71", "2"), ("−82.00", "1")]
+
+
 def test_no_model_is_best_where_another_was_judged_with_other_samples(tmp_path):
     made = [record(IWAE, log_p=-80.0), record(ELBO, log_p=-84.0)]
     made[1] = dataclasses.replace(made[1], evaluation=made[1].evaluation | {"num_samples": 640})

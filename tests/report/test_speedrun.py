@@ -62,6 +62,15 @@ def test_what_muon_trained_is_none_of_soaps_however_it_was_asked_for():
     assert [row[3].text for row in of_muon] == ["85.00", "85.00"]  # at two rates
 
 
+def test_what_was_binarised_once_is_no_seed_of_what_was_binarised_afresh():
+    afresh = RunConfig(objective="iwae", num_samples=5)
+    once = whole(dataclasses.replace(afresh, binarize="fixed", seed=1), log_p=-88.0)
+    sheet = recipe_sheet([whole(afresh, log_p=-86.0), once])
+    lines = [dict(zip(sheet.columns, [datum.text for datum in row], strict=True)) for row in sheet.rows]
+    shown = [[line[name] for name in ("objective", "−log p", "Burda et al.", "seeds")] for line in lines]
+    assert shown == [["IWAE(5), DReG", "86.00", "85.54", "0"], ["IWAE(5), DReG, binarised once", "88.00", "—", "1"]]
+
+
 def test_seeds_of_another_beta_are_another_line():
     halves = [RunConfig(objective="ciwae", num_samples=8, beta=beta) for beta in (0.1, 0.5)]
     assert len(recipe_sheet([whole(config) for config in halves]).rows) == 2

@@ -74,7 +74,7 @@ def best_models(runs: Sequence[Run], studies: Sequence[Study] = ()) -> Sheet | N
 
 def _kind(record: Record) -> tuple[Any, ...]:
     """What runs have in common that differ by their seed alone, and were judged alike."""
-    names = ("model", "protocol", "init_from", "train_images")
+    names = ("model", "protocol", "algorithm", "batch_size", "stages", "init_from", "train_images")
     config, epochs = record.config, record.training["epochs"]
     how = [str(config.get(name)) for name in names]
     return objective_name(config), *how, epochs, *_how_judged(record), record.scale

@@ -128,8 +128,7 @@ def _point(record: Record) -> tuple[float, float]:
 
 
 def _name(record: Record) -> str:
-    fixed = ", binarised once" if record.config.get("binarize") == "fixed" else ""
-    return f"{objective_name(dict(record.config) | {'gradient': None})}, {record.config['model']}{fixed}"
+    return f"{objective_name(dict(record.config) | {'gradient': None})}, {record.config['model']}"
 
 
 def _count(record: Record) -> str:

@@ -73,6 +73,8 @@ def objective_name(config: Mapping[str, Any]) -> str:
     'VAE(5)'
     >>> objective_name({"objective": "iwae", "num_samples": 50, "init_from": "runs/vae"})
     'IWAE(50), from a trained model'
+    >>> objective_name({"objective": "iwae", "num_samples": 50, "binarize": "fixed"})
+    'IWAE(50), binarised once'
     """
     name = "VAE" if config["objective"] == "elbo" else str(config["objective"]).upper()
     counts = [config.get("num_groups"), config.get("num_samples")]
@@ -82,6 +84,7 @@ def objective_name(config: Mapping[str, Any]) -> str:
     words += [f"{backward(config)} resampled"] if backward(config) != "all" else []
     words += [early] if (early := early_words(config)) else []
     words += ["alternating"] if config.get("update") == "alternating" else []
+    words += ["binarised once"] if config.get("binarize") == "fixed" else []
     words += ["from a trained model"] if config.get("init_from") else []
     return ", ".join(words)
 

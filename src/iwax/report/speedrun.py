@@ -162,7 +162,12 @@ def _published(config: Mapping[str, Any]) -> float | None:
     layers = {model: name for name, model in burda2016.LAYERS.items()}
     method = {"elbo": "VAE", "iwae": "IWAE"}.get(config["objective"])
     key = layers.get(config["model"]), config["num_samples"]
-    if method is None or key not in burda2016.BURDA or (config["dataset"], method) not in burda2016.COLUMNS:
+    if (
+        config["binarize"] != "dynamic"
+        or method is None
+        or key not in burda2016.BURDA
+        or (config["dataset"], method) not in burda2016.COLUMNS
+    ):
         return None
     nll, _ = burda2016.published(*key, (config["dataset"], method))
     assert not isinstance(nll.value, tuple)
