@@ -307,7 +307,7 @@ BUGS = [
         "if objective.has_second_derivatives:", "if True:", "other_estimators_refuse"),
     Bug("OVIS off the bound by the whole term whatever gamma", "objectives/score_function.py",
         'factor = "" if self.gamma == 1 else f"{self.gamma:g} "', 'factor = ""', "between_its_two_forms"),
-    Bug("SOAP in the parameters' own half precision", "training/soap.py",
+    Bug("SOAP in the parameters' own half precision", "training/optimisers.py",
         "return array.astype(jnp.promote_types(array.dtype, jnp.float32))", "return array", "half_precision",
         where=("tests/training/test_soap.py",)),
     # Options that belong to their class, and classes that are abstract or final.

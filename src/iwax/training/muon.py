@@ -29,8 +29,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from iwax.training.optimisers import Decay
-from iwax.training.soap import wide
+from iwax.training.optimisers import Decay, ratio, wide
 
 __all__ = ["muon"]
 
@@ -91,7 +90,7 @@ def muon(
                 change = SIZE * max(g.shape) ** 0.5 * orthogonal(ahead)
             else:
                 second = beta2 * second + (1 - beta2) * g**2
-                change = (first / corrections[0]) / (jnp.sqrt(second / corrections[1]) + epsilon)
+                change = ratio(first, second, corrections, epsilon)
             moved.append(-rate * change)
             kept.append(Moments(first, second))
         return jax.tree.unflatten(tree, moved), MuonState(step, tuple(kept))

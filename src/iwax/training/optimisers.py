@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-__all__ = ["Decay", "adam"]
+__all__ = ["Decay", "adam", "ratio", "wide"]
 
 
 class Decay(eqx.Module):
@@ -54,6 +54,16 @@ class Decay(eqx.Module):
 
     def __pow__(self, exponent: Array) -> Array:
         return self.value**exponent
+
+
+def wide(array: Array) -> Array:
+    """In single precision at least: there are no eigenvectors in half, and sums of squares leave its range."""
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
+def ratio(first: Array, second: Array, corrections: tuple[Array, Array], epsilon: float | Float[Array, ""]) -> Array:
+    """Adam's step in units of the rate, in its first form: `corrections` are 1 - beta1^t and 1 - beta2^t."""
+    return (first / corrections[0]) / (jnp.sqrt(second / corrections[1]) + epsilon)
 
 
 class AdamState(NamedTuple):

@@ -31,7 +31,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-__all__ = ["soap", "wide"]
+from iwax.training.optimisers import ratio, wide
+
+__all__ = ["soap"]
 
 SHARE = 0.8  # s: of the old second moments at each update
 
@@ -99,7 +101,7 @@ def soap(
             rotated = _rotate(g, moments.sides)
             first = beta1 * moments.first + (1 - beta1) * rotated
             second = beta2 * moments.second + (1 - beta2) * rotated**2
-            change = (first / corrections[0]) / (jnp.sqrt(second / corrections[1]) + epsilon)
+            change = ratio(first, second, corrections, epsilon)
             if moments.sides != (None, None):
                 change = _rotate_back(change.clip(-1, 1), moments.sides)
             moved.append(-rate * change)
@@ -107,11 +109,6 @@ def soap(
         return jax.tree.unflatten(tree, moved), SoapState(step, tuple(kept))
 
     return optax.GradientTransformation(init, update)
-
-
-def wide(array: Array) -> Array:
-    """In single precision at least: there are no eigenvectors in half, and sums of squares leave its range."""
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def _start(parameter: Array, max_dimension: int) -> Moments:
