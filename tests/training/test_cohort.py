@@ -164,6 +164,7 @@ for i in range(4):
 @pytest.mark.slow
 def test_on_two_devices():
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)  # where its own imports are found, theirs are
     command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
